@@ -1,0 +1,74 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The modules stand in the order of the picture in docs/ARCHITECTURE.md: a module imports only what stands above it.
+
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(name)")
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests")
+}
+
+let log = Target.Dependency.product(name: "Logging", package: "swift-log")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "hutong",
+    products: [
+        .executable(name: "hutong", targets: ["hutong"]),
+        .executable(name: "produce-rate", targets: ["ProduceRate"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // C: rings and files; the host's checksums, affinity and memory; the compression libraries.
+        .target(
+            name: "CIO", path: "CSources/CIO", cSettings: [.define("_GNU_SOURCE")],
+            linkerSettings: [.linkedLibrary("uring")]),
+        .target(
+            name: "CHost", path: "CSources/CHost", cSettings: [.define("_GNU_SOURCE")],
+            linkerSettings: [.linkedLibrary("numa")]),
+        .target(
+            name: "CCompression", path: "CSources/CCompression",
+            linkerSettings: [
+                .linkedLibrary("z"), .linkedLibrary("lz4"), .linkedLibrary("zstd"), .linkedLibrary("snappy"),
+            ]),
+
+        module("Host", ["CHost", log]),
+        module("IO", ["CIO", "Host"]),
+        module("Wire", ["CHost"]),
+        module("Codecs", ["CCompression", "Wire"]),
+        module("Metadata", ["Host", "IO", "Wire", log]),
+        module("Journal", ["Host", "IO", "Wire", "CHost", log]),
+        module("Replication", ["Host", "Journal"]),
+        module("Intake", ["Host", "IO", "Wire", "Metadata", log]),
+        module("Responses", ["Host", "IO", "Wire", "Intake", "Metadata", log]),
+        module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),
+        module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", log]),
+        module("Settings", [.product(name: "Yams", package: "Yams")]),
+        module(
+            "Broker",
+            [
+                "Host", "IO", "Wire", "Metadata", "Journal", "Replication", "Intake", "Responses", "Sequencer",
+                "Fetching", "Settings", log,
+            ]),
+        module("Client", ["Wire", "Codecs"]),
+        .executableTarget(
+            name: "hutong", dependencies: ["Broker", "Client", "Settings", "Host", "Wire", "Codecs", arguments, log],
+            path: "Sources/hutong"),
+
+        .executableTarget(
+            name: "ProduceRate", dependencies: ["Host", "IO", "Wire", "Client", arguments],
+            path: "Benchmarks/ProduceRate"),
+
+        tests("Wire", ["Wire", "Codecs"]),
+        tests("Client", ["Client", "Wire", "Codecs"]),
+        tests("Settings", ["Settings"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,4 @@
+@main
+enum Hutong {
+    static func main() {}
+}
