@@ -1,1 +1,2 @@
+// A C target needs one source file; all that this one offers comes from the libraries its header names.
 #include "CCompression.h"

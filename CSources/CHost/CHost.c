@@ -1,1 +1,85 @@
 #include "CHost.h"
+
+#include <errno.h>
+#include <numa.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+int hutong_pin_thread(int cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (cpu < 0 || cpu >= CPU_SETSIZE) return -EINVAL;
+    CPU_SET(cpu, &set);
+    return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : -errno;
+}
+
+int hutong_allowed_cpus(int *cpus, int capacity) {
+    cpu_set_t set;
+    int count = 0;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return -errno;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &set)) continue;
+        if (count < capacity) cpus[count] = cpu;
+        count++;
+    }
+    return count;
+}
+
+void hutong_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+int hutong_numa_available(void) { return numa_available() >= 0 && numa_max_node() > 0; }
+
+void *hutong_allocate_on_node(size_t length, int node) {
+    void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+    madvise(memory, length, MADV_HUGEPAGE);
+    if (node >= 0 && hutong_numa_available()) numa_tonode_memory(memory, length, node);
+    return memory;
+}
+
+void hutong_free_on_node(void *memory, size_t length) { munmap(memory, length); }
+
+int hutong_lock_memory(void *memory, size_t length) { return mlock(memory, length) == 0 ? 0 : -errno; }
+
+struct start {
+    void (*body)(void *);
+    void *context;
+};
+
+static void *begin(void *argument) {
+    struct start start = *(struct start *)argument;
+    free(argument);
+    start.body(start.context);
+    return NULL;
+}
+
+int hutong_start_thread(void (*body)(void *), void *context) {
+    struct start *start = malloc(sizeof *start);
+    if (start == NULL) return -ENOMEM;
+    *start = (struct start){body, context};
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, begin, start);
+    if (error != 0) {
+        free(start);
+        return -error;
+    }
+    pthread_detach(thread);
+    return 0;
+}
+
+uint64_t hutong_monotonic_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int64_t hutong_wall_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}

@@ -1,1 +1,54 @@
 #pragma once
+// What the host's processor, scheduler and memory offer: checksums, affinity, NUMA, padded atomics' neighbours.
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// CRC-32C (Castagnoli, RFC 3720 appendix B.4) of `length` bytes, continued from `crc` (0 to begin).
+/// Chosen at the first call: SSE4.2 on x86-64, the CRC extension on arm64, else a table.
+uint32_t hutong_crc32c(uint32_t crc, const void *data, size_t length);
+
+/// The portable form, which the others are tested against.
+uint32_t hutong_crc32c_portable(uint32_t crc, const void *data, size_t length);
+
+/// The name of the form that is in use: "sse4.2+pclmul", "sse4.2", "armv8-crc" or "table".
+const char *hutong_crc32c_name(void);
+
+/// Binds the calling thread to one processor. 0, or a negative errno.
+int hutong_pin_thread(int cpu);
+
+/// The processors that this process may use, lowest first; returns their number, at most `capacity` of them stored.
+int hutong_allowed_cpus(int *cpus, int capacity);
+
+/// Names the calling thread (15 characters at most are kept).
+void hutong_name_thread(const char *name);
+
+/// Zeroed memory of `length` bytes on `node`'s own memory, where there are several; a negative node means anywhere.
+/// Page aligned; huge pages are asked for, not demanded. Null where there is none left.
+void *hutong_allocate_on_node(size_t length, int node);
+void hutong_free_on_node(void *memory, size_t length);
+
+/// Locks the memory against being paged out. 0, or a negative errno.
+int hutong_lock_memory(void *memory, size_t length);
+
+/// 1 where the kernel offers NUMA memory policy, else 0.
+int hutong_numa_available(void);
+
+/// Starts a thread with `body(context)`; it is detached. 0, or a negative errno.
+int hutong_start_thread(void (*body)(void *), void *context);
+
+/// Nanoseconds of the monotonic clock, and milliseconds since 1970 of the wall clock.
+uint64_t hutong_monotonic_ns(void);
+int64_t hutong_wall_ms(void);
+
+/// Tells the processor that this is a spin loop.
+static inline void hutong_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/// A full fence: what was stored before it is seen by every thread before what is loaded after it.
+static inline void hutong_full_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

@@ -1,0 +1,80 @@
+#include "CIO.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int resolve(const char *host, uint16_t port, int flags, struct addrinfo **found) {
+    char service[8];
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags};
+    snprintf(service, sizeof service, "%u", port);
+    return getaddrinfo(host, service, &hints, found) == 0 ? 0 : -EADDRNOTAVAIL;
+}
+
+static uint16_t port_of(int socket) {
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    if (getsockname(socket, (struct sockaddr *)&address, &length) != 0) return 0;
+    if (address.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+    return ntohs(((struct sockaddr_in *)&address)->sin_port);
+}
+
+int hutong_listen(const char *host, uint16_t port, int backlog, uint16_t *bound_port) {
+    struct addrinfo *found = NULL;
+    int result = resolve(host, port, AI_PASSIVE, &found);
+    if (result < 0) return result;
+    int listener = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+    if (listener >= 0) setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (listener < 0 || bind(listener, found->ai_addr, found->ai_addrlen) != 0 || listen(listener, backlog) != 0) {
+        result = -errno;
+        if (listener >= 0) close(listener);
+        freeaddrinfo(found);
+        return result;
+    }
+    freeaddrinfo(found);
+    *bound_port = port_of(listener);
+    return listener;
+}
+
+int hutong_connect(const char *host, uint16_t port) {
+    struct addrinfo *found = NULL;
+    int result = resolve(host, port, 0, &found);
+    if (result < 0) return result;
+    result = -ECONNREFUSED;
+    for (struct addrinfo *each = found; each != NULL; each = each->ai_next) {
+        int made = socket(each->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (made < 0) continue;
+        if (connect(made, each->ai_addr, each->ai_addrlen) == 0) {
+            result = made;
+            break;
+        }
+        result = -errno;
+        close(made);
+    }
+    freeaddrinfo(found);
+    return result;
+}
+
+int hutong_set_no_delay(int socket) {
+    int on = 1;
+    return setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 ? 0 : -errno;
+}
+
+void hutong_peer_name(int socket, char *into, size_t capacity) {
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    char host[64], service[8];
+    if (getpeername(socket, (struct sockaddr *)&address, &length) != 0
+        || getnameinfo((struct sockaddr *)&address, length, host, sizeof host, service, sizeof service,
+                       NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+        snprintf(into, capacity, "unknown");
+        return;
+    }
+    snprintf(into, capacity, "%s:%s", host, service);
+}
