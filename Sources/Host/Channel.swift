@@ -1,0 +1,171 @@
+// Unsafe on purpose: a queue between two threads is memory that both touch. What makes it sound stands at each access:
+// a slot belongs to the sender until `tail` passes it (release), then to the receiver until `head` does.
+
+import Synchronization
+
+/// A counter alone on its cache lines, so that its writer and another counter's don't disturb each other. 128 bytes,
+/// because processors fetch lines in pairs.
+public struct PaddedCounter: ~Copyable, Sendable {
+    @usableFromInline let value: Atomic<Int>
+    @usableFromInline let padding: (Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int, Int) =
+        (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+    @inlinable
+    public init(_ initial: Int = 0) { value = Atomic(initial) }
+}
+
+/// A bounded queue from one thread to one other, whose capacity is fixed when it is made. Both ends batch: what is
+/// pushed is seen after `publish`, what is popped makes room after `release`.
+public final class Channel<Element: BitwiseCopyable>: @unchecked Sendable {
+    @usableFromInline let before = PaddedCounter()
+    @usableFromInline let head = PaddedCounter()
+    @usableFromInline let tail = PaddedCounter()
+    @usableFromInline let senderWaits = PaddedCounter()
+    @usableFromInline let slots: UnsafeMutablePointer<Element>
+    @usableFromInline let mask: Int
+    // Set once, before the threads start.
+    @usableFromInline var receiverWaker: Waker?
+    @usableFromInline var senderWaker: Waker?
+
+    init(capacity: Int) {
+        var size = 1
+        while size < capacity { size *= 2 }
+        slots = .allocate(capacity: size)
+        mask = size - 1
+    }
+
+    deinit { slots.deallocate() }
+
+    /// The two ends of a new channel with room for at least `capacity` elements.
+    public static func make(capacity: Int) -> ChannelEnds<Element> {
+        let channel = Channel(capacity: capacity)
+        return ChannelEnds(sender: Sender(channel), receiver: Receiver(channel))
+    }
+
+    /// Says whom to wake: the receiver when something came, the sender when there is room again. Before the threads
+    /// start; ends on one and the same thread wake nobody.
+    public func connect(sender: Waker, receiver: Waker) {
+        guard sender !== receiver else { return }
+        senderWaker = sender
+        receiverWaker = receiver
+    }
+}
+
+/// Both ends, on their way to their owners.
+public struct ChannelEnds<Element: BitwiseCopyable>: ~Copyable {
+    public var sender: Sender<Element>
+    public var receiver: Receiver<Element>
+}
+
+/// The end that puts in. Owned by one thread.
+public struct Sender<Element: BitwiseCopyable>: ~Copyable, Sendable {
+    public let channel: Channel<Element>
+    @usableFromInline var tail = 0
+    @usableFromInline var published = 0
+    @usableFromInline var knownHead = 0
+
+    init(_ channel: Channel<Element>) { self.channel = channel }
+
+    /// Whether `count` more elements fit. Where not, the sender's thread is woken when there is room.
+    @inlinable
+    public mutating func hasRoom(for count: Int = 1) -> Bool {
+        if tail &- knownHead &+ count <= channel.mask &+ 1 { return true }
+        knownHead = channel.head.value.load(ordering: .acquiring)
+        if tail &- knownHead &+ count <= channel.mask &+ 1 { return true }
+        channel.senderWaits.value.store(1, ordering: .relaxed)
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        knownHead = channel.head.value.load(ordering: .acquiring)
+        return tail &- knownHead &+ count <= channel.mask &+ 1
+    }
+
+    /// Puts the element in; false, and nothing done, where the channel is full.
+    @inlinable
+    public mutating func push(_ element: Element) -> Bool {
+        guard hasRoom() else { return false }
+        channel.slots[tail & channel.mask] = element
+        tail &+= 1
+        return true
+    }
+
+    /// Shows the receiver what was pushed, and wakes it if it sleeps.
+    @inlinable
+    public mutating func publish() {
+        guard tail != published else { return }
+        published = tail
+        channel.tail.value.store(tail, ordering: .releasing)
+        channel.receiverWaker?.ring()
+    }
+
+    /// Pushes and publishes.
+    @inlinable
+    public mutating func send(_ element: Element) -> Bool {
+        guard push(element) else { return false }
+        publish()
+        return true
+    }
+
+    /// The number, since the beginning, of the next element.
+    @inlinable
+    public var next: Int { tail }
+}
+
+/// The end that takes out. Owned by one thread.
+public struct Receiver<Element: BitwiseCopyable>: ~Copyable, Sendable {
+    public let channel: Channel<Element>
+    @usableFromInline var head = 0
+    @usableFromInline var released = 0
+    @usableFromInline var knownTail = 0
+
+    init(_ channel: Channel<Element>) { self.channel = channel }
+
+    /// How many elements wait, as of a fresh look.
+    @inlinable
+    public mutating func available() -> Int {
+        knownTail = channel.tail.value.load(ordering: .acquiring)
+        return knownTail &- head
+    }
+
+    /// The element next in line, left there. Nil where there is none.
+    @inlinable
+    public mutating func peek() -> Element? {
+        if head == knownTail && available() == 0 { return nil }
+        return channel.slots[head & channel.mask]
+    }
+
+    /// Takes the element next in line.
+    @inlinable
+    public mutating func pop() -> Element? {
+        guard let element = peek() else { return nil }
+        head &+= 1
+        return element
+    }
+
+    /// Gives the room of what was popped back to the sender, and wakes it if it waits for that.
+    @inlinable
+    public mutating func release() {
+        guard head != released else { return }
+        released = head
+        channel.head.value.store(head, ordering: .releasing)
+        guard let waker = channel.senderWaker else { return }
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        if channel.senderWaits.value.load(ordering: .relaxed) != 0 {
+            channel.senderWaits.value.store(0, ordering: .relaxed)
+            waker.ring()
+        }
+    }
+
+    /// The number, since the beginning, of the element next in line.
+    @inlinable
+    public var next: Int { head }
+
+    /// The end of what is known to wait; `available()` looks afresh.
+    @inlinable
+    public var end: Int { knownTail }
+
+    /// The waiting element with that number, in place: what is popped only later may be marked meanwhile.
+    @inlinable
+    public func element(_ number: Int) -> UnsafeMutablePointer<Element> {
+        precondition(number &- head >= 0 && knownTail &- number > 0, "not a waiting element")
+        return channel.slots + (number & channel.mask)
+    }
+}

@@ -1,0 +1,26 @@
+import Synchronization
+
+/// A journal position that one stage advances and others watch. It never goes back.
+public final class Position: @unchecked Sendable {
+    @usableFromInline let before = PaddedCounter()
+    @usableFromInline let value: PaddedCounter
+    // Set before the threads start, then only read: this is why the class may be shared.
+    @usableFromInline var watchers: [Waker] = []
+
+    public init(_ initial: UInt64 = 0) { value = PaddedCounter(Int(initial)) }
+
+    /// The thread behind the waker is woken by every advance, if it sleeps. Before the threads start.
+    public func watch(_ waker: Waker) {
+        if !watchers.contains(where: { $0 === waker }) { watchers.append(waker) }
+    }
+
+    @inlinable
+    public func load() -> UInt64 { UInt64(value.value.load(ordering: .acquiring)) }
+
+    /// Moves it on; what was done before is seen by whoever reads the new position.
+    @inlinable
+    public func advance(to position: UInt64) {
+        value.value.store(Int(position), ordering: .releasing)
+        for watcher in watchers { watcher.ring() }
+    }
+}
