@@ -22,6 +22,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
@@ -40,7 +41,7 @@ let package = Package(
             ]),
 
         module("Host", ["CHost", log]),
-        module("IO", ["CIO", "Host"]),
+        module("IO", ["CIO", "Host", .product(name: "DequeModule", package: "swift-collections")]),
         module("Wire", ["CHost"]),
         module("Codecs", ["CCompression", "Wire"]),
         module("Metadata", ["Host", "IO", "Wire", log]),

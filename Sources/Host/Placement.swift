@@ -72,7 +72,7 @@ public struct PlacementPlan: Equatable, Sendable {
         let cores = topology.coreCount
         let layout = wishes.layout ?? (cores <= 1 ? .single : cores <= 3 ? .two : .group)
         let nodes = nodesNearNetworkFirst(topology)
-        let groups = wishes.partitionGroups ?? (layout == .group ? nodes.reduce(0) { $0 + groups(on: $1) } : 1)
+        let groups = wishes.partitionGroups ?? (layout == .group ? nodes.reduce(0) { $0 + groupCount(on: $1) } : 1)
         let ios = min(wishes.ioThreads ?? (layout == .group ? groups : 1), 64)
         var nodeOfGroup: [Int] = []
         for group in 0..<groups { nodeOfGroup.append(share(of: nodes, number: group, of: groups).id) }
@@ -103,7 +103,7 @@ public struct PlacementPlan: Equatable, Sendable {
     }
 
     /// A partition group wants about eight cores: three of its own, a pair for io and respond, and rest for clients.
-    private static func groups(on node: Topology.Node) -> Int { max(1, (node.cores.count - 1) / 8) }
+    private static func groupCount(on node: Topology.Node) -> Int { max(1, (node.cores.count - 1) / 8) }
 
     private static func nodesNearNetworkFirst(_ topology: Topology) -> [Topology.Node] {
         topology.nodes.sorted { ($0.id == topology.nicNode ? 0 : 1, $0.id) < ($1.id == topology.nicNode ? 0 : 1, $1.id) }

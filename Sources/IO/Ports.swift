@@ -1,0 +1,115 @@
+// What the stages see of input and output. Two implementations: rings on the host's kernel (`Ring`), and simulated
+// twins (`SimulatedDisk`, `SimulatedNetwork`). A call through these interfaces is made once for a batch, never for a record.
+
+import CIO
+
+/// The end of an operation, or one of the results of an operation that goes on.
+public struct Completion: BitwiseCopyable, Sendable {
+    /// The operation's tag, as the stage chose it: below 2^56.
+    public var tag: UInt64
+    /// What the operation returned, or a negative errno.
+    public var result: Int32
+    /// Further completions of the same operation will follow.
+    public var more: Bool
+
+    public init(tag: UInt64, result: Int32, more: Bool = false) {
+        self.tag = tag
+        self.result = result
+        self.more = more
+    }
+}
+
+/// An error of the operating system, with what was being done.
+public struct IOError: Error, CustomStringConvertible {
+    /// A positive errno.
+    public let code: Int32
+    public let doing: String
+
+    public init(code: Int32, doing: String) {
+        self.code = code
+        self.doing = doing
+    }
+
+    public var description: String { "\(doing): \(describe(errno: code))" }
+}
+
+/// A stage's own share of an event source: the completions of what it asked for come back here.
+public protocol Port: AnyObject {
+    /// The next completion, in the order in which they came.
+    func next() -> Completion?
+}
+
+/// Operations on sockets. Memory given to an operation stays as it is until the completion.
+public protocol SocketPort: Port {
+    /// Accepts connections until cancelled; a completion each, whose result is the socket.
+    func accept(listener: Int32, tag: UInt64)
+    func receive(_ socket: Int32, into: UnsafeMutableRawPointer, capacity: Int, tag: UInt64)
+    func send(_ socket: Int32, from: UnsafeRawPointer, count: Int, tag: UInt64)
+    /// Sends what the message gathers.
+    func send(_ socket: Int32, message: UnsafePointer<msghdr>, tag: UInt64)
+    /// Asks for the operation with that tag to end early; it still completes.
+    func cancel(_ target: UInt64, tag: UInt64)
+    /// Ends both directions at once; operations under way complete.
+    func shutdown(_ socket: Int32)
+    func close(_ socket: Int32)
+    /// The other side's address, for logs.
+    func peerName(_ socket: Int32) -> String
+}
+
+/// How bytes become durable.
+public enum FlushMethod: String, Sendable, CaseIterable {
+    /// Each write carries RWF_DSYNC.
+    case dsync
+    /// A write linked to an fdatasync, both in the ring.
+    case linked
+    /// A write in the ring; when it has completed, fdatasync on the flush group's own thread.
+    case fdatasync
+}
+
+/// Operations on files. Those that take a tag complete later; the others are rare, quick and done at once.
+public protocol FilePort: Port {
+    func open(_ path: String, _ mode: OpenMode) throws(IOError) -> Int32
+    func size(_ file: Int32) throws(IOError) -> UInt64
+    func close(_ file: Int32)
+    func list(_ directory: String) throws(IOError) -> [String]
+    func makeDirectory(_ path: String) throws(IOError)
+    func rename(_ path: String, to: String) throws(IOError)
+    func remove(_ path: String) throws(IOError)
+
+    func read(_ file: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64, tag: UInt64)
+    /// Writes; where `durable`, the completion means that the bytes are on stable storage.
+    func write(_ file: Int32, from: UnsafeRawPointer, count: Int, offset: UInt64, durable: Bool, tag: UInt64)
+    /// Writes and then syncs the file's data: two completions, the second of which is -ECANCELED where the first failed
+    /// or fell short.
+    func writeAndSync(
+        _ file: Int32, from: UnsafeRawPointer, count: Int, offset: UInt64, writeTag: UInt64, syncTag: UInt64)
+    func sync(_ file: Int32, dataOnly: Bool, tag: UInt64)
+    func allocate(_ file: Int32, offset: UInt64, count: UInt64, tag: UInt64)
+    /// Syncs the file's data on the calling thread. Returns 0 or a negative errno.
+    func syncNow(_ file: Int32) -> Int32
+}
+
+/// How to open a file.
+public enum OpenMode: Sendable {
+    /// A new file past the page cache; it must not exist.
+    case createDirect
+    /// An existing file past the page cache, to read and write.
+    case direct
+    /// An existing file past the page cache, to read.
+    case readDirect
+    /// A new file through the page cache; it must not exist.
+    case create
+    /// An existing file through the page cache.
+    case buffered
+    /// A directory, to sync its entries.
+    case directory
+}
+
+/// The alignment of offsets, lengths and memory for direct files, in bytes: no drive in use asks for more.
+public let directAlignment = 4096
+
+@inlinable
+public func alignedDown(_ value: UInt64) -> UInt64 { value & ~UInt64(directAlignment - 1) }
+
+@inlinable
+public func alignedUp(_ value: UInt64) -> UInt64 { (value + UInt64(directAlignment - 1)) & ~UInt64(directAlignment - 1) }

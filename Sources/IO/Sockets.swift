@@ -1,0 +1,30 @@
+import CIO
+
+/// A listening TCP socket.
+public struct Listener: Sendable {
+    public let socket: Int32
+    /// The port that is bound: the kernel's choice where zero was asked for.
+    public let port: UInt16
+
+    public init(host: String, port: UInt16, backlog: Int32 = 1024) throws(IOError) {
+        var bound: UInt16 = 0
+        let socket = hutong_listen(host, port, backlog, &bound)
+        if socket < 0 { throw IOError(code: -socket, doing: "listening on \(host):\(port)") }
+        self.socket = socket
+        self.port = bound
+    }
+}
+
+/// A connected TCP socket that sends at once.
+public func connect(host: String, port: UInt16) throws(IOError) -> Int32 {
+    let socket = hutong_connect(host, port)
+    if socket < 0 { throw IOError(code: -socket, doing: "connecting to \(host):\(port)") }
+    setNoDelay(socket)
+    return socket
+}
+
+/// Small answers leave at once instead of waiting for company.
+public func setNoDelay(_ socket: Int32) { _ = hutong_set_no_delay(socket) }
+
+/// An exclusive lock on a file that ends with the process; false where another process has it.
+public func lockFile(_ file: Int32) -> Bool { hutong_lock_file(file) == 0 }
