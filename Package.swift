@@ -12,6 +12,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -41,11 +42,11 @@ let package = Package(
             ]),
 
         module("Host", ["CHost", log]),
-        module("IO", ["CIO", "Host", .product(name: "DequeModule", package: "swift-collections")]),
+        module("IO", ["CIO", "Host", deque]),
         module("Wire", ["CHost"]),
         module("Codecs", ["CCompression", "Wire"]),
         module("Metadata", ["Host", "IO", "Wire", log]),
-        module("Journal", ["Host", "IO", "Wire", "CHost", log]),
+        module("Journal", ["Host", "IO", "Wire", "CHost", deque, log]),
         module("Replication", ["Host", "Journal"]),
         module("Intake", ["Host", "IO", "Wire", "Metadata", log]),
         module("Responses", ["Host", "IO", "Wire", "Intake", "Metadata", log]),
