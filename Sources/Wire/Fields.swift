@@ -122,14 +122,17 @@ extension Wire {
         try self.count(&count, short: true)
         if isReading {
             guard let count else { return value = nil }
-            let bytes = try take(count)
-            guard let string = String(validating: bytes, as: UTF8.self) else {
-                throw WireError("a string before byte \(position) is not UTF-8")
-            }
-            value = string
+            value = try utf8(count)
         } else if let value {
             output.append(contentsOf: value.utf8)
         }
+    }
+
+    private mutating func utf8(_ count: Int) throws(WireError) -> String {
+        guard let string = String(validating: try take(count), as: UTF8.self) else {
+            throw WireError("a string before byte \(position) is not UTF-8")
+        }
+        return string
     }
 
     private mutating func anyBytes(_ value: inout [UInt8]?) throws(WireError) {
@@ -142,18 +145,43 @@ extension Wire {
             output.append(contentsOf: value)
         }
     }
+}
 
+// MARK: - Inside of records
+
+extension Wire {
     /// Bytes after a zig-zag varint of their length, -1 for null, as keys and values of records are.
     mutating func varBytes(_ value: inout [UInt8]?) throws(WireError) {
-        guard let length = Int32(exactly: value?.count ?? -1) else { throw WireError("more than 2 GiB in a record") }
-        var count = length
-        try varint(&count)
+        guard let count = try varCount(value?.count) else { return value = nil }
         if isReading {
-            try checkRemaining(Int64(count), unit: 1)
-            value = count < 0 ? nil : [UInt8](try take(Int(count)))
+            value = [UInt8](try take(count))
         } else if let value {
             output.append(contentsOf: value)
         }
+    }
+
+    /// A string after a zig-zag varint of its length, never null, as the keys of records' headers are.
+    mutating func varString(_ value: inout String) throws(WireError) {
+        guard let count = try varCount(value.utf8.count) else { throw WireError("a record's header without a key") }
+        if isReading {
+            value = try utf8(count)
+        } else {
+            output.append(contentsOf: value.utf8)
+        }
+    }
+
+    /// An array after a zig-zag varint of its count, never null, as the headers of records are.
+    mutating func varArray<T: WireStruct>(_ value: inout [T]) throws(WireError) {
+        guard let count = try varCount(value.count) else { throw WireError("a record with null headers") }
+        try elements(&value, count: count) { wire, element throws(WireError) in try element.fields(&wire) }
+    }
+
+    /// Reads or writes a count as a zig-zag varint; nil stands for null.
+    private mutating func varCount(_ count: Int?) throws(WireError) -> Int? {
+        guard var raw = Int32(exactly: count ?? -1) else { throw WireError("more than 2 GiB in a record") }
+        try varint(&raw)
+        if isReading { try checkRemaining(Int64(raw), unit: 1) }
+        return raw < 0 ? nil : Int(raw)
     }
 }
 
@@ -202,19 +230,26 @@ extension Wire {
     ) throws(WireError) {
         var count = value?.count
         try self.count(&count, unit: unit)
-        if isReading {
-            guard let count else { return value = nil }
-            try spendElements(count)
-            // Room grows with what is really there, not with what the count promises.
-            var elements: [T] = []
-            for _ in 0..<count {
-                var element = T()
-                try field(&self, &element)
-                elements.append(element)
-            }
-            value = elements
-        } else if let value {
+        guard let count else { return value = nil }
+        var elements = value ?? []
+        try self.elements(&elements, count: count, field)
+        value = elements
+    }
+
+    private mutating func elements<T: Defaultable>(
+        _ value: inout [T], count: Int, _ field: (inout Wire, inout T) throws(WireError) -> Void
+    ) throws(WireError) {
+        guard isReading else {
             for var element in value { try field(&self, &element) }
+            return
+        }
+        try spendElements(count)
+        // Room grows with what is really there, not with what the count promises.
+        value = []
+        for _ in 0..<count {
+            var element = T()
+            try field(&self, &element)
+            value.append(element)
         }
     }
 }
