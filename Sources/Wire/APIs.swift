@@ -1,0 +1,70 @@
+/// What is served of one API: its versions, and how they are encoded.
+public struct APISpec: Sendable {
+    public let key: APIKey
+    private let label: StaticString
+    /// The versions that ApiVersions tells clients of.
+    public let advertised: ClosedRange<Int16>
+    /// The versions that are read and written. They can be fewer than the advertised ones: old librdkafka turns
+    /// compression off for a broker that does not advertise Produce from 0, though it never sends those versions.
+    public let served: ClosedRange<Int16>
+    /// The first version with compact lengths and tagged fields (KIP-482); nil if there is none.
+    public let firstFlexible: Int16?
+
+    init(
+        _ key: APIKey, _ label: StaticString, advertised: ClosedRange<Int16>? = nil, served: ClosedRange<Int16>,
+        firstFlexible: Int16?
+    ) {
+        self.key = key
+        self.label = label
+        self.advertised = advertised ?? served
+        self.served = served
+        self.firstFlexible = firstFlexible
+    }
+
+    /// The API's name in the protocol guide, e.g. `ListOffsets`.
+    public var name: String { label.description }
+
+    /// Whether this version has compact lengths and tagged fields.
+    public func isFlexible(_ version: Int16) -> Bool {
+        guard let firstFlexible else { return false }
+        return version >= firstFlexible
+    }
+
+    /// Length in bytes of the header before a response's body, without the frame's length prefix.
+    ///
+    /// ApiVersions keeps the old header for ever: a client reads its answer before it knows what the broker speaks
+    /// (KIP-511).
+    public func responseHeaderLength(_ version: Int16) -> Int {
+        isFlexible(version) && key != .apiVersions ? 5 : 4
+    }
+}
+
+/// The APIs that are served. One table, from which requests are checked and clients are told.
+public enum APIs {
+    /// In the order of their keys.
+    public static let all: [APISpec] = [
+        APISpec(.produce, "Produce", advertised: 0...11, served: 3...11, firstFlexible: 9),
+        APISpec(.fetch, "Fetch", served: 4...12, firstFlexible: 12),
+        APISpec(.listOffsets, "ListOffsets", served: 1...7, firstFlexible: 6),
+        APISpec(.metadata, "Metadata", served: 0...12, firstFlexible: 9),
+        APISpec(.apiVersions, "ApiVersions", served: 0...4, firstFlexible: 3),
+        APISpec(.createTopics, "CreateTopics", served: 2...7, firstFlexible: 5),
+        APISpec(.deleteTopics, "DeleteTopics", served: 1...6, firstFlexible: 4),
+        APISpec(.initProducerId, "InitProducerId", served: 0...4, firstFlexible: 2),
+    ]
+
+    private static let byKey: [APISpec?] = {
+        var table = [APISpec?](repeating: nil, count: Int(all.map(\.key.rawValue).max() ?? -1) + 1)
+        for spec in all { table[Int(spec.key.rawValue)] = spec }
+        return table
+    }()
+
+    /// The API with this key; nil if it is not served. Constant time, no allocation.
+    public static func spec(_ key: Int16) -> APISpec? {
+        let table = byKey
+        return key >= 0 && Int(key) < table.count ? table[Int(key)] : nil
+    }
+
+    /// As ``spec(_:)-(Int16)``.
+    public static func spec(_ key: APIKey) -> APISpec? { spec(key.rawValue) }
+}
