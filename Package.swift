@@ -13,6 +13,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let containers = Target.Dependency.product(name: "BasicContainers", package: "swift-collections")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -48,16 +49,16 @@ let package = Package(
         module("Metadata", ["Host", "IO", "Wire", log]),
         module("Journal", ["Host", "IO", "Wire", "CHost", deque, log]),
         module("Replication", ["Host", "Journal"]),
-        module("Intake", ["Host", "IO", "Wire", "Metadata", log]),
-        module("Responses", ["Host", "IO", "Wire", "Intake", "Metadata", log]),
-        module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),
-        module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", log]),
+        module("Intake", ["Host", "IO", "Wire", "Metadata", containers, log]),
+        module("Responses", ["Host", "IO", "Wire", "Intake", "Journal", "Metadata", containers, deque, log]),
+        module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", containers, log]),
+        module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", containers, deque, log]),
         module("Settings", [.product(name: "Yams", package: "Yams")]),
         module(
             "Broker",
             [
                 "Host", "IO", "Wire", "Metadata", "Journal", "Replication", "Intake", "Responses", "Sequencer",
-                "Fetching", "Settings", log,
+                "Fetching", "Settings", containers, log,
             ]),
         module("Client", ["Wire", "Codecs"]),
         .executableTarget(

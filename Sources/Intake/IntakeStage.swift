@@ -30,9 +30,9 @@ public struct IntakeLimits: Sendable {
 /// Where the io stage's requests go to, and what comes back: one end of each of its channels.
 public struct IntakeLinks: ~Copyable {
     /// To each partition group's write stage.
-    public var writers: UniqueArray<Sender<Request>>
-    public var reader: Sender<Request>
-    public var control: Sender<Request>
+    public var writers: UniqueArray<Sender<ClientRequest>>
+    public var reader: Sender<ClientRequest>
+    public var control: Sender<ClientRequest>
     /// Request bytes given back, from each stage that is handed requests.
     public var releases: UniqueArray<Receiver<Release>>
     public var toRespond: Sender<ConnectionEvent>
@@ -40,8 +40,8 @@ public struct IntakeLinks: ~Copyable {
     public var tables: Receiver<Unmanaged<TopicTable>>
 
     public init(
-        writers: consuming UniqueArray<Sender<Request>>, reader: consuming Sender<Request>,
-        control: consuming Sender<Request>, releases: consuming UniqueArray<Receiver<Release>>,
+        writers: consuming UniqueArray<Sender<ClientRequest>>, reader: consuming Sender<ClientRequest>,
+        control: consuming Sender<ClientRequest>, releases: consuming UniqueArray<Receiver<Release>>,
         toRespond: consuming Sender<ConnectionEvent>, fromRespond: consuming Receiver<ConnectionEvent>,
         tables: consuming Receiver<Unmanaged<TopicTable>>
     ) {
@@ -388,7 +388,7 @@ public struct IntakeStage: Stage, ~Copyable {
             close(slot, reason: "API \(header.apiKey) version \(header.apiVersion) is not served here")
             return false
         }
-        var request = Request(
+        var request = ClientRequest(
             connection: id(slot), frame: connections[slot].frames.next, answer: connections[slot].answers,
             bytes: UnsafeRawPointer(frame), count: UInt32(count), bodyOffset: UInt32(header.bodyOffset),
             key: header.apiKey, version: header.apiVersion, correlation: header.correlationId, parts: 1,
@@ -412,7 +412,7 @@ public struct IntakeStage: Stage, ~Copyable {
     }
 
     /// To every partition group that the request has partitions of. False: a queue is full. Nil: the connection is closed.
-    private mutating func handOnProduce(_ request: inout Request, _ slot: Int) -> Bool? {
+    private mutating func handOnProduce(_ request: inout ClientRequest, _ slot: Int) -> Bool? {
         let body = request.body
         var cursor = RawCursor(body.baseAddress!, count: body.count)
         guard let preamble = ProducePreamble(&cursor, version: request.version) else {

@@ -165,9 +165,9 @@ public struct FrameHeader: BitwiseCopyable, Sendable {
 
     /// Whether the batch's CRC, which the frame's checksum covers, covers the rest rightly.
     private static func batchIsSound(_ batch: UnsafeRawPointer, payload: Int) -> Bool {
-        guard payload >= RecordBatch.headerBytes else { return false }
-        let stored = UInt32(bigEndian: batch.loadUnaligned(fromByteOffset: RecordBatch.crcOffset, as: UInt32.self))
-        let from = RecordBatch.attributesOffset
+        guard payload >= RecordBatch.headerLength else { return false }
+        let stored = UInt32(bigEndian: batch.loadUnaligned(fromByteOffset: RecordBatch.Field.crc, as: UInt32.self))
+        let from = RecordBatch.Field.attributes
         return hutong_crc32c(0, batch + from, payload - from) == stored
     }
 }

@@ -11,6 +11,8 @@ public struct JournalWriter: ~Copyable {
     /// Where the next frame goes.
     public private(set) var position: UInt64
     private var previous: UInt32
+    /// The checksum of the last frame.
+    public var lastChecksum: UInt32 { previous }
     private var base: UnsafeMutableRawPointer?
     private var segmentEnd: UInt64
     private var flushed: UInt64
@@ -49,12 +51,16 @@ public struct JournalWriter: ~Copyable {
     /// The longest payload that a frame can hold.
     public var payloadLimit: Int { cache.segmentBytes - Frame.headerBytes }
 
+    /// Whether the current segment has room for a payload of that length.
+    public func hasRoom(for payload: Int) -> Bool {
+        base != nil && position + UInt64(Frame.stride(Frame.headerBytes + payload)) <= segmentEnd
+    }
+
     /// Where the next payload of that length goes; nil while the loader has no segment ready for it. What is put there
     /// counts only after `append`.
     public mutating func room(for payload: Int) -> UnsafeMutableRawPointer? {
         precondition(payload <= payloadLimit, "a frame does not cross a segment")
-        let needed = UInt64(Frame.stride(Frame.headerBytes + payload))
-        if base == nil || position + needed > segmentEnd {
+        if !hasRoom(for: payload) {
             guard nextSegment() else { return nil }
         }
         return base! + cache.offset(of: position) + Frame.headerBytes

@@ -27,6 +27,14 @@ public struct ProducePartition {
     public var partition: Int32
     /// Nil: null was sent.
     public var records: UnsafeRawBufferPointer?
+
+    @inlinable
+    init(topic: UnsafeRawBufferPointer, topicNumber: Int, partition: Int32, records: UnsafeRawBufferPointer?) {
+        self.topic = topic
+        self.topicNumber = topicNumber
+        self.partition = partition
+        self.records = records
+    }
 }
 
 extension RawCursor {

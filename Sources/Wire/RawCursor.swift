@@ -7,9 +7,9 @@ public struct RawCursor {
     public let base: UnsafeRawPointer
     public let end: Int
     /// How far it has read.
-    @usableFromInline internal(set) public var offset: Int
+    public var offset: Int
     /// A read went past the end, or a length was impossible.
-    @usableFromInline internal(set) public var failed = false
+    public var failed = false
 
     @inlinable
     public init(_ base: UnsafeRawPointer, count: Int, offset: Int = 0) {
@@ -94,8 +94,9 @@ public struct RawCursor {
         }
     }
 
-    @usableFromInline
-    mutating func fail() {
+    /// Marks it as failed: the caller found the bytes impossible.
+    @inlinable
+    public mutating func fail() {
         failed = true
         offset = end
     }

@@ -17,7 +17,7 @@ public struct ConnectionID: BitwiseCopyable, Hashable, Sendable {
 }
 
 /// A request on its way to the stage that will do it.
-public struct Request: BitwiseCopyable, @unchecked Sendable {
+public struct ClientRequest: BitwiseCopyable, @unchecked Sendable {
     public var connection: ConnectionID
     /// The frame's number in its connection, to give it back by.
     public var frame: UInt32
