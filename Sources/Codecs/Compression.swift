@@ -36,6 +36,7 @@ public enum Compression {
     public static func decompress(
         _ type: CompressionType, _ bytes: UnsafeRawBufferPointer, limit: Int
     ) throws(CompressionError) -> [UInt8] {
+        let limit = max(0, limit)
         switch type {
         case .none:
             guard bytes.count <= limit else { throw .tooMuch(limit) }
@@ -75,7 +76,7 @@ struct BoundedOutput: ~Copyable {
     private let limit: Int
 
     init(limit: Int) {
-        self.limit = min(max(0, limit), Int.max - 1)
+        self.limit = min(limit, Int.max - 1)
     }
 
     /// Lets `body` write into the free room, and keeps as many bytes as it says it wrote.
