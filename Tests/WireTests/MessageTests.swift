@@ -1,0 +1,152 @@
+import Testing
+
+@testable import Wire
+
+@Suite struct MessageTests {
+    @Test func agreesWithKafkaPython() throws {
+        func check<M: Sampled>(_ type: M.Type, _ version: Int16, _ hex: String) throws {
+            var values = CountedValues()
+            let message = M.sample(version, &values)
+            #expect(hexadecimal(try message.encode(version: version)) == hex, "\(type) \(version)")
+            #expect(try M.decode(bytes(hex), version: version) == message, "\(type) \(version)")
+        }
+        let byName = Dictionary(uniqueKeysWithValues: sampledMessages.map { ("\($0)", $0) })
+        for (name, version, hex) in goldenVectors {
+            let type: any Sampled.Type = try #require(byName[name])
+            try check(type, version, hex)
+        }
+    }
+
+    @Test(arguments: sampledMessages.indices) func goldenVectorsCoverEveryVersion(index: Int) throws {
+        let type = sampledMessages[index]
+        let versions = goldenVectors.filter { $0.name == "\(type)" }.map(\.version)
+        #expect(versions == Array(try #require(APIs.spec(type.api)).served))
+    }
+
+    @Test(arguments: sampledMessages.indices) func randomMessagesRoundTrip(index: Int) throws {
+        func check<M: Sampled>(_ type: M.Type) throws {
+            for version in try #require(APIs.spec(M.api)).served {
+                for seed in 0..<50 {
+                    var values = RandomValues(seed: UInt64(seed))
+                    let message = M.sample(version, &values)
+                    let code = try message.encode(version: version)
+                    #expect(try M.decode(code, version: version) == message, "\(type) \(version), seed \(seed)")
+                }
+            }
+        }
+        try check(sampledMessages[index])
+    }
+
+    @Test(arguments: sampledMessages.indices) func everyTruncationThrows(index: Int) throws {
+        func check<M: Sampled>(_ type: M.Type) throws {
+            for version in try #require(APIs.spec(M.api)).served {
+                var values = CountedValues()
+                let code = try M.sample(version, &values).encode(version: version)
+                for length in 0..<code.count {
+                    #expect(throws: WireError.self, "\(type) \(version), \(length) bytes") {
+                        try M.decode(code[..<length], version: version)
+                    }
+                }
+                #expect(throws: WireError.self) { try M.decode(code + [0], version: version) }
+            }
+        }
+        try check(sampledMessages[index])
+    }
+
+    @Test(arguments: sampledMessages.indices) func randomBytesNeverTrap(index: Int) throws {
+        func check<M: Sampled>(_ type: M.Type) throws {
+            let versions = try #require(APIs.spec(M.api)).served
+            var random = SeededRandom(seed: 42)
+            var values = CountedValues()
+            let samples = try versions.map { try M.sample($0, &values).encode(version: $0) }
+            for _ in 0..<100_000 {
+                let place = Int.random(in: samples.indices, using: &random)
+                // Pure noise seldom comes far: half of the tries damage a few bytes of a good message instead.
+                var code: [UInt8]
+                if Bool.random(using: &random) {
+                    code = (0..<Int.random(in: 0...64, using: &random)).map { _ in .random(in: 0...255, using: &random) }
+                } else {
+                    code = samples[place]
+                    for _ in 0..<3 where !code.isEmpty {
+                        code[Int.random(in: code.indices, using: &random)] = .random(in: 0...255, using: &random)
+                    }
+                }
+                _ = try? M.decode(code, version: versions.lowerBound + Int16(place))
+            }
+        }
+        try check(sampledMessages[index])
+    }
+
+    @Test func refusesVersionsThatAreNotServed() {
+        #expect(throws: WireError.self) { try ProduceRequest().encode(version: 2) }
+        #expect(throws: WireError.self) { try FetchRequest.decode([], version: 13) }
+        #expect(throws: WireError.self) { try MetadataRequest.decode([], version: -1) }
+    }
+
+    @Test func refusesNullWhereTheVersionHasNone() {
+        var request = MetadataRequest()
+        request.topics = nil
+        #expect(throws: WireError.self) { try request.encode(version: 0) }
+        #expect(throws: WireError.self) { try MetadataRequest.decode(bytes("ffffffff"), version: 0) }
+        #expect(throws: Never.self) { try MetadataRequest.decode(bytes("ffffffff"), version: 1) }
+    }
+
+    @Test func refusesHostileLengths() {
+        // Arrays of 2^31-1, 2^31 and of more elements than bytes; strings likewise; a varint that does not end.
+        for hex in ["7fffffff", "80000000", "fffffffe", "00000005000161", "000000017fff", "00000001fffe"] {
+            #expect(throws: WireError.self, "\(hex)") { try MetadataRequest.decode(bytes(hex), version: 0) }
+        }
+        for hex in ["ffffffff0f", "ffffffff10", "ffffffffffffffffff", "80", "02" + "ffffffff0f"] {
+            #expect(throws: WireError.self, "\(hex)") { try MetadataRequest.decode(bytes(hex), version: 9) }
+        }
+    }
+
+    @Test func boundsTheElementsOfOneMessage() throws {
+        var request = MetadataRequest()
+        request.topics = Array(repeating: .init(name: "a"), count: 100)
+        let code = try request.encode(version: 9)
+        func decode(maxElements: Int) throws -> MetadataRequest {
+            try code.withUnsafeBytes { try MetadataRequest.decode($0, version: 9, maxElements: maxElements) }
+        }
+        #expect(try decode(maxElements: 100) == request)
+        #expect(throws: WireError.self) { try decode(maxElements: 99) }
+    }
+
+    @Test func refusesStringsThatAreNotUTF8() {
+        #expect(throws: WireError.self) { try MetadataRequest.decode(bytes("000000010002c328"), version: 0) }
+    }
+
+    @Test func skipsTagsItDoesNotKnow() throws {
+        // InitProducerId 2: null, 0, then two tagged fields that nobody defined.
+        let request = try InitProducerIdRequest.decode(bytes("0000000000" + "02" + "0702abcd" + "9001" + "00"), version: 2)
+        #expect(request == InitProducerIdRequest())
+        #expect(throws: WireError.self) {
+            try InitProducerIdRequest.decode(bytes("0000000000" + "01" + "0705abcd"), version: 2)
+        }
+    }
+
+    @Test func refusesTaggedFieldsOfAnotherSize() {
+        // ApiVersions 3 with the finalized features' epoch (tag 1) in 9 bytes instead of 8.
+        #expect(throws: WireError.self) {
+            try ApiVersionsResponse.decode(bytes("0000" + "01" + "00000000" + "010109" + "000000000000000100"), version: 3)
+        }
+    }
+
+    @Test func leavesWhatWasThereWhenAppending() throws {
+        var code: [UInt8] = [1, 2, 3]
+        try ApiVersionsRequest().append(to: &code, version: 0)
+        #expect(code == [1, 2, 3])
+        try InitProducerIdRequest().append(to: &code, version: 0)
+        #expect(code == [1, 2, 3, 0xff, 0xff, 0, 0, 0, 0])
+    }
+}
+
+func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+    let digits = Array("0123456789abcdef")
+    return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+}
+
+func bytes(_ hex: String) -> [UInt8] {
+    let digits = hex.compactMap(\.hexDigitValue)
+    return stride(from: 0, to: digits.count, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
+}

@@ -1,0 +1,128 @@
+import Wire
+
+/// Where the fields of a sample get their values from.
+protocol Values {
+    mutating func error() -> ErrorCode
+    mutating func bool() -> Bool
+    mutating func int8() -> Int8
+    mutating func int16() -> Int16
+    mutating func int32() -> Int32
+    mutating func int64() -> Int64
+    /// Authorized operations.
+    mutating func bits() -> Int32
+    mutating func uuid() -> Uuid
+    mutating func string() -> String
+    mutating func nullableString() -> String?
+    mutating func records() -> [UInt8]?
+    mutating func count() -> Int
+    /// Whether something optional is there.
+    mutating func isPresent() -> Bool
+}
+
+extension Values {
+    mutating func error() -> ErrorCode { ErrorCode(rawValue: int16())! }
+
+    mutating func array<T>(_ element: (inout Self) -> T) -> [T] {
+        var elements: [T] = []
+        for _ in 0..<count() { elements.append(element(&self)) }
+        return elements
+    }
+
+    mutating func optional<T>(_ value: (inout Self) -> T) -> T? {
+        isPresent() ? value(&self) : nil
+    }
+}
+
+/// The next number each, as scripts/wire-vectors.py counts them.
+struct CountedValues: Values {
+    private var last = 0
+
+    private mutating func next() -> Int {
+        last += 1
+        return last
+    }
+
+    mutating func bool() -> Bool { next() % 2 == 1 }
+    mutating func int8() -> Int8 { Int8(next() % 100) }
+    mutating func int16() -> Int16 { Int16(next() % 100) }
+    mutating func int32() -> Int32 { Int32(next() * 65537) }
+    mutating func int64() -> Int64 { Int64(next() * 4_294_967_311) }
+    mutating func bits() -> Int32 { Int32(next()) }
+
+    mutating func uuid() -> Uuid {
+        let number = UInt64(next())
+        return Uuid(high: number * 4_294_967_311, low: number)
+    }
+
+    mutating func string() -> String { "s\(next())" }
+
+    mutating func nullableString() -> String? {
+        let number = next()
+        return number % 2 == 0 ? nil : "s\(number)"
+    }
+
+    mutating func records() -> [UInt8]? {
+        let number = next()
+        return [UInt8(number % 256), UInt8((number + 1) % 256), UInt8((number + 2) % 256)]
+    }
+
+    mutating func count() -> Int { 2 }
+    mutating func isPresent() -> Bool { true }
+}
+
+/// Random values from a seed, small arrays, and now and then an extreme.
+struct RandomValues: Values {
+    var random: SeededRandom
+
+    init(seed: UInt64) { random = SeededRandom(seed: seed) }
+
+    private mutating func integer<T: FixedWidthInteger & SignedInteger>() -> T {
+        switch Int.random(in: 0..<6, using: &random) {
+        case 0: .min
+        case 1: .max
+        case 2: -1
+        default: .random(in: .min ... .max, using: &random)
+        }
+    }
+
+    mutating func bool() -> Bool { .random(using: &random) }
+    mutating func int8() -> Int8 { integer() }
+    mutating func int16() -> Int16 { integer() }
+    mutating func int32() -> Int32 { integer() }
+    mutating func int64() -> Int64 { integer() }
+    mutating func bits() -> Int32 { integer() }
+    mutating func error() -> ErrorCode { ErrorCode.allCases.randomElement(using: &random)! }
+    mutating func uuid() -> Uuid { .random(using: &random) }
+
+    mutating func string() -> String {
+        let letters = ["a", "Z", "9", ".", "é", "吃", "😀", "\0"]
+        let length = [0, 1, 5, 126, 127, 128].randomElement(using: &random)!
+        var text = ""
+        for _ in 0..<length { text += letters.randomElement(using: &random)! }
+        return text
+    }
+
+    mutating func nullableString() -> String? { optional { $0.string() } }
+
+    mutating func records() -> [UInt8]? {
+        optional { values in values.array { UInt8.random(in: 0...255, using: &$0.random) } }
+    }
+
+    mutating func count() -> Int { [0, 1, 2, 3].randomElement(using: &random)! }
+    mutating func isPresent() -> Bool { bool() }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers from the same seed.
+struct SeededRandom: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}

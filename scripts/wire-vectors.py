@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Prints Tests/WireTests/GoldenVectors.swift: every message at every version, encoded by kafka-python's own encoder.
+
+    python3 -m venv venv && venv/bin/pip install kafka-python==3.0.12
+    venv/bin/python scripts/wire-vectors.py > Tests/WireTests/GoldenVectors.swift
+
+The values are counted up in the order of the fields in Kafka's schemas, as Tests/WireTests/Samples.swift does.
+"""
+
+import uuid
+
+import kafka
+from kafka.protocol import admin, consumer, metadata, producer
+
+SERVED = {
+    "Produce": (producer, 3, 11),
+    "Fetch": (consumer, 4, 12),
+    "ListOffsets": (consumer, 1, 7),
+    "Metadata": (metadata, 0, 12),
+    "ApiVersions": (metadata, 0, 4),
+    "CreateTopics": (admin, 2, 7),
+    "DeleteTopics": (admin, 1, 6),
+    "InitProducerId": (producer, 0, 4),
+}
+
+
+class Counter:
+    """The values of fields: each takes the next number."""
+
+    def __init__(self):
+        self.number = 0
+
+    def next(self):
+        self.number += 1
+        return self.number
+
+    def scalar(self, kind, name, nullable):
+        number = self.next()
+        if name in ("authorized_operations", "cluster_authorized_operations", "topic_authorized_operations"):
+            return {bit for bit in range(31) if number >> bit & 1}
+        match kind:
+            case "bool":
+                return number % 2 == 1
+            case "int8" | "int16":
+                return number % 100
+            case "int32":
+                return number * 65537
+            case "int64":
+                return number * 4294967311
+            case "uuid":
+                return uuid.UUID(bytes=(number * 4294967311).to_bytes(8, "big") + number.to_bytes(8, "big"))
+            case "string":
+                return None if nullable and number % 2 == 0 else f"s{number}"
+            case "records":
+                return bytes([number % 256, (number + 1) % 256, (number + 2) % 256])
+        raise ValueError(kind)
+
+    def field(self, field, version):
+        kind = field.type_str
+        if field.is_struct():
+            return self.fields(field._fields, version)
+        if field.is_struct_array():
+            return [self.fields(field._fields, version) for _ in range(2)]
+        if kind.startswith("[]"):
+            return [self.scalar(kind[2:], field.name, False) for _ in range(2)]
+        return self.scalar(kind, field.name, field.nullable_for_version_q(version))
+
+    def fields(self, fields, version):
+        return {f.name: self.field(f, version) for f in fields if f.for_version_q(version)}
+
+
+def main():
+    print("// Made by scripts/wire-vectors.py with kafka-python", kafka.__version__)
+    print()
+    print("/// The messages of `Samples` with counted values, as kafka-python encodes them: name, version, hexadecimal.")
+    print("let goldenVectors: [(name: String, version: Int16, hex: String)] = [")
+    for name, (module, first, last) in SERVED.items():
+        for suffix in ("Request", "Response"):
+            cls = getattr(module, name + suffix)
+            for version in range(first, last + 1):
+                flexible = cls(version=version).flexible_version_q(version)
+                values = Counter().fields(cls._struct._fields, version)
+                code = cls._struct.encode(values, version=version, compact=flexible, tagged=flexible)
+                print(f'    ("{name}{suffix}", {version}, "{code.hex()}"),')
+    print("]")
+
+
+main()
