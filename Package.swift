@@ -46,7 +46,7 @@ let package = Package(
         module("IO", ["CIO", "Host", deque]),
         module("Wire", ["CHost"]),
         module("Codecs", ["CCompression", "Wire"]),
-        module("Metadata", ["Host", "IO", "Wire", log]),
+        module("Metadata", ["Host", "IO", "Wire", "CHost", deque, log]),
         module("Journal", ["Host", "IO", "Wire", "CHost", deque, log]),
         module("Replication", ["Host", "Journal"]),
         module("Intake", ["Host", "IO", "Wire", "Metadata", containers, log]),

@@ -31,8 +31,8 @@ public struct ClientRequest: BitwiseCopyable, @unchecked Sendable {
     public var key: Int16
     public var version: Int16
     public var correlation: Int32
-    /// How many partition groups were handed it; each answers its part.
-    public var parts: UInt8
+    /// The partition groups that were handed it, a bit each; each answers its part.
+    public var groups: UInt64
     /// Whether the client waits for an answer.
     public var wantsAnswer: Bool
     /// When it was read, by the monotonic clock.
@@ -40,7 +40,7 @@ public struct ClientRequest: BitwiseCopyable, @unchecked Sendable {
 
     public init(
         connection: ConnectionID, frame: UInt32, answer: UInt32, bytes: UnsafeRawPointer, count: UInt32,
-        bodyOffset: UInt32, key: Int16, version: Int16, correlation: Int32, parts: UInt8, wantsAnswer: Bool,
+        bodyOffset: UInt32, key: Int16, version: Int16, correlation: Int32, groups: UInt64, wantsAnswer: Bool,
         arrival: UInt64
     ) {
         self.connection = connection
@@ -52,10 +52,13 @@ public struct ClientRequest: BitwiseCopyable, @unchecked Sendable {
         self.key = key
         self.version = version
         self.correlation = correlation
-        self.parts = parts
+        self.groups = groups
         self.wantsAnswer = wantsAnswer
         self.arrival = arrival
     }
+
+    /// How many partition groups were handed it.
+    public var parts: UInt8 { UInt8(groups.nonzeroBitCount) }
 
     /// The body.
     public var body: UnsafeRawBufferPointer {

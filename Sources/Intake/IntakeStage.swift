@@ -391,7 +391,7 @@ public struct IntakeStage: Stage, ~Copyable {
         var request = ClientRequest(
             connection: id(slot), frame: connections[slot].frames.next, answer: connections[slot].answers,
             bytes: UnsafeRawPointer(frame), count: UInt32(count), bodyOffset: UInt32(header.bodyOffset),
-            key: header.apiKey, version: header.apiVersion, correlation: header.correlationId, parts: 1,
+            key: header.apiKey, version: header.apiVersion, correlation: header.correlationId, groups: 1,
             wantsAnswer: true, arrival: now.monotonic)
         let sent: Bool
         switch spec.key {
@@ -429,7 +429,7 @@ public struct IntakeStage: Stage, ~Copyable {
         }
         // What belongs nowhere, or can't be read, the first group answers.
         if groups == 0 { groups = 1 }
-        request.parts = UInt8(groups.nonzeroBitCount)
+        request.groups = groups
         for group in 0..<links.writers.count where groups & (1 << UInt64(group)) != 0 {
             guard links.writers[group].hasRoom() else { return false }
         }

@@ -143,6 +143,13 @@ public struct FrameHeader: BitwiseCopyable, Sendable {
         at base: UnsafeRawPointer, available: Int, position: UInt64
     ) -> Result<FrameHeader, Flaw> {
         guard available >= Frame.headerBytes else { return .failure(.badLength) }
+        return read(header: base, payload: base + Frame.headerBytes, available: available, position: position)
+    }
+
+    /// As `read(at:available:position:)`, where header and payload need not lie together.
+    public static func read(
+        header base: UnsafeRawPointer, payload body: UnsafeRawPointer, available: Int, position: UInt64
+    ) -> Result<FrameHeader, Flaw> {
         func get<T: FixedWidthInteger>(_ at: Int, _: T.Type = T.self) -> T {
             T(littleEndian: base.loadUnaligned(fromByteOffset: at, as: T.self))
         }
@@ -157,9 +164,9 @@ public struct FrameHeader: BitwiseCopyable, Sendable {
         header.checksum = get(Frame.checksumAt)
         let payload = header.payloadBytes
         var sum = hutong_crc32c(0, base, Frame.checksumAt)
-        sum = hutong_crc32c(sum, base + Frame.headerBytes, Frame.covered(kind, payload: payload))
+        sum = hutong_crc32c(sum, body, Frame.covered(kind, payload: payload))
         guard sum == header.checksum else { return .failure(.badChecksum) }
-        if kind == .batch && !batchIsSound(base + Frame.headerBytes, payload: payload) { return .failure(.badBatch) }
+        if kind == .batch && !batchIsSound(body, payload: payload) { return .failure(.badBatch) }
         return .success(header)
     }
 

@@ -86,3 +86,15 @@ public enum IndexFile {
         return hutong_crc32c(0, image + headerBytes, header.bodyBytes) == header.checksum
     }
 }
+
+extension IndexFile.Header {
+    /// The header of no file: for an index that is in memory.
+    public static let none = IndexFile.Header(segment: 0, rows: 0, entries: 0, checksum: 0)
+
+    init(segment: UInt64, rows: UInt32, entries: UInt32, checksum: UInt32) {
+        self.segment = segment
+        self.rows = rows
+        self.entries = entries
+        self.checksum = checksum
+    }
+}

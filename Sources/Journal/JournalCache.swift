@@ -91,8 +91,13 @@ public final class JournalCache: @unchecked Sendable {
         return nil
     }
 
-    /// One more pin on a slot that the caller has pinned already.
-    public func pinAgain(slot: Int32) { slots[Int(slot)].pins.add(1, ordering: .relaxed) }
+    /// How many slots are pinned now.
+    public var pinnedSlots: Int {
+        (0..<slotCount).reduce(0) { $0 + (slots[$1].pins.load(ordering: .relaxed) > 0 ? 1 : 0) }
+    }
+
+    /// How many slots sends may keep pinned: so many that the writer, flush and the loader always have theirs.
+    public var pinnableSlots: Int { max(slotCount - 4, 0) }
 
     public func unpin(slot: Int32) { slots[Int(slot)].pins.subtract(1, ordering: .releasing) }
 }

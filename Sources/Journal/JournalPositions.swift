@@ -13,7 +13,8 @@ public final class JournalPositions: Sendable {
     /// What a majority of the replicas has on stable storage; by the replicate stage. Consumers see nothing beyond it.
     public let committed: Position
 
-    private let failureCode = Atomic<Int32>(0)
+    /// Advanced once, to an errno, when storage has failed.
+    public let failed = Position(0)
 
     /// - Parameter start: what recovery found to be there.
     public init(start: UInt64) {
@@ -26,8 +27,8 @@ public final class JournalPositions: Sendable {
     /// The errno with which storage failed; nil: it did not. A failure is final: what could not be made stable may be lost
     /// though a later sync succeeds, so nothing is acknowledged any more (docs/decisions/flush-errors.md).
     public var failure: Int32? {
-        let code = failureCode.load(ordering: .acquiring)
-        return code == 0 ? nil : code
+        let code = failed.load()
+        return code == 0 ? nil : Int32(code)
     }
 
     private let space = Atomic<Bool>(true)
@@ -38,5 +39,5 @@ public final class JournalPositions: Sendable {
         set { space.store(newValue, ordering: .relaxed) }
     }
 
-    public func fail(_ code: Int32) { failureCode.store(code, ordering: .releasing) }
+    public func fail(_ code: Int32) { failed.advance(to: UInt64(code)) }
 }

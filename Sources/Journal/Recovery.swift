@@ -76,25 +76,27 @@ public struct Recovery {
         var position: UInt64
         var previous: UInt32?
         var epoch: UInt32
+        var checkpoint: Checkpoint?
         var flushed: UInt64 = 0
         var frames = 0
     }
 
-    /// Walks the journal from the checkpoint, or from its beginning, and shows each frame to `visit`; a new journal gets
-    /// its first segment. The last segment is left in the cache's slot 0, not yet admitted.
+    /// Walks the journal from the beginning of the checkpoint's segment, or from its own, and shows each frame to `visit`;
+    /// a new journal gets its first segment. The last segment is left in the cache's slot 0, not yet admitted.
     /// - Parameter visit: given the header, the payload, and the number of the frame's segment.
     public func run(
         from checkpoint: Checkpoint?, visit: (FrameHeader, UnsafeRawPointer) throws -> Void
     ) throws -> RecoveredJournal {
         let numbers = try segments()
         guard let first = numbers.first, let last = numbers.last else { return try fresh(checkpoint) }
-        let start = checkpoint?.position ?? first * UInt64(segmentBytes)
-        guard numbers.contains(cache.segment(of: start)) || start == (last + 1) * UInt64(segmentBytes) else {
-            throw JournalError("\(paths.directory): the checkpoint is at position \(start), but its segment is not there")
+        var number = checkpoint.map { cache.segment(of: $0.position) } ?? first
+        guard numbers.contains(number) || number == last + 1 else {
+            throw JournalError("\(paths.directory): the checkpoint is in segment \(number), but that is not there")
         }
-        var walk = Walk(position: start, previous: checkpoint?.previous, epoch: checkpoint?.epoch ?? 0)
+        var walk = Walk(position: number * UInt64(segmentBytes), previous: nil, epoch: 0, checkpoint: checkpoint)
+        walk.flushed = checkpoint?.position ?? 0
+        if number > last { walk.previous = checkpoint?.previous }
         let memory = cache.base(slot: 0)
-        var number = cache.segment(of: start)
         while number <= last {
             try load(number, into: memory)
             let whole = try self.walk(&walk, segment: number, memory: memory, visit: visit)
@@ -112,6 +114,7 @@ public struct Recovery {
             try judgeTail(&found, memory: memory, last: last)
             found.preparedSegments = Int(last - found.currentSegment)
         }
+        try sync(found)
         return found
     }
 
@@ -134,6 +137,12 @@ public struct Recovery {
                 header.group == group, header.epoch >= walk.epoch,
                 walk.previous == nil || header.previous == walk.previous!
             else { return false }
+            if let checkpoint = walk.checkpoint, walk.position == checkpoint.position, walk.previous != nil,
+                walk.previous != checkpoint.previous
+            {
+                throw JournalError(
+                    "\(paths.directory): the journal at position \(walk.position) does not continue what the checkpoint says. Restore the directory from a copy.")
+            }
             try visit(header, at + Frame.headerBytes)
             walk.previous = header.checksum
             walk.epoch = header.epoch
@@ -192,6 +201,16 @@ public struct Recovery {
     }
 
     // MARK: Files
+
+    /// What was found may have been written but never synced, and is about to count as durable.
+    private func sync(_ found: RecoveredJournal) throws {
+        let from = found.currentSegment > found.firstSegment ? found.currentSegment - 1 : found.currentSegment
+        for number in from...found.currentSegment {
+            let file = try blocking.files.open(paths.segment(number), .direct)
+            defer { blocking.files.close(file) }
+            try blocking.sync(file)
+        }
+    }
 
     /// The segments' numbers, without a gap, each of the right size.
     private func segments() throws -> [UInt64] {

@@ -36,9 +36,16 @@ public struct IndexRow: BitwiseCopyable, Sendable, Equatable {
     public var count: UInt32
     /// The greatest timestamp among them; `Int64.min` where there are none.
     public var maxTimestamp: Int64
-    public var reserved: UInt64 = 0
+    var reserved: UInt64 = 0
 
-    static let bytes = 32
+    public static let bytes = 32
+
+    public init(startOffset: Int64, firstEntry: UInt32, count: UInt32, maxTimestamp: Int64) {
+        self.startOffset = startOffset
+        self.firstEntry = firstEntry
+        self.count = count
+        self.maxTimestamp = maxTimestamp
+    }
 }
 
 /// The index of one segment while it grows in memory: for each partition its batches, in order. Bounded, because a
@@ -62,9 +69,11 @@ public struct SegmentIndex: Sendable {
 
     public mutating func append(_ entry: IndexEntry, partition: Int) {
         while startOffsets.count <= partition {
-            startOffsets.append(0)
+            startOffsets.append(entry.baseOffset)
             entries.append([])
         }
+        // Recovery from a checkpoint within the segment knows the partition's later offset only.
+        if entries[partition].isEmpty { startOffsets[partition] = min(startOffsets[partition], entry.baseOffset) }
         entries[partition].append(entry)
         count += 1
     }

@@ -20,15 +20,26 @@ public final class Answer: @unchecked Sendable {
     public private(set) var count = 0
     /// Called when it has been sent or dropped, with `count`; returns memory to a budget.
     private let budget: AnswerBudget?
+    /// There is no answer; the connection is to be closed.
+    public let closes: Bool
 
     /// - Parameter capacity: bytes of its own memory; more can't be had later, because pieces point into it.
     public init(_ connection: ConnectionID, number: UInt32, capacity: Int, budget: AnswerBudget? = nil) {
         self.connection = connection
         self.number = number
         self.budget = budget
+        closes = false
         if capacity > 0 { memory = .allocate(byteCount: capacity, alignment: 16) }
         self.capacity = capacity
         budget?.take(capacity)
+    }
+
+    /// Instead of an answer: its connection is closed.
+    public init(closing connection: ConnectionID) {
+        self.connection = connection
+        number = 0
+        budget = nil
+        closes = true
     }
 
     /// An answer of bytes that are there.

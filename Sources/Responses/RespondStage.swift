@@ -251,6 +251,10 @@ public struct RespondStage: Stage, ~Copyable {
             count += 1
             let answer = next.takeRetainedValue()
             guard let slot = slot(of: answer.connection) else { continue }
+            if answer.closes {
+                drop(slot, told: false)
+                continue
+            }
             if answer.number == connections[slot].nextAnswer {
                 put(answer, slot)
                 putParked(slot)

@@ -37,10 +37,11 @@ struct ProduceJob {
     init() {
         request = ClientRequest(
             connection: ConnectionID(slot: 0, generation: 0), frame: 0, answer: 0, bytes: encoding.base, count: 0,
-            bodyOffset: 0, key: 0, version: 0, correlation: 0, parts: 0, wantsAnswer: false, arrival: 0)
+            bodyOffset: 0, key: 0, version: 0, correlation: 0, groups: 0, wantsAnswer: false, arrival: 0)
     }
 
-    /// Reads the request. What is not of this group is another's; what belongs nowhere is the first group's to refuse.
+    /// Reads the request. What is of another group that was handed it is that one's; what belongs nowhere, or to a group that
+    /// was not handed it because the topic is just being made, is for the first of those that were to refuse.
     mutating func begin(_ request: ClientRequest, group: UInt16, table: TopicTable) {
         self.request = request
         items.removeAll(keepingCapacity: true)
@@ -65,8 +66,10 @@ struct ProduceJob {
             }
             var item = Item(
                 topic: partition.topic, topicNumber: topicNumber, partition: partition.partition, records: partition.records)
-            guard let place = table.place(of: partition.partition, topic: tableNumber), let tableNumber else {
-                guard group == 0 else { return }
+            guard let place = table.place(of: partition.partition, topic: tableNumber), let tableNumber,
+                request.groups & (1 << UInt64(place.group)) != 0
+            else {
+                guard group == request.groups.trailingZeroBitCount else { return }
                 item.error = .unknownTopicOrPartition
                 add(item, settings: TopicSettings(), acks: acks)
                 return
