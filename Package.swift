@@ -53,12 +53,13 @@ let package = Package(
         module("Responses", ["Host", "IO", "Wire", "Intake", "Journal", "Metadata", containers, deque, log]),
         module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", containers, log]),
         module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", containers, deque, log]),
+        module("Control", ["Host", "Wire", "Intake", "Responses", "Metadata", containers, log]),
         module("Settings", [.product(name: "Yams", package: "Yams")]),
         module(
             "Broker",
             [
                 "Host", "IO", "Wire", "Metadata", "Journal", "Replication", "Intake", "Responses", "Sequencer",
-                "Fetching", "Settings", containers, log,
+                "Fetching", "Control", containers, log,
             ]),
         module("Client", ["Wire", "Codecs"]),
         .executableTarget(

@@ -60,9 +60,9 @@ public final class EmbeddedStore: MetadataStore {
     /// Opens the log in the directory, or begins one.
     public static func open(directory: String, blocking: BlockingFiles) throws -> Opened {
         let path = "\(directory)/metadata.log"
-        let file: Int32
-        do { file = try blocking.files.open(path, .buffered) } catch where error.code == ENOENT {
-            file = try blocking.files.open(path, .create)
+        let isNew = !(try blocking.files.list(directory)).contains("metadata.log")
+        let file = try blocking.files.open(path, isNew ? .create : .buffered)
+        if isNew {
             try blocking.sync(file)
             try blocking.syncDirectory(directory)
         }

@@ -37,6 +37,12 @@ public struct SequencerState: Sendable {
                     end: header.end),
                 time: header.time)
         }
+        return SequencerState.entry(header, batch: batch)
+    }
+
+    /// What an index holds of a batch frame.
+    static func entry(_ header: FrameHeader, batch: UnsafeRawPointer) -> IndexEntry {
+        let fields = BatchFields(batch)
         return IndexEntry(
             baseOffset: fields.baseOffset, position: header.position, maxTimestamp: fields.maxTimestamp,
             bytes: UInt32(header.payloadBytes), lastOffsetDelta: UInt32(fields.lastOffsetDelta))
