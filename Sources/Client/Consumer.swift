@@ -1,0 +1,115 @@
+import Codecs
+import Glibc
+import Wire
+
+/// Reads partitions of one topic from given offsets on, without a group.
+public final class Consumer {
+    /// Where reading begins.
+    public enum Start: Sendable, Equatable {
+        case earliest, latest
+        case offset(Int64)
+    }
+
+    private let client: KafkaClient
+    private let topic: String
+    /// The next offset to read, by partition.
+    public private(set) var positions: [Int32: Int64] = [:]
+    private var highWatermarks: [Int32: Int64] = [:]
+
+    /// How long a broker may wait for records, in milliseconds.
+    private static let maxWaitMs: Int32 = 500
+    private static let maxBytes: Int32 = 8 << 20
+
+    /// - Parameter partitions: nil for all.
+    public init(_ client: KafkaClient, topic: String, partitions: [Int32]?, start: Start) throws {
+        self.client = client
+        self.topic = topic
+        for partition in try partitions ?? Array(0..<client.partitionCount(of: topic)) {
+            let target = KafkaClient.TopicPartition(topic, partition)
+            positions[partition] =
+                switch start {
+                case .earliest: try client.offset(of: target, at: ListOffsetsRequest.Timestamp.earliest)
+                case .latest: try client.offset(of: target, at: ListOffsetsRequest.Timestamp.latest)
+                case .offset(let offset): offset
+                }
+        }
+    }
+
+    /// Whether every partition was read to its high watermark, as it was when last asked.
+    public var isAtEnd: Bool {
+        positions.allSatisfy { partition, position in highWatermarks[partition].map { position >= $0 } ?? false }
+    }
+
+    /// Asks every leader once, and hands on what it gives, in each partition's order. `body` answers whether to go on; the
+    /// positions are after the last record that it was given.
+    public func poll(_ body: (Int32, Record) throws -> Bool) throws {
+        var byLeader: [KafkaClient.Address: [Int32]] = [:]
+        for partition in positions.keys.sorted() {
+            do {
+                byLeader[try client.leader(of: .init(topic, partition)), default: []].append(partition)
+            } catch let error as ClientError where error.isRetriable {
+                usleep(100_000)
+            }
+        }
+        for (leader, partitions) in byLeader {
+            let response = try client.fetch(request(partitions), from: leader)
+            for answer in response.topics.flatMap(\.partitions) where positions[answer.partitionIndex] != nil {
+                guard try take(answer, body) else { return }
+            }
+        }
+    }
+
+    private func request(_ partitions: [Int32]) -> FetchRequest {
+        var topic = FetchRequest.Topic()
+        topic.topic = self.topic
+        topic.partitions = partitions.map { number in
+            var partition = FetchRequest.Partition()
+            partition.partition = number
+            partition.fetchOffset = positions[number] ?? 0
+            partition.partitionMaxBytes = Self.maxBytes
+            return partition
+        }
+        var request = FetchRequest()
+        request.maxWaitMs = Self.maxWaitMs
+        request.minBytes = 1
+        request.maxBytes = Self.maxBytes
+        request.topics = [topic]
+        return request
+    }
+
+    private func take(_ answer: FetchResponse.Partition, _ body: (Int32, Record) throws -> Bool) throws -> Bool {
+        let partition = answer.partitionIndex
+        do throws(ClientError) { try KafkaClient.check(answer.errorCode, "\(topic) [\(partition)]") } catch {
+            guard error.isRetriable else { throw error }
+            // The client asks who leads before the next try; a broker that does not know yet is not to be flooded.
+            usleep(100_000)
+            return true
+        }
+        highWatermarks[partition] = answer.highWatermark
+        var rest = (answer.records ?? [])[...]
+        while let batch = try nextBatch(&rest) {
+            let header = try batch.withUnsafeBytes { try RecordBatchHeader(checking: $0) }
+            if !header.isControl {
+                for record in try RecordBatch.records(of: Array(batch)) where record.offset >= positions[partition] ?? 0 {
+                    positions[partition] = record.offset + 1
+                    guard try body(partition, record) else { return false }
+                }
+            }
+            // Past records that compaction took away at the batch's end.
+            let (end, overflow) = header.baseOffset.addingReportingOverflow(Int64(header.lastOffsetDelta) + 1)
+            guard !overflow else { throw WireError("a record batch at offset \(header.baseOffset)") }
+            positions[partition] = max(positions[partition] ?? 0, end)
+        }
+        return true
+    }
+
+    /// Takes the next whole batch off `rest`; nil if none is left, for the last one may be cut off.
+    private func nextBatch(_ rest: inout ArraySlice<UInt8>) throws -> ArraySlice<UInt8>? {
+        guard rest.count >= RecordBatch.headerLength else { return nil }
+        let size = rest.withUnsafeBytes { RecordBatchHeader(at: $0.baseAddress!).size }
+        guard size >= RecordBatch.headerLength else { throw WireError("a record batch of \(size) bytes") }
+        guard size <= rest.count else { return nil }
+        defer { rest = rest.dropFirst(size) }
+        return rest.prefix(size)
+    }
+}

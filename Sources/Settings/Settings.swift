@@ -1,0 +1,105 @@
+/// What an operator can set. Every property's initial value is the setting's default; its key, what it may be and what it
+/// means stand in ``all``.
+public struct Settings: Sendable, Equatable {
+    public internal(set) var brokerId = 0
+    public internal(set) var clusterId = "hutong"
+    public internal(set) var dataDir = "./hutong-data"
+    public internal(set) var listen = HostPort(host: "127.0.0.1", port: 9092)
+    /// As set; clients are told ``advertised``.
+    public internal(set) var advertise: HostPort?
+
+    public internal(set) var numPartitions = 1
+    public internal(set) var autoCreateTopicsEnable = true
+    public internal(set) var qosLeader = LeaderQoS.persisted
+    public internal(set) var qosAll = AllQoS.durable
+
+    public internal(set) var messageMaxBytes = 1_048_588
+    public internal(set) var socketRequestMaxBytes = 100 << 20
+    public internal(set) var fetchMaxBytes = 8 << 20
+    public internal(set) var maxRequestPartitions = 100_000
+    public internal(set) var maxConnections = 10_000
+    public internal(set) var connectionReceiveBytes = 256 << 10
+    public internal(set) var connectionMaxInFlight = 4096
+    public internal(set) var producerIdExpirationMs = 86_400_000
+    public internal(set) var producerStateMax = 1_000_000
+
+    /// Nil: as many as there are write threads.
+    public internal(set) var partitionGroups: Int?
+    public internal(set) var threadsLayout = ThreadsLayout.auto
+    public internal(set) var threadsPin = true
+    /// Nil: chosen by the placement.
+    public internal(set) var threadsIO: Int?
+
+    public internal(set) var journalSegmentBytes = 64 << 20
+    public internal(set) var journalCacheSegments = 6
+    public internal(set) var journalFlushMethod = FlushMethod.linked
+    public internal(set) var ioBackend = IOBackend.auto
+    public internal(set) var memoryLock = false
+
+    public internal(set) var logLevel = LogLevel.info
+
+    /// The defaults.
+    public init() {}
+
+    /// The address that clients are told: ``advertise``, else ``listen``.
+    public var advertised: HostPort { advertise ?? listen }
+}
+
+/// What acks=1 means on topics that do not say it themselves.
+public enum LeaderQoS: String, Sendable, CaseIterable {
+    case persisted, received
+}
+
+/// What acks=all means on topics that do not say it themselves.
+public enum AllQoS: String, Sendable, CaseIterable {
+    case durable, replicated
+}
+
+/// How stages are given threads.
+public enum ThreadsLayout: String, Sendable, CaseIterable {
+    case auto, single, two, group
+}
+
+/// How the journal makes a write durable.
+public enum FlushMethod: String, Sendable, CaseIterable {
+    case fdatasync, dsync, linked
+}
+
+public enum IOBackend: String, Sendable, CaseIterable {
+    case auto
+    case ioUring = "io_uring"
+}
+
+/// The levels of swift-log.
+public enum LogLevel: String, Sendable, CaseIterable {
+    case trace, debug, info, notice, warning, error, critical
+}
+
+/// A host, which may be a name or an address, and a TCP port.
+public struct HostPort: Sendable, Equatable, CustomStringConvertible {
+    public var host: String
+    public var port: UInt16
+
+    public init(host: String, port: UInt16) {
+        self.host = host
+        self.port = port
+    }
+
+    /// Reads `host:port`, an IPv6 address in brackets. Nil if it is neither.
+    public init?(_ text: String) {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else { return nil }
+        var host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = host.dropFirst().dropLast()
+        } else if host.contains(":") {
+            return nil
+        }
+        guard !host.isEmpty, !host.contains(where: \.isWhitespace) else { return nil }
+        self.init(host: String(host), port: port)
+    }
+
+    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
+    /// Whether this means all of a machine's addresses: one can listen on it, not connect to it.
+    public var isWildcard: Bool { ["0.0.0.0", "::", "*"].contains(host) }
+}

@@ -1,0 +1,122 @@
+extension Settings {
+    /// Every setting. Keys that Kafka has are named and meant as there.
+    public static let all: [Setting] = identity + topics + limits + threads + storage
+
+    private static let identity: [Setting] = [
+        Setting(
+            "broker.id", aliases: ["node.id"], \.brokerId, .integer(0...Int(Int32.max)),
+            "The broker's number, which no other broker of the cluster may have."),
+        Setting("cluster.id", \.clusterId, .text, "The cluster's name, which clients are told."),
+        Setting("data.dir", \.dataDir, .text, "The directory of the journal and of everything else that is kept."),
+        Setting("listen", \.listen, .address, "The address to accept connections on. Port 0 takes any free one."),
+        Setting(
+            "advertise", \.advertise, .optional(.address, none: "listen"),
+            "The address that clients are told to connect to. By default the one of listen, which has to be an address that "
+                + "they can reach."),
+        Setting("log.level", \.logLevel, .choice(), "How much is logged."),
+    ]
+
+    private static let topics: [Setting] = [
+        Setting(
+            "num.partitions", \.numPartitions, .integer(1...100_000),
+            "Partitions of a topic that is created without saying how many."),
+        Setting(
+            "auto.create.topics.enable", \.autoCreateTopicsEnable, .boolean,
+            "Whether a topic that a client asks for by name is created if it does not exist."),
+        Setting(
+            "qos.leader", \.qosLeader, .choice(),
+            "What acks=1 means where the topic does not say it: persisted, the leader has it on stable storage; received, the "
+                + "leader has it in its journal cache."),
+        Setting(
+            "qos.all", \.qosAll, .choice(),
+            "What acks=all means where the topic does not say it: durable, a majority has it on stable storage; replicated, a "
+                + "majority has it in memory."),
+    ]
+
+    private static let limits: [Setting] = [
+        Setting(
+            "message.max.bytes", \.messageMaxBytes, .size(1024...(1 << 30)),
+            "Bytes of the largest record batch that is taken, as it is sent, thus after compression."),
+        Setting(
+            "socket.request.max.bytes", \.socketRequestMaxBytes, .size(1024...Int(Int32.max)),
+            "Bytes of the largest request that is read; a connection that announces a larger one is closed."),
+        Setting(
+            "fetch.max.bytes", \.fetchMaxBytes, .size(1024...Int(Int32.max)),
+            "Bytes of records in one answer to a fetch, whatever the client asks for; a first batch that is larger is sent "
+                + "whole. Kafka's default is 55 MiB: ours is lower because the answers under way of all connections count "
+                + "against one bounded memory, and a reader is not slower for it."),
+        Setting(
+            "max.request.partitions", \.maxRequestPartitions, .integer(1...1_000_000),
+            "Partitions that one request may name."),
+        Setting("max.connections", \.maxConnections, .integer(1...1_000_000), "Connections at once; further ones are closed."),
+        Setting(
+            "connection.receive.bytes", \.connectionReceiveBytes, .size((4 << 10)...(1 << 30)),
+            "Bytes of one connection that are read ahead of being handled."),
+        Setting(
+            "connection.max.in.flight", \.connectionMaxInFlight, .integer(1...1_000_000),
+            "Requests of one connection that are handled and not yet answered; at so many its socket is not read on."),
+        Setting(
+            "producer.id.expiration.ms", \.producerIdExpirationMs, .integer(1...Int(Int32.max)),
+            "Milliseconds after which the sequence numbers of an idempotent producer that sends nothing are forgotten."),
+        Setting(
+            "producer.state.max", \.producerStateMax, .integer(1...1_000_000_000),
+            "Idempotent producers, counted once per partition, whose sequence numbers are kept at once; beyond it the one "
+                + "that has been silent longest is forgotten."),
+    ]
+
+    private static let threads: [Setting] = [
+        Setting(
+            "partition.groups", \.partitionGroups, .optional(.integer(1...1024), none: "auto"),
+            "Partition groups, each with its own journal and write thread; auto: by the cores."),
+        Setting(
+            "threads.layout", \.threadsLayout, .choice(),
+            "How stages share threads: single, all on one; two, io and the rest; group, a thread each; auto, by the cores."),
+        Setting("threads.pin", \.threadsPin, .boolean, "Whether each thread is kept on its own core."),
+        Setting(
+            "threads.io", \.threadsIO, .optional(.integer(1...1024), none: "auto"),
+            "Threads that read and write sockets; auto: by the cores."),
+        Setting(
+            "memory.lock", \.memoryLock, .boolean,
+            "Whether caches are locked into memory, so that they are never swapped out. Needs a sufficient memlock limit."),
+    ]
+
+    private static let storage: [Setting] = [
+        Setting(
+            "journal.segment.bytes", \.journalSegmentBytes, .size((1 << 20)...(1 << 30)),
+            "Bytes of one journal file; a multiple of 4 KiB."),
+        Setting(
+            "journal.cache.segments", \.journalCacheSegments, .integer(3...100_000),
+            "Segments of each partition group that are held in memory."),
+        Setting(
+            "journal.flush.method", \.journalFlushMethod, .choice(),
+            "How a write is made durable: linked, a write and an fdatasync submitted together; fdatasync, one after the "
+                + "other; dsync, each write for itself (O_DSYNC)."),
+        Setting(
+            "io.backend", aliases: ["io"], \.ioBackend, .choice(),
+            "How the kernel is asked: io_uring, or start fails; auto, by the best way that the host allows."),
+    ]
+
+    /// What no single setting can be blamed for: sentences, empty if all is well.
+    func conflicts() -> [String] {
+        var problems: [String] = []
+        if advertised.isWildcard {
+            problems.append(
+                "advertise must be set when listen is \(listen): clients are told the address, and cannot connect to "
+                    + "\(advertised.host). Set it to an address or name under which they reach this host.")
+        }
+        if messageMaxBytes > socketRequestMaxBytes {
+            problems.append(
+                "message.max.bytes (\(messageMaxBytes)) is more than socket.request.max.bytes (\(socketRequestMaxBytes)), "
+                    + "so such a message could never arrive. Lower the one or raise the other.")
+        }
+        if journalSegmentBytes % 4096 != 0 {
+            problems.append("journal.segment.bytes (\(journalSegmentBytes)) must be a multiple of 4 KiB.")
+        }
+        if messageMaxBytes > journalSegmentBytes / 2 {
+            problems.append(
+                "message.max.bytes (\(messageMaxBytes)) is more than half of journal.segment.bytes "
+                    + "(\(journalSegmentBytes)), which would waste much of every segment. Lower the one or raise the other.")
+        }
+        return problems
+    }
+}

@@ -1,0 +1,122 @@
+import Testing
+
+@testable import Settings
+
+@Suite struct SettingsTests {
+    private func problems(
+        _ yaml: String? = nil, environment: [String: String] = [:], flags: [(key: String, value: String)] = []
+    ) -> [String] {
+        do throws(SettingsError) {
+            _ = try Settings.load(yaml: yaml, environment: environment, flags: flags)
+            return []
+        } catch {
+            return error.problems
+        }
+    }
+
+    @Test func theDefaultsAreThoseOfTheTable() throws {
+        var fromTable = Settings()
+        for setting in Settings.all {
+            let applied = setting.apply(&fromTable, setting.defaultText)
+            #expect(applied, "\(setting.key)")
+        }
+        #expect(fromTable == Settings())
+        #expect(try Settings.load(yaml: nil) == Settings())
+        #expect(try Settings.load(yaml: "") == Settings() && Settings.load(yaml: "# nothing\n") == Settings())
+    }
+
+    @Test func laterSourcesOverrideEarlierOnes() throws {
+        let yaml = "num.partitions: 2\nmessage.max.bytes: 2MiB\nlisten: 10.0.0.1:9092\n"
+        let settings = try Settings.load(
+            yaml: yaml, environment: ["HUTONG_NUM_PARTITIONS": "3", "HUTONG_LISTEN": "[::1]:9093", "PATH": "/bin"],
+            flags: [("num.partitions", "4"), ("num.partitions", "5")])
+        #expect(settings.numPartitions == 5 && settings.messageMaxBytes == 2 << 20)
+        #expect(settings.listen == HostPort(host: "::1", port: 9093))
+        #expect(settings.advertised == settings.listen)
+    }
+
+    @Test func nestedMapsFlatten() throws {
+        let yaml = """
+            journal:
+              segment.bytes: 128MiB
+              cache: {segments: 12}
+              flush:
+                method: dsync
+            partition.groups: 4
+            threads: {layout: two, io: auto, pin: false}
+            """
+        let settings = try Settings.load(yaml: yaml)
+        #expect(settings.journalSegmentBytes == 128 << 20 && settings.journalCacheSegments == 12)
+        #expect(settings.journalFlushMethod == .dsync && settings.partitionGroups == 4)
+        #expect(settings.threadsLayout == .two && settings.threadsIO == nil && !settings.threadsPin)
+    }
+
+    @Test func aliasesAreTaken() throws {
+        #expect(try Settings.load(yaml: "node.id: 7").brokerId == 7)
+        #expect(try Settings.load(yaml: nil, environment: ["HUTONG_IO": "io_uring"]).ioBackend == .ioUring)
+        #expect(try Settings.load(yaml: nil, environment: ["HUTONG_IO_BACKEND": "auto"]).ioBackend == .auto)
+        #expect(problems("node.id: 7\nbroker.id: 7") == ["hutong.yaml, line 2: broker.id is set twice. Keep one."])
+    }
+
+    @Test func unknownKeysAreRefusedWithTheNearest() {
+        #expect(
+            problems("\nnum.partition: 3")
+                == ["hutong.yaml, line 2: num.partition is no setting. Did you mean num.partitions?"])
+        #expect(
+            problems(environment: ["HUTONG_MESSAGE_MAX_BYTE": "3", "HUTONG_CONFIG": "x.yaml"])
+                == ["The environment: HUTONG_MESSAGE_MAX_BYTE is no setting. Did you mean HUTONG_MESSAGE_MAX_BYTES?"])
+        #expect(
+            problems(flags: [("qos.leadr", "x")])
+                == ["The command line: qos.leadr is no setting. Did you mean qos.leader?"])
+    }
+
+    @Test func wrongValuesAreNamedAllAtOnce() {
+        #expect(
+            problems("num.partitions: many\nqos:\n  all: most", flags: [("memory.lock", "maybe")]) == [
+                "hutong.yaml, line 1: num.partitions is 'many', but must be a whole number from 1 to 100000.",
+                "hutong.yaml, line 3: qos.all is 'most', but must be one of durable, replicated.",
+                "The command line: memory.lock is 'maybe', but must be true or false.",
+            ])
+        #expect(problems("listen:").count == 1)
+        #expect(problems("listen: [a, b]") == ["hutong.yaml, line 1: listen must be a single value."])
+        #expect(problems("- a") == ["hutong.yaml must be a map of settings to values."])
+        #expect(problems("a: b: c").first?.hasPrefix("hutong.yaml is not YAML") == true)
+    }
+
+    @Test func settingsThatDoNotFitTogetherAreRefused() {
+        #expect(problems("listen: 0.0.0.0:9092").first?.hasPrefix("advertise must be set") == true)
+        #expect(problems("listen: 0.0.0.0:9092\nadvertise: broker:9092").isEmpty)
+        #expect(problems("socket.request.max.bytes: 1MiB").count == 1)
+        #expect(problems("message.max.bytes: 33MiB").count == 1)
+        #expect(problems("journal.segment.bytes: 67108865").count == 1)
+    }
+
+    @Test(arguments: [
+        ("0", 0), ("1048588", 1_048_588), ("64MiB", 64 << 20), ("1 GiB", 1 << 30), ("3kib", 3 << 10), ("", nil), ("MiB", nil),
+        ("1.5MiB", nil), ("64MB", nil), ("9999999999999GiB", nil), ("1  MiB", nil),
+    ] as [(String, Int?)])
+    func sizes(text: String, bytes: Int?) {
+        #expect(Size.read(text) == bytes)
+    }
+
+    @Test(arguments: ["", ":", "a", "a:", ":1", "a:65536", "a:-1", "a:b", "::1:9092", "[]:1", "a b:1"])
+    func wrongAddresses(text: String) {
+        #expect(HostPort(text) == nil)
+    }
+
+    @Test func aFileThatCannotBeReadIsSaid() {
+        #expect(throws: SettingsError.self) {
+            try Settings.load(file: "/nowhere/hutong.yaml", environment: [:], flags: [])
+        }
+    }
+
+    @Test func describesEverySetting() {
+        let text = Settings.describe()
+        for setting in Settings.all { #expect(text.contains("`\(setting.key)`")) }
+        #expect(text.contains("| `message.max.bytes` | 1048588 |") && text.contains("| 64MiB |"))
+    }
+
+    @Test func distances() {
+        #expect(editDistance("kitten", "sitting") == 3 && editDistance("", "abc") == 3 && editDistance("a", "a") == 0)
+    }
+}
