@@ -1,10 +1,13 @@
 import BasicContainers
+import Control
+import Fetching
 import Host
 import IO
 import Intake
 import Journal
 import Metadata
 import Responses
+import Sequencer
 
 /// The channels between the stages, each connected to the threads at its ends.
 struct Wiring {
@@ -115,6 +118,34 @@ struct Wiring {
         answers.append(controlAnswers[io].receiver())
         return RespondLinks(
             pending: queues, answers: answers, fromIntake: toRespond[io].receiver(), toIntake: fromRespond[io].sender())
+    }
+
+    func sequencer(_ group: Int) -> SequencerLinks {
+        SequencerLinks(
+            requests: each { requests[$0][group].receiver() }, releases: each { releases[$0][group].sender() },
+            pending: each { io in
+                var queues = UniqueArray<Sender<PendingCell>>(minimumCapacity: 4)
+                for quality in 0..<4 { queues.append(pending[io][group][quality].sender()) }
+                return PendingSender(queues: queues, capacity: Wiring.pendingCapacity)
+            }, index: batches[group].sender(), tables: writeTables[group].receiver())
+    }
+
+    func read() -> ReadLinks {
+        var fromWriters = UniqueArray<Receiver<AppendedBatch>>(minimumCapacity: plan.partitionGroups)
+        for group in 0..<plan.partitionGroups { fromWriters.append(batches[group].receiver()) }
+        return ReadLinks(
+            requests: each { readRequests[$0].receiver() }, releases: each { readReleases[$0].sender() },
+            answers: each { readAnswers[$0].sender() }, batches: fromWriters, tables: readTable.receiver())
+    }
+
+    func control() -> ControlLinks {
+        var tables = UniqueArray<Sender<Unmanaged<TopicTable>>>(minimumCapacity: plan.ioThreads + plan.partitionGroups + 1)
+        for io in 0..<plan.ioThreads { tables.append(ioTables[io].sender()) }
+        for group in 0..<plan.partitionGroups { tables.append(writeTables[group].sender()) }
+        tables.append(readTable.sender())
+        return ControlLinks(
+            requests: each { controlRequests[$0].receiver() }, releases: each { controlReleases[$0].sender() },
+            answers: each { controlAnswers[$0].sender() }, tables: tables)
     }
 
     /// One end of each io stage's channel.

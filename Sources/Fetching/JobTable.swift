@@ -93,10 +93,15 @@ struct JobTable: ~Copyable {
         return nil
     }
 
-    /// Those whose time is up answer with what there is; those that starved look whether there is memory again.
+    /// Those whose time is up (all, where `now` is the end of time) answer with what there is; those that starved look whether there is memory again.
     mutating func takeDue(_ now: UInt64) {
         var due: [Int] = []
-        timers.advance(to: now) { due.append($0) }
+        if now == .max {
+            due = jobs.indices.filter { timers.isSet($0) }
+            for number in due { timers.cancel(number) }
+        } else {
+            timers.advance(to: now) { due.append($0) }
+        }
         for number in due {
             guard let job = jobs[number] else { continue }
             job.isDue = true

@@ -86,6 +86,7 @@ public struct ReadStage: Stage, ~Copyable {
     let limits: ReadLimits
     let logger: Logger
     let budget: AnswerBudget
+    private let draining: DrainSwitch
     var links: ReadLinks
     var table: TopicTable
     var indexes: UniqueArray<GroupIndex>
@@ -98,13 +99,14 @@ public struct ReadStage: Stage, ~Copyable {
     ///   - waker: of the thread that the stage runs on.
     public init(
         files: any FilePort, groups: [ReadGroup], limits: ReadLimits, links: consuming ReadLinks, table: TopicTable,
-        waker: Waker, logger: Logger
+        waker: Waker, draining: DrainSwitch, logger: Logger
     ) {
         self.files = files
         self.groups = groups
         self.limits = limits
         self.links = links
         self.table = table
+        self.draining = draining
         self.logger = logger
         budget = AnswerBudget(limit: limits.answerBytes, waker: waker)
         let paths = groups.map(\.paths)
@@ -128,7 +130,8 @@ public struct ReadStage: Stage, ~Copyable {
         var progress = takeCompletions(now)
         for group in 0..<groups.count { progress += advanceWatermarks(group) }
         for io in 0..<links.requests.count { progress += takeRequests(io, now) }
-        jobs.takeDue(now.monotonic)
+        // Going down: who waits for data is answered with what there is.
+        jobs.takeDue(draining.isOn ? .max : now.monotonic)
         while let number = jobs.nextToCheck() {
             progress += 1
             advance(number)
