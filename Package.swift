@@ -63,7 +63,11 @@ let package = Package(
             ]),
         module("Client", ["Wire", "Codecs"]),
         .executableTarget(
-            name: "hutong", dependencies: ["Broker", "Client", "Settings", "Host", "Wire", "Codecs", arguments, log],
+            name: "hutong",
+            dependencies: [
+                "Broker", "Client", "Codecs", "Control", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata",
+                "Settings", "Wire", arguments, log,
+            ],
             path: "Sources/hutong"),
 
         .executableTarget(
