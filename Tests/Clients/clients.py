@@ -19,6 +19,15 @@ MAX_BYTES = 1_048_588
 PATIENCE = 60  # seconds without any progress
 
 
+def something(record):
+    """For clients that refuse a record with neither key nor value."""
+    return record._replace(key=b"neither") if record.key is None and record.value is None else record
+
+
+def never_null(headers):
+    return tuple((name, content or b"") for name, content in headers)
+
+
 class Confluent:
     """confluent-kafka, librdkafka as it is today."""
 
@@ -43,7 +52,8 @@ class Confluent:
             while True:
                 try:
                     producer.produce(
-                        topic, record.value, record.key, partition, delivered, record.timestamp, list(record.headers))
+                        topic, record.value, record.key, partition, on_delivery=delivered,
+                        timestamp=record.timestamp, headers=list(record.headers))
                     break
                 except BufferError:
                     producer.poll(0.1)
@@ -77,12 +87,12 @@ class Confluent:
 
 
 class KafkaPython:
-    """kafka-python 3. Its headers can't be null."""
+    """kafka-python 3. A record needs a key or a value, and its headers can't be null."""
 
     name = "kafka-python"
 
     def can(self, record, _):
-        return record._replace(headers=tuple((name, content or b"") for name, content in record.headers))
+        return something(record)._replace(headers=never_null(record.headers))
 
     def see(self, record):
         return record
@@ -90,7 +100,7 @@ class KafkaPython:
     def produce(self, server, topic, codec, pairs):
         producer = kafka.KafkaProducer(
             bootstrap_servers=server, compression_type=None if codec == "none" else codec, linger_ms=20,
-            max_request_size=MAX_BYTES, buffer_memory=64 << 20, acks="all")
+            max_request_size=MAX_BYTES, acks="all")
         try:
             sent = [producer.send(topic, record.value, record.key, list(record.headers), partition, record.timestamp)
                     for partition, record in pairs]
@@ -129,9 +139,7 @@ class AioKafka:
     name = "aiokafka"
 
     def can(self, record, _):
-        if record.key is None and record.value is None:
-            record = record._replace(key=b"neither")
-        return record._replace(headers=tuple((name, content or b"") for name, content in record.headers))
+        return something(record)._replace(headers=never_null(record.headers))
 
     def see(self, record):
         return record
@@ -184,7 +192,7 @@ class Kcat:
 
     It takes records from a stream with delimiters. -H gives every record of a process the same headers, -Z makes all
     that is empty null, and without -Z a value can only be empty: so even partitions are produced with -Z and odd ones
-    without. It can't set a timestamp. It prints headers as one text, which is compared as such.
+    without. It can't set a timestamp. It prints headers as one text, each only up to its first NUL; compared as such.
     """
 
     name = "kcat"
@@ -199,12 +207,14 @@ class Kcat:
         key, value = record.key, record.value
         if partition % 2 == 0:
             key, value = key or None, value or None
-        elif value is None:
-            value = b""
+        else:
+            value = value or b""
+            key = b"" if key is None and not value else key
         return Record(key, value, self.headers_of(partition), ANY)
 
     def see(self, record):
-        pieces = (name.encode() + b"=" + (b"NULL" if content is None else content) for name, content in record.headers)
+        pieces = (name.encode() + b"=" + (b"NULL" if content is None else content.split(b"\0")[0])
+                  for name, content in record.headers)
         return record._replace(headers=b",".join(pieces))
 
     def run(self, server, arguments, stdin=b""):

@@ -75,6 +75,8 @@ class Reader:
 
     def length(self, kind):
         count = self.varint() - 1 if self.flexible else self.integer(kind)
+        if count < -1:
+            raise Truncated(f"length {count}")
         return None if count < 0 else count
 
     def blob(self, kind):
