@@ -90,7 +90,7 @@ class Log:
         for sequence, count, offset in recent:
             if (sequence, count) == (batch.sequence, batch.count) and FAULT != "duplicates":
                 return 0, offset
-        wanted = recent[-1][0] + recent[-1][1]
+        wanted = (recent[-1][0] + recent[-1][1]) & 0x7FFFFFFF
         return (0, -1) if batch.sequence == wanted or FAULT in ("gap", "duplicates") else (45, -1)
 
     def append(self, data):
@@ -279,7 +279,7 @@ class Standin:
         for name in names:
             error = 0
             if name not in self.topics:
-                if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name or ""):
+                if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name or "") or name in (".", ".."):
                     error = 17
                 elif request.get("auto_create", True) or FAULT == "auto-create":
                     self.create(name, int(self.settings.get("HUTONG_NUM_PARTITIONS", 1)))
