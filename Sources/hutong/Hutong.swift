@@ -1,4 +1,9 @@
+import ArgumentParser
+
 @main
-enum Hutong {
-    static func main() {}
+struct Hutong: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "hutong",
+        abstract: "A message broker that speaks the Kafka protocol, and tools to talk to it.",
+        subcommands: [TopicCommand.self, ProduceCommand.self, ConsumeCommand.self])
 }
