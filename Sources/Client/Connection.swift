@@ -66,7 +66,7 @@ public final class Connection {
         guard header.correlationId == lastCorrelationId else {
             throw ClientError.protocolMismatch("\(socket.peer) answered another request than the one that was asked.")
         }
-        return try R.Response.decode(frame[header.bodyOffset...], version: version)
+        return try R.Response.decode(frame[header.bodyOffset...], version: version, ignoringRest: true)
     }
 
     private func receiveFrame(patienceMs: Int) throws -> [UInt8] {
@@ -86,15 +86,16 @@ public final class Connection {
         let ours = APIs.spec(.apiVersions)?.served ?? 0...0
         try send(request, version: ours.upperBound)
         let frame = try receiveFrame(patienceMs: 0)
-        let refusal = try? ApiVersionsResponse.decode(frame.dropFirst(4), version: 0)
         let response: ApiVersionsResponse
-        if let refusal, refusal.errorCode == .unsupportedVersion {
-            let theirs = refusal.apiKeys.first { $0.apiKey == APIKey.apiVersions.rawValue }?.maxVersion ?? 0
+        if frame.dropFirst(4).starts(with: [0, UInt8(ErrorCode.unsupportedVersion.rawValue)]) {
+            // Some brokers do not say which versions they have: all have 0.
+            let refusal = try? ApiVersionsResponse.decode(frame.dropFirst(4), version: 0, ignoringRest: true)
+            let theirs = refusal?.apiKeys.first { $0.apiKey == APIKey.apiVersions.rawValue }?.maxVersion ?? 0
             let version = max(ours.lowerBound, min(ours.upperBound, theirs))
             try send(request, version: version)
             response = try receive(ApiVersionsRequest.self, version: version)
         } else {
-            response = try ApiVersionsResponse.decode(frame.dropFirst(4), version: ours.upperBound)
+            response = try ApiVersionsResponse.decode(frame.dropFirst(4), version: ours.upperBound, ignoringRest: true)
         }
         guard response.errorCode == .none else {
             throw ClientError.refused(what: "ApiVersions", code: response.errorCode, message: nil)

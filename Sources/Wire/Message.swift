@@ -55,27 +55,33 @@ extension Message {
         swap(&bytes, &wire.output)
     }
 
-    /// Reads a body of this version, all of it: bytes that remain are an error.
+    /// Reads a body of this version, all of it.
     ///
-    /// - Parameter maxElements: the most elements that all its arrays may have together.
+    /// - Parameters:
+    ///   - maxElements: the most elements that all its arrays may have together.
+    ///   - ignoringRest: whether bytes that remain are ignored, as Kafka's clients do with answers; else they are an error.
     public static func decode(
-        _ bytes: UnsafeRawBufferPointer, version: Int16, maxElements: Int = Wire.maxElements
+        _ bytes: UnsafeRawBufferPointer, version: Int16, maxElements: Int = Wire.maxElements, ignoringRest: Bool = false
     ) throws(WireError) -> Self {
         var wire = Wire(
             reading: bytes, version: version, isFlexible: try isFlexible(version), maxElements: maxElements)
         var message = Self()
         try message.fields(&wire)
-        try wire.finish()
+        if !ignoringRest { try wire.finish() }
         return message
     }
 
-    /// As ``decode(_:version:maxElements:)-(UnsafeRawBufferPointer,_,_)``.
+    /// As ``decode(_:version:maxElements:ignoringRest:)``, from an array.
     public static func decode(_ bytes: [UInt8], version: Int16) throws(WireError) -> Self {
         try decode(bytes[...], version: version)
     }
 
-    /// As ``decode(_:version:maxElements:)-(UnsafeRawBufferPointer,_,_)``.
-    public static func decode(_ bytes: ArraySlice<UInt8>, version: Int16) throws(WireError) -> Self {
-        try bytes.withUnsafeBytes { raw in Result { () throws(WireError) in try decode(raw, version: version) } }.get()
+    /// As ``decode(_:version:maxElements:ignoringRest:)``, from a part of an array.
+    public static func decode(
+        _ bytes: ArraySlice<UInt8>, version: Int16, ignoringRest: Bool = false
+    ) throws(WireError) -> Self {
+        try bytes.withUnsafeBytes { raw in
+            Result { () throws(WireError) in try decode(raw, version: version, ignoringRest: ignoringRest) }
+        }.get()
     }
 }

@@ -1,0 +1,101 @@
+import ArgumentParser
+import Client
+import Foundation
+import Wire
+
+struct ProduceCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "produce", abstract: "Send the lines of standard input as records.")
+
+    @Argument(help: "The topic.") var topic: String
+    @Option(name: [.customShort("K"), .long], help: "What separates a line's key from its value; none: no keys.")
+    var keyDelimiter: String?
+    @Option(name: .shortAndLong, help: "The partition; by default by the key, or one after the other.")
+    var partition: Int32?
+    @Option(name: [.customShort("z"), .long], help: "none, gzip, snappy, lz4 or zstd.")
+    var compression = CompressionType.none
+    @Option(name: .long, help: "Whose answer is waited for: all (-1), the leader's (1) or nobody's (0).")
+    var acks: Acks?
+    @Flag(name: .long, help: "Number the records, so that none is stored twice however often it is sent. Implies --acks all.")
+    var idempotent = false
+    @OptionGroup var server: ServerOption
+
+    enum Acks: Int16, ExpressibleByArgument {
+        case all = -1
+        case none = 0
+        case leader = 1
+
+        init?(argument: String) {
+            guard argument != "all" else { self = .all; return }
+            guard let number = Int16(argument) else { return nil }
+            self.init(rawValue: number)
+        }
+    }
+
+    func validate() throws {
+        if idempotent, let acks, acks != .all { throw ValidationError("--idempotent needs --acks all.") }
+        if keyDelimiter?.isEmpty == true { throw ValidationError("--key-delimiter must not be empty.") }
+    }
+
+    func run() throws {
+        var options = Producer.Options()
+        options.compression = compression
+        options.acks = (acks ?? .all).rawValue
+        options.idempotent = idempotent
+        options.partition = partition
+        let producer = try Producer(try server.client(), topic: topic, options: options)
+        let delimiter = keyDelimiter.map { Array($0.utf8) }
+        var lines = LineReader()
+        // What is there is sent before more is waited for, so that typed lines arrive at once and piped ones in batches.
+        while let batch = try lines.next() {
+            let now = Int64(Date().timeIntervalSince1970 * 1000)
+            for line in batch { try producer.add(Self.record(line, delimiter, timestamp: now)) }
+            try producer.flush()
+        }
+    }
+
+    /// A line without the delimiter is a value without a key.
+    static func record(_ line: ArraySlice<UInt8>, _ delimiter: [UInt8]?, timestamp: Int64) -> Record {
+        guard let delimiter, let found = line.firstRange(of: delimiter) else {
+            return Record(timestamp: timestamp, value: Array(line))
+        }
+        let key = Array(line[..<found.lowerBound])
+        return Record(timestamp: timestamp, key: key, value: Array(line[found.upperBound...]))
+    }
+}
+
+extension CompressionType: ExpressibleByArgument {
+    public init?(argument: String) {
+        guard let type = Self.allCases.first(where: { $0.name == argument }) else { return nil }
+        self = type
+    }
+
+    public static var allValueStrings: [String] { allCases.map(\.name) }
+}
+
+/// The lines of standard input, as many at a time as one read gives.
+struct LineReader {
+    /// Bytes of one read: a batch of records.
+    private static let chunk = 256 << 10
+    private var unfinished: [UInt8] = []
+    private var isAtEnd = false
+
+    /// The next lines, without their ends; empty if a read finished none. Nil at the end of input.
+    mutating func next() throws -> [ArraySlice<UInt8>]? {
+        guard !isAtEnd else { return nil }
+        var buffer = [UInt8](repeating: 0, count: Self.chunk)
+        var count = 0
+        repeat { count = read(STDIN_FILENO, &buffer, buffer.count) } while count < 0 && errno == EINTR
+        guard count >= 0 else { throw ToolError("Standard input cannot be read: \(String(cString: strerror(errno))).") }
+        isAtEnd = count == 0
+        unfinished.append(contentsOf: buffer[..<count])
+        // The last line may lack its end.
+        let last = isAtEnd ? unfinished.endIndex : unfinished.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+        let whole = Array(unfinished[..<last])
+        unfinished.removeFirst(last)
+        var lines = whole.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        // What follows the last line's end is no line.
+        if lines.last?.isEmpty == true { lines.removeLast() }
+        return lines
+    }
+}
