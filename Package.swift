@@ -12,6 +12,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let containers = Target.Dependency.product(name: "BasicContainers", package: "swift-collections")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -41,26 +43,31 @@ let package = Package(
             ]),
 
         module("Host", ["CHost", log]),
-        module("IO", ["CIO", "Host", .product(name: "DequeModule", package: "swift-collections")]),
+        module("IO", ["CIO", "Host", deque]),
         module("Wire", ["CHost"]),
         module("Codecs", ["CCompression", "Wire"]),
-        module("Metadata", ["Host", "IO", "Wire", log]),
-        module("Journal", ["Host", "IO", "Wire", "CHost", log]),
+        module("Metadata", ["Host", "IO", "Wire", "CHost", deque, log]),
+        module("Journal", ["Host", "IO", "Wire", "CHost", deque, log]),
         module("Replication", ["Host", "Journal"]),
-        module("Intake", ["Host", "IO", "Wire", "Metadata", log]),
-        module("Responses", ["Host", "IO", "Wire", "Intake", "Metadata", log]),
-        module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),
-        module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", log]),
+        module("Intake", ["Host", "IO", "Wire", "Metadata", containers, log]),
+        module("Responses", ["Host", "IO", "Wire", "Intake", "Journal", "Metadata", containers, deque, log]),
+        module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", containers, log]),
+        module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", containers, deque, log]),
+        module("Control", ["Host", "Wire", "Intake", "Responses", "Metadata", containers, log]),
         module("Settings", [.product(name: "Yams", package: "Yams")]),
         module(
             "Broker",
             [
                 "Host", "IO", "Wire", "Metadata", "Journal", "Replication", "Intake", "Responses", "Sequencer",
-                "Fetching", "Settings", log,
+                "Fetching", "Control", containers, log,
             ]),
         module("Client", ["Wire", "Codecs"]),
         .executableTarget(
-            name: "hutong", dependencies: ["Broker", "Client", "Settings", "Host", "Wire", "Codecs", arguments, log],
+            name: "hutong",
+            dependencies: [
+                "Broker", "Client", "Codecs", "Control", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata",
+                "Settings", "Wire", arguments, log,
+            ],
             path: "Sources/hutong"),
 
         .executableTarget(

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define TAG_WAKE (HUTONG_RESERVED_TAGS | 1)
@@ -58,7 +59,11 @@ int hutong_ring_create(unsigned entries, hutong_ring **made) {
     return 0;
 }
 
-int hutong_ring_enable(hutong_ring *ring) { return io_uring_enable_rings(&ring->uring); }
+// By the system call: Debian's liburing 2.3 declares io_uring_enable_rings, but does not export it.
+int hutong_ring_enable(hutong_ring *ring) {
+    long result = syscall(__NR_io_uring_register, ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    return result < 0 ? -errno : 0;
+}
 
 void hutong_ring_destroy(hutong_ring *ring) {
     io_uring_queue_exit(&ring->uring);

@@ -27,7 +27,10 @@ public final class Channel<Element: BitwiseCopyable>: @unchecked Sendable {
     @usableFromInline var receiverWaker: Waker?
     @usableFromInline var senderWaker: Waker?
 
-    init(capacity: Int) {
+    private let taken = Atomic<Int>(0)
+
+    /// A channel with room for at least `capacity` elements.
+    public init(capacity: Int) {
         var size = 1
         while size < capacity { size *= 2 }
         slots = .allocate(capacity: size)
@@ -36,11 +39,20 @@ public final class Channel<Element: BitwiseCopyable>: @unchecked Sendable {
 
     deinit { slots.deallocate() }
 
-    /// The two ends of a new channel with room for at least `capacity` elements.
-    public static func make(capacity: Int) -> ChannelEnds<Element> {
-        let channel = Channel(capacity: capacity)
-        return ChannelEnds(sender: Sender(channel), receiver: Receiver(channel))
+    /// Its one sending end.
+    public func sender() -> Sender<Element> {
+        precondition(taken.bitwiseOr(1, ordering: .relaxed).oldValue & 1 == 0, "a channel has one sender")
+        return Sender(self)
     }
+
+    /// Its one receiving end.
+    public func receiver() -> Receiver<Element> {
+        precondition(taken.bitwiseOr(2, ordering: .relaxed).oldValue & 2 == 0, "a channel has one receiver")
+        return Receiver(self)
+    }
+
+    /// How many elements it has room for.
+    public var capacity: Int { mask + 1 }
 
     /// Says whom to wake: the receiver when something came, the sender when there is room again. Before the threads
     /// start; ends on one and the same thread wake nobody.
@@ -49,12 +61,6 @@ public final class Channel<Element: BitwiseCopyable>: @unchecked Sendable {
         senderWaker = sender
         receiverWaker = receiver
     }
-}
-
-/// Both ends, on their way to their owners.
-public struct ChannelEnds<Element: BitwiseCopyable>: ~Copyable {
-    public var sender: Sender<Element>
-    public var receiver: Receiver<Element>
 }
 
 /// The end that puts in. Owned by one thread.

@@ -17,11 +17,18 @@ public protocol EventSource: AnyObject {
 public final class ExecutorControl: Sendable {
     let stopping = Atomic<Bool>(false)
     let ended = Atomic<Bool>(false)
+    let quiet = Atomic<Bool>(false)
     let waker: Waker
 
     init(waker: Waker) { self.waker = waker }
 
-    /// Asks the thread to end once its stages have drained.
+    /// Makes the thread look at what it was told outside its queues.
+    public func nudge() { waker.ring() }
+
+    /// Whether the thread sleeps, and none of its stages has anything unfinished.
+    public var isQuiet: Bool { quiet.load(ordering: .acquiring) }
+
+    /// Asks the thread to end.
     public func stop() {
         stopping.store(true, ordering: .releasing)
         waker.ring()
@@ -75,7 +82,7 @@ public final class Executor {
                 idle = 0
                 continue
             }
-            if control.stopping.load(ordering: .acquiring) && stages.allSatisfy({ $0.isDrained }) { break }
+            if control.stopping.load(ordering: .acquiring) { break }
             idle += 1
             if idle <= spins {
                 hutong_pause()
@@ -100,10 +107,12 @@ public final class Executor {
         defer { source.waker.retract() }
         // What came between the last look and the announcement rang no bell.
         guard turn() == 0 else { return }
-        if control.stopping.load(ordering: .acquiring) && stages.allSatisfy({ $0.isDrained }) { return }
+        if control.stopping.load(ordering: .acquiring) { return }
         var deadline = UInt64.max
         for stage in stages { deadline = min(deadline, stage.deadline) }
         let now = hutong_monotonic_ns()
+        control.quiet.store(stages.allSatisfy { $0.isDrained }, ordering: .releasing)
+        defer { control.quiet.store(false, ordering: .releasing) }
         source.wait(nanoseconds: deadline == .max ? .max : (deadline > now ? deadline - now : 0))
     }
 }

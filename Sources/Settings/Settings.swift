@@ -2,7 +2,8 @@
 /// means stand in ``all``.
 public struct Settings: Sendable, Equatable {
     public internal(set) var brokerId = 0
-    public internal(set) var clusterId = "hutong"
+    /// Nil: a random one.
+    public internal(set) var clusterId: String?
     public internal(set) var dataDir = "./hutong-data"
     public internal(set) var listen = HostPort(host: "127.0.0.1", port: 9092)
     /// As set; clients are told ``advertised``.
@@ -34,6 +35,7 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var journalCacheSegments = 6
     public internal(set) var journalFlushMethod = FlushMethod.linked
     public internal(set) var ioBackend = IOBackend.auto
+    public internal(set) var ioTrace: String?
     public internal(set) var memoryLock = false
 
     public internal(set) var logLevel = LogLevel.info

@@ -6,7 +6,9 @@ extension Settings {
         Setting(
             "broker.id", aliases: ["node.id"], \.brokerId, .integer(0...Int(Int32.max)),
             "The broker's number, which no other broker of the cluster may have."),
-        Setting("cluster.id", \.clusterId, .text, "The cluster's name, which clients are told."),
+        Setting(
+            "cluster.id", \.clusterId, .optional(.text, none: "random"),
+            "The cluster's name, which clients are told; it is kept once the data directory has one."),
         Setting("data.dir", \.dataDir, .text, "The directory of the journal and of everything else that is kept."),
         Setting("listen", \.listen, .address, "The address to accept connections on. Port 0 takes any free one."),
         Setting(
@@ -66,14 +68,14 @@ extension Settings {
 
     private static let threads: [Setting] = [
         Setting(
-            "partition.groups", \.partitionGroups, .optional(.integer(1...1024), none: "auto"),
+            "partition.groups", \.partitionGroups, .optional(.integer(1...64), none: "auto"),
             "Partition groups, each with its own journal and write thread; auto: by the cores."),
         Setting(
             "threads.layout", \.threadsLayout, .choice(),
             "How stages share threads: single, all on one; two, io and the rest; group, a thread each; auto, by the cores."),
         Setting("threads.pin", \.threadsPin, .boolean, "Whether each thread is kept on its own core."),
         Setting(
-            "threads.io", \.threadsIO, .optional(.integer(1...1024), none: "auto"),
+            "threads.io", \.threadsIO, .optional(.integer(1...64), none: "auto"),
             "Threads that read and write sockets; auto: by the cores."),
         Setting(
             "memory.lock", \.memoryLock, .boolean,
@@ -94,6 +96,9 @@ extension Settings {
         Setting(
             "io.backend", aliases: ["io"], \.ioBackend, .choice(),
             "How the kernel is asked: io_uring, or start fails; auto, by the best way that the host allows."),
+        Setting(
+            "io.trace", \.ioTrace, .optional(.text, none: "none"),
+            "A file to which each journal write, sync and answer adds a line, to check promises against; it costs speed."),
     ]
 
     /// What no single setting can be blamed for: sentences, empty if all is well.

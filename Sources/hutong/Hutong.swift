@@ -5,5 +5,7 @@ struct Hutong: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hutong",
         abstract: "A message broker that speaks the Kafka protocol, and tools to talk to it.",
-        subcommands: [TopicCommand.self, ProduceCommand.self, ConsumeCommand.self])
+        subcommands: [
+            ServeCommand.self, PlacementCommand.self, TopicCommand.self, ProduceCommand.self, ConsumeCommand.self,
+        ])
 }

@@ -1,0 +1,205 @@
+// Unsafe on purpose: the stages are made here and handed to their threads, and come back when the threads have ended; in
+// between, this file touches none of them.
+
+import BasicContainers
+import CHost
+import Control
+import Fetching
+import Foundation
+import Glibc
+import Host
+import IO
+import Intake
+import Journal
+import Logging
+import Metadata
+import Replication
+import Responses
+import Sequencer
+import Wire
+
+/// A whole broker: its stages, wired by the plan, on its threads.
+public final class Broker {
+    public let configuration: BrokerConfiguration
+    public let plan: PlacementPlan
+    /// The port that is listened on.
+    public let port: UInt16
+    /// "io_uring": where input and output go through.
+    public let backend: String
+    private let logger: Logger
+    private let groups: [OpenedGroup]
+    private let sequencers: [StageBox<SequencerStage>]
+    private let threads: [ThreadParts]
+    private let draining: DrainSwitch
+    private let lock: Int32
+    private let listener: Listener
+    private var controls: [ExecutorControl] = []
+
+    private struct ThreadParts {
+        var planned: PlannedThread
+        var ring: Ring
+        var stages: [AnyStage]
+    }
+
+    /// One partition group, as it was found on disk.
+    struct OpenedGroup {
+        var journal: OpenedJournal
+        var state: SequencerState
+        var epoch: UInt32
+    }
+
+    /// Opens the data directory, recovers what is there, and makes the stages. Nothing runs yet.
+    /// - Parameter onFailure: called from a thread of the broker's with an errno when storage fails: nothing more is
+    ///   acknowledged, and the process should end.
+    public init(
+        _ configuration: BrokerConfiguration, logger: Logger, onFailure: @escaping @Sendable (Int32) -> Void
+    ) throws {
+        self.configuration = configuration
+        self.logger = logger
+        lock = try Broker.lockDirectory(configuration.dataDirectory)
+        plan = Broker.plan(configuration)
+        listener = try Broker.listen(configuration)
+        port = listener.port
+        let trace = configuration.traceFile.flatMap { EventTrace(path: $0) }
+        draining = DrainSwitch()
+
+        let startRing = try Broker.makeRing()
+        backend = startRing.backend
+        startRing.attach()
+        let blocking = BlockingFiles(files: startRing.makePort(), source: startRing)
+        let opening = Opening(configuration: configuration, plan: plan, blocking: blocking, logger: logger)
+        var (metadata, groups) = try opening.open()
+        self.groups = groups
+        let epochs = groups.map(\.epoch)
+        if metadata.state.clusterId == nil {
+            let id = configuration.clusterId ?? Uuid.random().description
+            try EmbeddedStore.commit([.cluster(id: id)], to: &metadata, blocking: blocking)
+        }
+        let changes = epochs.enumerated().map { MetadataChange.epoch(group: UInt16($0.offset), epoch: $0.element) }
+        try EmbeddedStore.commit(changes, to: &metadata, blocking: blocking)
+
+        let rings = try plan.threads.map { _ in try Broker.makeRing() }
+        let assembly = Assembly(
+            configuration: configuration, plan: plan, rings: rings, groups: groups, metadata: metadata,
+            listener: listener, draining: draining, trace: trace, logger: logger, onFailure: onFailure)
+        let stages = assembly.makeStages()
+        sequencers = assembly.sequencers
+        threads = zip(plan.threads, rings).map { planned, ring in
+            ThreadParts(planned: planned, ring: ring, stages: planned.stages.map { stages[$0]! })
+        }
+    }
+
+    // MARK: Running
+
+    /// Starts the threads, and returns when the new epoch is on stable storage: from then on clients are answered.
+    public func start() throws {
+        for line in plan.lines { logger.info("\(line)") }
+        for thread in threads {
+            let executor = Executor(
+                name: thread.planned.name, cpu: thread.planned.cpu, stages: thread.stages, source: thread.ring,
+                spins: plan.spins)
+            controls.append(executor.control)
+            let result = executor.start()
+            guard result == 0 else { throw BrokerError("a thread can't be started: \(describe(errno: -result))") }
+        }
+        for group in groups {
+            let positions = group.journal.positions
+            while positions.committed.load() <= group.journal.recovered.position {
+                if let code = positions.failure {
+                    throw BrokerError("\(group.journal.paths.directory) can't be written: \(describe(errno: code))")
+                }
+                usleep(200)
+            }
+        }
+    }
+
+    /// Takes nothing new, answers what was taken, makes everything durable, and ends the threads. Returns whether all
+    /// ended in time.
+    public func stop() -> Bool {
+        draining.turnOn()
+        let limit = Moment.now().monotonic + UInt64(configuration.drainMilliseconds) * 1_000_000
+        for control in controls { control.nudge() }
+        var quiet = 0
+        while quiet < 2 && Moment.now().monotonic < limit {
+            usleep(5000)
+            quiet = controls.allSatisfy(\.isQuiet) ? quiet + 1 : 0
+        }
+        for control in controls { control.stop() }
+        while !controls.allSatisfy(\.hasEnded) && Moment.now().monotonic < limit + 5_000_000_000 { usleep(1000) }
+        guard controls.allSatisfy(\.hasEnded) else { return false }
+        return quiet >= 2 && writeCheckpoints()
+    }
+
+    /// After a clean stop the next start need not read the journal's frames again.
+    private func writeCheckpoints() -> Bool {
+        do {
+            let ring = try Broker.makeRing()
+            ring.attach()
+            let blocking = BlockingFiles(files: ring.makePort(), source: ring)
+            for (group, sequencer) in zip(groups, sequencers) {
+                let checkpoint = sequencer.body.checkpoint()
+                guard group.journal.positions.flushed.load() == checkpoint.position else { return false }
+                try CheckpointFile.write(checkpoint, paths: group.journal.paths, blocking: blocking)
+            }
+            return true
+        } catch {
+            logger.error("the checkpoint can't be written: \(error)")
+            return false
+        }
+    }
+
+    // MARK: The host
+
+    private static func lockDirectory(_ path: String) throws -> Int32 {
+        if mkdir(path, 0o750) != 0 && errno != EEXIST {
+            throw BrokerError("\(path) can't be made: \(describe(errno: errno)). Make it, or name another with --data-dir.")
+        }
+        let file = open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
+        guard file >= 0 else {
+            throw BrokerError(
+                "\(path) can't be written to: \(describe(errno: errno)). Give the user of this process the right, or name another directory with --data-dir.")
+        }
+        guard lockFile(file) else {
+            throw BrokerError("\(path) is in use by another broker. Stop that one, or name another directory with --data-dir.")
+        }
+        return file
+    }
+
+    /// As many partition groups as the data has, or as are wished for.
+    private static func plan(_ configuration: BrokerConfiguration) -> PlacementPlan {
+        var wishes = configuration.wishes
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: configuration.dataDirectory)) ?? []
+        let existing = names.compactMap { $0.hasPrefix("group-") ? Int($0.dropFirst(6)) : nil }.max().map { $0 + 1 } ?? 0
+        if existing > 0 { wishes.partitionGroups = max(existing, wishes.partitionGroups ?? 0) }
+        return PlacementPlan.make(topology: configuration.topology, wishes: wishes)
+    }
+
+    private static func listen(_ configuration: BrokerConfiguration) throws -> Listener {
+        let address = "\(configuration.listenHost):\(configuration.listenPort)"
+        do { return try Listener(host: configuration.listenHost, port: configuration.listenPort) } catch {
+            switch error.code {
+            case EADDRINUSE:
+                throw BrokerError("\(address) is in use. Stop what listens there, or choose another address with --listen.")
+            case EADDRNOTAVAIL:
+                throw BrokerError("\(address) is not an address of this host. Choose another with --listen.")
+            case EACCES:
+                throw BrokerError("\(address) may not be listened on by this user. Choose a port from 1024 up with --listen.")
+            default: throw BrokerError("\(address) can't be listened on: \(describe(errno: error.code))")
+            }
+        }
+    }
+
+    private static func makeRing() throws -> Ring {
+        do { return try Ring() } catch {
+            switch error.code {
+            case ENOMEM:
+                throw BrokerError(
+                    "io_uring has too little lockable memory: raise the limit (ulimit -l, LimitMEMLOCK=, --ulimit memlock=).")
+            case EPERM, ENOSYS, EACCES:
+                throw BrokerError(
+                    "io_uring is refused here (\(describe(errno: error.code))): allow it in the seccomp profile, or set the sysctl kernel.io_uring_disabled to 0.")
+            default: throw BrokerError("\(error)")
+            }
+        }
+    }
+}

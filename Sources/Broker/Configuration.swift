@@ -1,0 +1,67 @@
+import Control
+import Fetching
+import Host
+import IO
+import Intake
+import Journal
+
+/// All that a broker is made from.
+public struct BrokerConfiguration: Sendable {
+    public var dataDirectory: String
+    public var listenHost: String
+    public var listenPort: UInt16
+    /// What clients are told to connect to; nil: the listening address.
+    public var advertisedHost: String?
+    public var advertisedPort: UInt16?
+    public var nodeId: Int32
+    /// The cluster's name, for a data directory that has none yet; nil: a random one.
+    public var clusterId: String?
+    public var topology: Topology
+    public var wishes: PlacementWishes
+    public var flushMethod: FlushMethod
+    public var journal: JournalOptions
+    public var intake: IntakeLimits
+    public var reading: ReadLimits
+    public var topics: TopicDefaults
+    /// How many (producer, partition) pairs each partition group remembers.
+    public var producerLimit: Int
+    /// After how many milliseconds of silence a producer is forgotten.
+    public var producerExpiration: Int64
+    /// A file for the trace of writes, syncs and answers; nil: none.
+    public var traceFile: String?
+    /// How long going down may take, in milliseconds.
+    public var drainMilliseconds: Int
+
+    public init(
+        dataDirectory: String, listenHost: String, listenPort: UInt16, advertisedHost: String?, advertisedPort: UInt16?,
+        nodeId: Int32, clusterId: String?, topology: Topology, wishes: PlacementWishes, flushMethod: FlushMethod,
+        journal: JournalOptions, intake: IntakeLimits, reading: ReadLimits, topics: TopicDefaults, producerLimit: Int,
+        producerExpiration: Int64, traceFile: String?, drainMilliseconds: Int = 10_000
+    ) {
+        self.dataDirectory = dataDirectory
+        self.listenHost = listenHost
+        self.listenPort = listenPort
+        self.advertisedHost = advertisedHost
+        self.advertisedPort = advertisedPort
+        self.nodeId = nodeId
+        self.clusterId = clusterId
+        self.topology = topology
+        self.wishes = wishes
+        self.flushMethod = flushMethod
+        self.journal = journal
+        self.intake = intake
+        self.reading = reading
+        self.topics = topics
+        self.producerLimit = producerLimit
+        self.producerExpiration = producerExpiration
+        self.traceFile = traceFile
+        self.drainMilliseconds = drainMilliseconds
+    }
+}
+
+/// Why the broker can't start, or had to stop: a sentence that says what to do.
+public struct BrokerError: Error, CustomStringConvertible {
+    public let reason: String
+    public init(_ reason: String) { self.reason = reason }
+    public var description: String { reason }
+}

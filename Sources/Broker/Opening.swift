@@ -1,0 +1,30 @@
+import Host
+import IO
+import Journal
+import Logging
+import Metadata
+import Sequencer
+
+/// What is on disk, opened and recovered, before any stage runs.
+struct Opening {
+    let configuration: BrokerConfiguration
+    let plan: PlacementPlan
+    let blocking: BlockingFiles
+    let logger: Logger
+
+    func open() throws -> (EmbeddedStore.Opened, [Broker.OpenedGroup]) {
+        let metadata = try EmbeddedStore.open(directory: configuration.dataDirectory, blocking: blocking)
+        let opener = JournalOpener(blocking: blocking, options: configuration.journal, logger: logger)
+        let groups = try (0..<plan.partitionGroups).map { number in
+            let replay = SequencerReplay(producerLimit: configuration.producerLimit)
+            let journal = try opener.open(
+                group: UInt16(number), directory: "\(configuration.dataDirectory)/group-\(number)",
+                node: plan.nodeOfGroup[number], replay: replay)
+            // Never an epoch that was begun before, whether or not anything of it is left in the journal.
+            let epoch = max(journal.recovered.highestEpoch, metadata.state.epochs[UInt16(number)] ?? 0) + 1
+            return Broker.OpenedGroup(journal: journal, state: replay.state, epoch: epoch)
+        }
+        try blocking.syncDirectory(configuration.dataDirectory)
+        return (metadata, groups)
+    }
+}

@@ -1,0 +1,157 @@
+import BasicContainers
+import Control
+import Fetching
+import Host
+import IO
+import Intake
+import Journal
+import Metadata
+import Responses
+import Sequencer
+
+/// The channels between the stages, each connected to the threads at its ends.
+struct Wiring {
+    static let requestCapacity = 8192
+    static let indexCapacity = 65_536
+    static let answerCapacity = 65_536
+    /// Of each queue of pending responses, in cells of 64 bytes.
+    static let pendingCapacity = 32_768
+
+    let plan: PlacementPlan
+    private let wakers: [Waker]
+
+    let requests: [[Channel<ClientRequest>]]
+    let readRequests: [Channel<ClientRequest>]
+    let controlRequests: [Channel<ClientRequest>]
+    let releases: [[Channel<Release>]]
+    let readReleases: [Channel<Release>]
+    let controlReleases: [Channel<Release>]
+    let pending: [[[Channel<PendingCell>]]]
+    let readAnswers: [Channel<Unmanaged<Answer>>]
+    let controlAnswers: [Channel<Unmanaged<Answer>>]
+    let toRespond: [Channel<ConnectionEvent>]
+    let fromRespond: [Channel<ConnectionEvent>]
+    let batches: [Channel<AppendedBatch>]
+    let ioTables: [Channel<Unmanaged<TopicTable>>]
+    let writeTables: [Channel<Unmanaged<TopicTable>>]
+    let readTable: Channel<Unmanaged<TopicTable>>
+    let prepared: [Channel<LoadedSegment>]
+    let toFlush: [Channel<LoadedSegment>]
+    let durable: [Channel<LoadedSegment>]
+
+    /// - Parameters:
+    ///   - wakers: of the plan's threads.
+    ///   - slots: of each journal cache.
+    init(plan: PlacementPlan, wakers: [Waker], inFlight: Int, connections: Int, slots: Int) {
+        self.plan = plan
+        self.wakers = wakers
+        func channel<Element>(_ capacity: Int, _ from: StageID, _ to: StageID) -> Channel<Element> {
+            let channel = Channel<Element>(capacity: capacity)
+            channel.connect(sender: wakers[plan.thread(of: from)], receiver: wakers[plan.thread(of: to)])
+            return channel
+        }
+        let ios = 0..<plan.ioThreads
+        let groups = 0..<plan.partitionGroups
+        let requestCapacity = max(Wiring.requestCapacity, inFlight)
+        requests = ios.map { io in groups.map { channel(requestCapacity, .io(io), .write($0)) } }
+        readRequests = ios.map { channel(1024, .io($0), .read) }
+        controlRequests = ios.map { channel(1024, .io($0), .control) }
+        releases = ios.map { io in groups.map { channel(requestCapacity, .write($0), .io(io)) } }
+        readReleases = ios.map { channel(1024, .read, .io($0)) }
+        controlReleases = ios.map { channel(1024, .control, .io($0)) }
+        pending = ios.map { io in
+            groups.map { group in (0..<4).map { _ in channel(Wiring.pendingCapacity, .write(group), .respond(io)) } }
+        }
+        readAnswers = ios.map { channel(Wiring.answerCapacity, .read, .respond($0)) }
+        controlAnswers = ios.map { channel(Wiring.answerCapacity, .control, .respond($0)) }
+        toRespond = ios.map { channel(4 * connections, .io($0), .respond($0)) }
+        fromRespond = ios.map { channel(4 * connections, .respond($0), .io($0)) }
+        batches = groups.map { channel(Wiring.indexCapacity, .write($0), .read) }
+        ioTables = ios.map { channel(1024, .control, .io($0)) }
+        writeTables = groups.map { channel(1024, .control, .write($0)) }
+        readTable = channel(1024, .control, .read)
+        prepared = groups.map { channel(1, .loader($0), .write($0)) }
+        toFlush = groups.map { channel(slots, .write($0), .flush($0)) }
+        durable = groups.map { channel(slots, .flush($0), .loader($0)) }
+    }
+
+    private func waker(_ stage: StageID) -> Waker { wakers[plan.thread(of: stage)] }
+
+    /// Says who is woken when a group's positions move.
+    func watch(_ positions: JournalPositions, group: Int) {
+        for io in 0..<plan.ioThreads {
+            let respond = waker(.respond(io))
+            for position in [positions.appended, positions.flushed, positions.replicated, positions.committed, positions.failed] {
+                position.watch(respond)
+            }
+        }
+        positions.appended.watch(waker(.flush(group)))
+        positions.appended.watch(waker(.replicate(group)))
+        positions.flushed.watch(waker(.replicate(group)))
+        positions.committed.watch(waker(.read))
+        positions.failed.watch(waker(.control))
+    }
+
+    // MARK: What each stage is given
+
+    func intake(_ io: Int) -> IntakeLinks {
+        var writers = UniqueArray<Sender<ClientRequest>>(minimumCapacity: plan.partitionGroups)
+        var back = UniqueArray<Receiver<Release>>(minimumCapacity: plan.partitionGroups + 2)
+        for group in 0..<plan.partitionGroups {
+            writers.append(requests[io][group].sender())
+            back.append(releases[io][group].receiver())
+        }
+        back.append(readReleases[io].receiver())
+        back.append(controlReleases[io].receiver())
+        return IntakeLinks(
+            writers: writers, reader: readRequests[io].sender(), control: controlRequests[io].sender(), releases: back,
+            toRespond: toRespond[io].sender(), fromRespond: fromRespond[io].receiver(), tables: ioTables[io].receiver())
+    }
+
+    func respond(_ io: Int) -> RespondLinks {
+        var queues = UniqueArray<Receiver<PendingCell>>(minimumCapacity: 4 * plan.partitionGroups)
+        for group in 0..<plan.partitionGroups {
+            for quality in 0..<4 { queues.append(pending[io][group][quality].receiver()) }
+        }
+        var answers = UniqueArray<Receiver<Unmanaged<Answer>>>(minimumCapacity: 2)
+        answers.append(readAnswers[io].receiver())
+        answers.append(controlAnswers[io].receiver())
+        return RespondLinks(
+            pending: queues, answers: answers, fromIntake: toRespond[io].receiver(), toIntake: fromRespond[io].sender())
+    }
+
+    func sequencer(_ group: Int) -> SequencerLinks {
+        SequencerLinks(
+            requests: each { requests[$0][group].receiver() }, releases: each { releases[$0][group].sender() },
+            pending: each { io in
+                var queues = UniqueArray<Sender<PendingCell>>(minimumCapacity: 4)
+                for quality in 0..<4 { queues.append(pending[io][group][quality].sender()) }
+                return PendingSender(queues: queues, capacity: Wiring.pendingCapacity)
+            }, index: batches[group].sender(), tables: writeTables[group].receiver())
+    }
+
+    func read() -> ReadLinks {
+        var fromWriters = UniqueArray<Receiver<AppendedBatch>>(minimumCapacity: plan.partitionGroups)
+        for group in 0..<plan.partitionGroups { fromWriters.append(batches[group].receiver()) }
+        return ReadLinks(
+            requests: each { readRequests[$0].receiver() }, releases: each { readReleases[$0].sender() },
+            answers: each { readAnswers[$0].sender() }, batches: fromWriters, tables: readTable.receiver())
+    }
+
+    func control() -> ControlLinks {
+        var tables = UniqueArray<Sender<Unmanaged<TopicTable>>>(minimumCapacity: plan.ioThreads + plan.partitionGroups + 1)
+        for io in 0..<plan.ioThreads { tables.append(ioTables[io].sender()) }
+        for group in 0..<plan.partitionGroups { tables.append(writeTables[group].sender()) }
+        tables.append(readTable.sender())
+        return ControlLinks(
+            requests: each { controlRequests[$0].receiver() }, releases: each { controlReleases[$0].sender() },
+            answers: each { controlAnswers[$0].sender() }, tables: tables)
+    }
+
+    /// One end of each io stage's channel.
+    private func each<End: ~Copyable>(_ end: (Int) -> End) -> UniqueArray<End> {
+        var ends = UniqueArray<End>(minimumCapacity: plan.ioThreads)
+        for io in 0..<plan.ioThreads { ends.append(end(io)) }
+        return ends
+    }
+}

@@ -1,0 +1,233 @@
+import BasicContainers
+import Host
+import Intake
+import Logging
+import Metadata
+import Responses
+import Wire
+
+/// What the control stage is given: one end of each of its channels.
+public struct ControlLinks: ~Copyable {
+    /// From each io stage.
+    public var requests: UniqueArray<Receiver<ClientRequest>>
+    /// To each io stage.
+    public var releases: UniqueArray<Sender<Release>>
+    /// To the respond stage that belongs to each io stage.
+    public var answers: UniqueArray<Sender<Unmanaged<Answer>>>
+    /// To every stage that looks topics up.
+    public var tables: UniqueArray<Sender<Unmanaged<TopicTable>>>
+
+    public init(
+        requests: consuming UniqueArray<Receiver<ClientRequest>>, releases: consuming UniqueArray<Sender<Release>>,
+        answers: consuming UniqueArray<Sender<Unmanaged<Answer>>>,
+        tables: consuming UniqueArray<Sender<Unmanaged<TopicTable>>>
+    ) {
+        self.requests = requests
+        self.releases = releases
+        self.answers = answers
+        self.tables = tables
+    }
+}
+
+/// The broker as its clients are told of it.
+public struct BrokerIdentity: Sendable {
+    public var nodeId: Int32
+    public var host: String
+    public var port: Int32
+    /// By partition group the epoch of its leader.
+    public var epochs: [UInt32]
+
+    public init(nodeId: Int32, host: String, port: Int32, epochs: [UInt32]) {
+        self.nodeId = nodeId
+        self.host = host
+        self.port = port
+        self.epochs = epochs
+    }
+}
+
+/// What new topics are like.
+public struct TopicDefaults: Sendable {
+    public var partitions: Int
+    public var autoCreate: Bool
+    public var settings: TopicSettings
+
+    public init(partitions: Int, autoCreate: Bool, settings: TopicSettings) {
+        self.partitions = partitions
+        self.autoCreate = autoCreate
+        self.settings = settings
+    }
+}
+
+/// Answers what is neither Produce nor Fetch: metadata and administration. It owns the metadata store; whatever changes there
+/// is sent round to the other stages before the client hears of it.
+public struct ControlStage: Stage, ~Copyable {
+    /// What is to be answered once a change of the metadata is committed.
+    enum Reply {
+        case metadata(MetadataRequest)
+        case createTopics(CreateTopicsResponse)
+        case deleteTopics(DeleteTopicsResponse)
+        case producerId
+    }
+
+    private struct Waiting {
+        var request: ClientRequest
+        var io: Int
+        var reply: Reply
+    }
+
+    let identity: BrokerIdentity
+    let defaults: TopicDefaults
+    let logger: Logger
+    private let store: any MetadataStore
+    private var links: ControlLinks
+    private(set) var table: TopicTable
+    /// The metadata as it will be when all that is proposed is committed.
+    private(set) var planned: MetadataState
+    private var waiting: [UInt64: Waiting] = [:]
+    private var nextToken: UInt64 = 1
+    /// Producer ids that are committed as given out, and not given out yet.
+    var freeProducerIds: Range<Int64> = 0..<0
+    private let failures: [Position]
+    private let onFailure: @Sendable (Int32) -> Void
+    private var hasFailed = false
+
+    /// - Parameters:
+    ///   - failures: advanced to an errno when a journal's storage fails.
+    ///   - onFailure: called once, when one has.
+    public init(
+        identity: BrokerIdentity, defaults: TopicDefaults, store: any MetadataStore, links: consuming ControlLinks,
+        failures: [Position], onFailure: @escaping @Sendable (Int32) -> Void, logger: Logger
+    ) {
+        self.identity = identity
+        self.defaults = defaults
+        self.store = store
+        self.links = links
+        self.failures = failures
+        self.onFailure = onFailure
+        self.logger = logger
+        planned = store.state
+        table = store.state.table(defaults: defaults.settings)
+    }
+
+    public mutating func step(_ now: Moment) -> Int {
+        var progress = store.step()
+        while let outcome = store.nextOutcome() {
+            progress += 1
+            finish(outcome)
+        }
+        for io in 0..<links.requests.count { progress += takeRequests(io) }
+        for io in 0..<links.answers.count {
+            links.answers[io].publish()
+            links.releases[io].publish()
+        }
+        if !hasFailed, let code = failures.lazy.map({ $0.load() }).first(where: { $0 != 0 }) {
+            hasFailed = true
+            onFailure(Int32(code))
+        }
+        return progress
+    }
+
+    public var isDrained: Bool { store.isIdle }
+
+    // MARK: Requests and answers
+
+    private mutating func takeRequests(_ io: Int) -> Int {
+        var count = 0
+        while links.answers[io].hasRoom(), links.releases[io].hasRoom(), let request = links.requests[io].pop() {
+            count += 1
+            do { try handle(request, io) } catch {
+                logger.notice("a request that can't be answered: \((error as? WireError)?.reason ?? "\(error)")")
+                send(Answer(closing: request.connection), io)
+            }
+            let released = links.releases[io].push(request.release)
+            precondition(released, "there was room")
+        }
+        links.requests[io].release()
+        return count
+    }
+
+    private mutating func handle(_ request: ClientRequest, _ io: Int) throws {
+        switch APIKey(rawValue: request.key) {
+        case .apiVersions: try answerApiVersions(request, io)
+        case .metadata: try handleMetadata(request, io)
+        case .createTopics: try handleCreateTopics(request, io)
+        case .deleteTopics: try handleDeleteTopics(request, io)
+        case .initProducerId: try handleInitProducerId(request, io)
+        case .produce: try refuseOldProduce(request, io)
+        default: throw WireError("API \(request.key) is not served here")
+        }
+    }
+
+    mutating func send(_ answer: Answer, _ io: Int) {
+        let owned = Unmanaged.passRetained(answer)
+        guard links.answers[io].push(owned) else {
+            owned.release()
+            return logger.error("an answer was dropped: its queue is full")
+        }
+    }
+
+    mutating func answer(_ response: some Response, _ request: ClientRequest, _ io: Int, version: Int16? = nil) throws {
+        let frame = try ResponseFrame.encode(
+            response, version: version ?? request.version, correlationId: request.correlation)
+        send(Answer(request.connection, number: request.answer, bytes: frame), io)
+    }
+
+    // MARK: Changes
+
+    /// Proposes changes; the reply follows when they are committed, with all that was proposed before.
+    mutating func propose(_ changes: [MetadataChange], _ reply: Reply, _ request: ClientRequest, _ io: Int) {
+        for change in changes { planned.apply(change) }
+        let token = nextToken
+        nextToken += 1
+        waiting[token] = Waiting(request: request, io: io, reply: reply)
+        store.propose(changes, token: token)
+    }
+
+    /// Takes a change into the plan ahead of its proposal, so that the next one is judged with it.
+    mutating func plan(_ change: MetadataChange) { planned.apply(change) }
+
+    /// Producer ids below this are committed as given out.
+    var committedProducerIds: Int64 { store.state.producerIdsBelow }
+
+    /// Whether something is proposed and not committed yet.
+    var hasProposals: Bool { !waiting.isEmpty }
+
+    private mutating func finish(_ outcome: MetadataOutcome) {
+        sendTables()
+        if let failure = outcome.failure {
+            planned = store.state
+            logger.error("the metadata can't be written: \(failure)")
+        }
+        guard let waited = waiting.removeValue(forKey: outcome.token) else { return }
+        do {
+            switch waited.reply {
+            case .metadata(let message):
+                try answer(metadata(message, waited.request.version), waited.request, waited.io)
+            case .createTopics(var response):
+                if let failure = outcome.failure { response.fail(failure) }
+                try answer(response, waited.request, waited.io)
+            case .deleteTopics(var response):
+                if let failure = outcome.failure { response.fail(failure) }
+                try answer(response, waited.request, waited.io)
+            case .producerId:
+                try answer(producerId(failed: outcome.failure != nil), waited.request, waited.io)
+            }
+        } catch {
+            logger.error("an answer can't be encoded: \((error as? WireError)?.reason ?? "\(error)")")
+            send(Answer(closing: waited.request.connection), waited.io)
+        }
+    }
+
+    /// Every stage gets the topics before any client is told of a change.
+    private mutating func sendTables() {
+        let state = store.state
+        let isSame = state.topics.count == table.topics.count && table.topics.allSatisfy { state.topics[$0.name]?.id == $0.id }
+        guard !isSame else { return }
+        table = state.table(defaults: defaults.settings)
+        for stage in 0..<links.tables.count {
+            let owned = Unmanaged.passRetained(table)
+            let sent = links.tables[stage].send(owned)
+            precondition(sent, "stages take tables in every step")
+        }
+    }
+}

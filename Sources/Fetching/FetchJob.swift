@@ -1,0 +1,214 @@
+// Unsafe on purpose: it holds on to pinned memory of the journal cache until an answer takes it over.
+
+import Intake
+import Journal
+import Metadata
+import Responses
+import Wire
+
+/// One partition of a fetch: what is asked, and what there is.
+struct FetchPartition {
+    let topic: Int
+    let partition: Int32
+    let place: PartitionPlace?
+    let offset: Int64
+    let maxBytes: Int
+    let leaderEpoch: Int32
+    var error = ErrorCode.none
+    var highWatermark: Int64 = -1
+    /// The batches to send, in order.
+    var entries: [IndexEntry] = []
+    var bytes = 0
+    /// Where to look on for more; behind the last of `entries`.
+    var nextOffset: Int64 = 0
+    /// There is no more to look for.
+    var isCollected = false
+
+    mutating func fail(_ code: ErrorCode) {
+        error = code
+        highWatermark = -1
+        entries = []
+        bytes = 0
+        isCollected = true
+    }
+}
+
+/// A fetch from its request to its answer. It may have to wait: for data, for the disk, for memory; it does so without a
+/// thread.
+final class FetchJob {
+    enum State {
+        /// Finding out what there is.
+        case collecting
+        /// There is too little: until a commit, or its time.
+        case waiting
+        /// The answer takes more memory than there is now.
+        case starved
+        /// The batches are being brought into the answer.
+        case filling
+    }
+
+    let request: ClientRequest
+    /// The io stage that it came from.
+    let io: Int
+    let minBytes: Int
+    let maxBytes: Int
+    let deadline: UInt64
+    let committedOnly: Bool
+    let requestError: ErrorCode
+    var topicNames: [String] = []
+    var partitions: [FetchPartition] = []
+    /// The record bytes of all partitions.
+    private(set) var bytes = 0
+    var state = State.collecting
+    /// Its time is up: it answers with what there is.
+    var isDue = false
+
+    // Filling:
+    var answer: Answer?
+    private(set) var heads: FetchResponseHeads?
+    /// The place of the batch that is next: its partition, and its number there.
+    var partition = 0
+    var entry = 0
+    /// The batch under way, where it is read from disk.
+    var coldBatch: ColdBatch?
+    /// For each batch, in order, the slot that is pinned for it; -1: it is copied.
+    private var slots: [Int32] = []
+    private var usedSlots = 0
+    private var caches: [JournalCache] = []
+    /// How much memory of its own the answer takes.
+    private(set) var copiedBytes = 0
+
+    deinit { unpin() }
+
+    init(_ request: ClientRequest, io: Int, message: FetchRequest, table: TopicTable, limit: Int) {
+        self.request = request
+        self.io = io
+        minBytes = Int(message.minBytes)
+        maxBytes = max(min(Int(message.maxBytes), limit), 0)
+        deadline = request.arrival + UInt64(max(message.maxWaitMs, 0)) * 1_000_000
+        committedOnly = message.isolationLevel == 1
+        // Sessions (KIP-227) are not offered: every fetch is whole, and none can be continued.
+        requestError = message.sessionId == 0 ? .none : .fetchSessionIdNotFound
+        if requestError != .none { return }
+        for topic in message.topics {
+            let known = table.topic(named: topic.topic)
+            topicNames.append(topic.topic)
+            for asked in topic.partitions {
+                let exists = known.map { asked.partition >= 0 && Int(asked.partition) < $0.partitions.count } ?? false
+                var partition = FetchPartition(
+                    topic: topicNames.count - 1, partition: asked.partition,
+                    place: exists ? known!.partitions[Int(asked.partition)] : nil, offset: asked.fetchOffset,
+                    maxBytes: max(Int(asked.partitionMaxBytes), 0), leaderEpoch: asked.currentLeaderEpoch)
+                partition.nextOffset = asked.fetchOffset
+                if !exists {
+                    partition.error = .unknownTopicOrPartition
+                    partition.isCollected = true
+                }
+                partitions.append(partition)
+            }
+        }
+    }
+
+    var hasError: Bool { requestError != .none || partitions.contains { $0.error != .none } }
+
+    /// Takes a batch, unless a limit is reached; one batch is always taken, however large (KIP-74).
+    func take(_ entry: IndexEntry, _ index: Int) {
+        let size = Int(entry.bytes)
+        let total = bytes
+        if total > 0 && (total + size > maxBytes || partitions[index].bytes + size > partitions[index].maxBytes) {
+            partitions[index].isCollected = true
+            return
+        }
+        partitions[index].entries.append(entry)
+        partitions[index].bytes += size
+        partitions[index].nextOffset = entry.nextOffset
+        bytes += size
+    }
+
+    /// Forgets what was found, to look again.
+    func reset() {
+        unpin()
+        for index in partitions.indices where partitions[index].place != nil && partitions[index].error == .none {
+            partitions[index].entries.removeAll(keepingCapacity: true)
+            partitions[index].bytes = 0
+            partitions[index].nextOffset = partitions[index].offset
+            partitions[index].isCollected = false
+        }
+        bytes = 0
+        state = .collecting
+        answer = nil
+        heads = nil
+        partition = 0
+        entry = 0
+        coldBatch = nil
+    }
+
+    private func unpin() {
+        for index in usedSlots..<max(slots.count, usedSlots) where slots[index] >= 0 { caches[index].unpin(slot: slots[index]) }
+        slots.removeAll(keepingCapacity: true)
+        caches.removeAll(keepingCapacity: true)
+        usedSlots = 0
+    }
+
+    /// Batches below this are copied: a piece of a gathered send costs more than so many bytes.
+    private static let gathered = 8192
+
+    /// Decides which batches are sent from where they are in the journal cache, and pins them there; as far as sends may pin.
+    func plan(_ groups: [ReadGroup]) {
+        unpin()
+        let heads = makeHeads()
+        var copied = heads.bytes.count
+        for partition in partitions {
+            guard let place = partition.place else { continue }
+            let cache = groups[Int(place.group)].cache
+            for entry in partition.entries {
+                var slot: Int32 = -1
+                if entry.bytes >= FetchJob.gathered, let found = cache.pin(segment: cache.segment(of: entry.position)) {
+                    if cache.pinnedSlots <= cache.pinnableSlots { slot = found } else { cache.unpin(slot: found) }
+                }
+                if slot < 0 { copied += Int(entry.bytes) }
+                slots.append(slot)
+                caches.append(cache)
+            }
+        }
+        copiedBytes = copied
+        self.heads = heads
+    }
+
+    func beginFilling(_ budget: AnswerBudget) {
+        state = .filling
+        answer = Answer(request.connection, number: request.answer, capacity: copiedBytes, budget: budget)
+        putHead(0)
+    }
+
+    /// The piece of the heads that stands before the partition's records; behind the last, the end.
+    func putHead(_ number: Int) {
+        guard let heads else { return }
+        let start = number == 0 ? 0 : heads.ends[number - 1]
+        heads.bytes[start..<heads.ends[number]].withUnsafeBytes { answer!.append(copying: $0) }
+    }
+
+    /// The slot that is pinned for the next batch; nil: it is to be copied. The pin goes to the caller.
+    func nextSlot() -> Int32? {
+        defer { usedSlots += 1 }
+        return slots[usedSlots] >= 0 ? slots[usedSlots] : nil
+    }
+
+    /// Everything of the answer but the records.
+    private func makeHeads() -> FetchResponseHeads {
+        var heads = FetchResponseHeads(
+            correlation: request.correlation, version: request.version, error: requestError, topics: topicNames.count)
+        for (number, name) in topicNames.enumerated() {
+            let mine = partitions.filter { $0.topic == number }
+            heads.beginTopic(name, partitions: mine.count)
+            for each in mine {
+                heads.partition(
+                    each.partition, error: each.error, highWatermark: each.highWatermark,
+                    logStart: each.error == .none ? 0 : -1, committedOnly: committedOnly, recordBytes: each.bytes)
+            }
+            heads.endTopic()
+        }
+        heads.end(recordBytes: bytes)
+        return heads
+    }
+}

@@ -1,0 +1,115 @@
+import Host
+
+/// A partition, as the read stage numbers them.
+struct PartitionKey: Hashable {
+    var group: Int
+    var number: UInt32
+}
+
+/// The fetches under way, by number; who of them waits for what.
+struct JobTable: ~Copyable {
+    private var jobs: [FetchJob?] = []
+    private var free: [Int] = []
+    private var toCheck: [Int] = []
+    private var isQueued: [Bool] = []
+    private var loading: Set<Int> = []
+    private var starved: Set<Int> = []
+    private var waiters: [PartitionKey: Set<Int>] = [:]
+    private var timers = TimerWheel(capacity: 0, tick: 1_000_000)
+    private(set) var count = 0
+
+    subscript(_ number: Int) -> FetchJob {
+        guard let job = jobs[number] else { preconditionFailure("no such fetch") }
+        return job
+    }
+
+    /// A new fetch, to be checked in this step.
+    mutating func add(_ job: FetchJob) {
+        let number: Int
+        if let reused = free.popLast() { number = reused } else {
+            number = jobs.count
+            jobs.append(nil)
+            isQueued.append(false)
+            timers.grow(to: jobs.count)
+        }
+        jobs[number] = job
+        count += 1
+        check(number)
+    }
+
+    mutating func remove(_ number: Int) {
+        for partition in self[number].partitions { forget(number, partition) }
+        timers.cancel(number)
+        loading.remove(number)
+        starved.remove(number)
+        jobs[number] = nil
+        free.append(number)
+        count -= 1
+    }
+
+    private mutating func forget(_ number: Int, _ partition: FetchPartition) {
+        guard let place = partition.place else { return }
+        let key = PartitionKey(group: Int(place.group), number: place.number)
+        waiters[key]?.remove(number)
+        if waiters[key]?.isEmpty == true { waiters[key] = nil }
+    }
+
+    /// Lets it wait for a commit to one of its partitions, or for its time.
+    mutating func park(_ number: Int) {
+        let job = self[number]
+        job.state = .waiting
+        for partition in job.partitions {
+            guard let place = partition.place else { continue }
+            waiters[PartitionKey(group: Int(place.group), number: place.number), default: []].insert(number)
+        }
+        timers.set(number, deadline: job.deadline)
+    }
+
+    mutating func setLoading(_ number: Int) { loading.insert(number) }
+    mutating func setStarved(_ number: Int) { starved.insert(number) }
+
+    /// Something was committed there.
+    mutating func wake(_ key: PartitionKey) {
+        guard !waiters.isEmpty, let numbers = waiters[key] else { return }
+        for number in numbers where jobs[number]?.state == .waiting { check(number) }
+    }
+
+    mutating func checkLoading() {
+        for number in loading { check(number) }
+        loading.removeAll(keepingCapacity: true)
+    }
+
+    mutating func check(_ number: Int) {
+        guard !isQueued[number] else { return }
+        isQueued[number] = true
+        toCheck.append(number)
+    }
+
+    mutating func nextToCheck() -> Int? {
+        while let number = toCheck.popLast() {
+            isQueued[number] = false
+            if jobs[number] != nil { return number }
+        }
+        return nil
+    }
+
+    /// Those whose time is up (all, where `now` is the end of time) answer with what there is; those that starved look whether there is memory again.
+    mutating func takeDue(_ now: UInt64) {
+        var due: [Int] = []
+        if now == .max {
+            due = jobs.indices.filter { timers.isSet($0) }
+            for number in due { timers.cancel(number) }
+        } else {
+            timers.advance(to: now) { due.append($0) }
+        }
+        for number in due {
+            guard let job = jobs[number] else { continue }
+            job.isDue = true
+            check(number)
+        }
+        for number in starved { check(number) }
+        starved.removeAll(keepingCapacity: true)
+    }
+
+    var deadline: UInt64 { timers.deadline }
+}

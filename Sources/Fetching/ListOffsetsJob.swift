@@ -1,0 +1,81 @@
+import Codecs
+import Intake
+import Journal
+import Metadata
+import Wire
+
+/// A ListOffsets request from its arrival to its answer; it may have to wait for the disk.
+final class ListOffsetsJob {
+    /// What the special timestamps mean (ListOffsets, KIP-79 and KIP-734).
+    enum Special {
+        static let latest: Int64 = -1
+        static let earliest: Int64 = -2
+        static let maxTimestamp: Int64 = -3
+    }
+
+    struct Partition {
+        let topic: Int
+        let asked: ListOffsetsRequest.Partition
+        let place: PartitionPlace?
+        var answer = ListOffsetsResponse.Partition()
+        var isDone = false
+        /// Where the search goes on.
+        var segment: UInt64?
+        /// The segment with the greatest timestamp so far.
+        var best: (segment: UInt64, timestamp: Int64)?
+        /// The batch in which the record is, while it is read.
+        var batch: ColdBatch?
+        var entry: IndexEntry?
+    }
+
+    let request: ClientRequest
+    let io: Int
+    let topicNames: [String]
+    var partitions: [Partition] = []
+
+    init(_ request: ClientRequest, io: Int, message: ListOffsetsRequest, table: TopicTable) {
+        self.request = request
+        self.io = io
+        topicNames = message.topics.map(\.name)
+        for (number, topic) in message.topics.enumerated() {
+            let known = table.topic(named: topic.name)
+            for asked in topic.partitions {
+                let index = Int(asked.partitionIndex)
+                let place = known.flatMap { $0.partitions.indices.contains(index) ? $0.partitions[index] : nil }
+                var partition = Partition(topic: number, asked: asked, place: place)
+                partition.answer.partitionIndex = asked.partitionIndex
+                if place == nil {
+                    partition.answer.errorCode = .unknownTopicOrPartition
+                    partition.isDone = true
+                }
+                partitions.append(partition)
+            }
+        }
+    }
+
+    var response: ListOffsetsResponse {
+        var response = ListOffsetsResponse()
+        for (number, name) in topicNames.enumerated() {
+            var topic = ListOffsetsResponse.Topic()
+            topic.name = name
+            topic.partitions = partitions.filter { $0.topic == number }.map(\.answer)
+            response.topics.append(topic)
+        }
+        return response
+    }
+}
+
+extension ListOffsetsJob.Partition {
+    mutating func fail(_ error: ErrorCode) {
+        answer.errorCode = error
+        answer.offset = -1
+        answer.timestamp = -1
+        isDone = true
+    }
+
+    mutating func finish(offset: Int64, timestamp: Int64) {
+        answer.offset = offset
+        answer.timestamp = timestamp
+        isDone = true
+    }
+}

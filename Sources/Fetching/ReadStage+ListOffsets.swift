@@ -1,0 +1,160 @@
+// Unsafe on purpose: it reads batches from the journal's memory to look into their records.
+
+import Codecs
+import Intake
+import Journal
+import Metadata
+import Responses
+import Wire
+
+extension ReadStage {
+    /// Goes on with the request; answers it, or leaves it to wait for the disk.
+    mutating func advance(_ job: ListOffsetsJob) {
+        for index in job.partitions.indices where !job.partitions[index].isDone {
+            guard let place = job.partitions[index].place else { continue }
+            if let error = checkEpoch(job.partitions[index].asked.currentLeaderEpoch, groups[Int(place.group)].epoch) {
+                job.partitions[index].fail(error)
+                continue
+            }
+            job.partitions[index].answer.leaderEpoch = Int32(truncatingIfNeeded: groups[Int(place.group)].epoch)
+            guard search(&job.partitions[index], place) else { return listJobs.append(job) }
+        }
+        do {
+            let frame = try ResponseFrame.encode(
+                job.response, version: job.request.version, correlationId: job.request.correlation)
+            send(Answer(job.request.connection, number: job.request.answer, bytes: frame), io: job.io)
+        } catch {
+            logger.error("ListOffsets: \(error.reason)")
+            send(Answer(closing: job.request.connection), io: job.io)
+        }
+    }
+
+    /// Why a reader's leader epoch does not fit (KIP-320); nil: it does, or it named none.
+    func checkEpoch(_ asked: Int32, _ epoch: UInt32) -> ErrorCode? {
+        guard asked >= 0 else { return nil }
+        let epoch = Int32(truncatingIfNeeded: epoch)
+        return asked < epoch ? .fencedLeaderEpoch : asked > epoch ? .unknownLeaderEpoch : nil
+    }
+
+    /// False where it must wait for the disk.
+    private mutating func search(_ partition: inout ListOffsetsJob.Partition, _ place: PartitionPlace) -> Bool {
+        if partition.entry != nil { return findRecord(&partition, place) }
+        let time = partition.asked.timestamp
+        switch time {
+        case ListOffsetsJob.Special.latest:
+            partition.finish(offset: indexes[Int(place.group)].highWatermark(place.number), timestamp: -1)
+            return true
+        case ListOffsetsJob.Special.earliest:
+            partition.finish(offset: 0, timestamp: -1)
+            return true
+        case ListOffsetsJob.Special.maxTimestamp:
+            return searchMaximum(&partition, place)
+        case 0...:
+            return searchTime(&partition, place, time)
+        default:
+            partition.fail(.unsupportedVersion)
+            return true
+        }
+    }
+
+    /// From the oldest segment on, the first batch with such a timestamp.
+    private mutating func searchTime(
+        _ partition: inout ListOffsetsJob.Partition, _ place: PartitionPlace, _ time: Int64
+    ) -> Bool {
+        let group = Int(place.group)
+        var segment = partition.segment ?? indexes[group].segments.lowerBound
+        while indexes[group].segments.contains(segment) {
+            partition.segment = segment
+            switch indexes[group].lookup(partition: place.number, segment: segment, time: time, cold: &cold) {
+            case .loading: return false
+            case .failed:
+                partition.fail(.kafkaStorageError)
+                return true
+            case .entries(let entries):
+                if let first = entries.first {
+                    partition.entry = first
+                    return findRecord(&partition, place)
+                }
+            }
+            segment += 1
+        }
+        partition.finish(offset: -1, timestamp: -1)
+        return true
+    }
+
+    /// The segment with the greatest timestamp, then the batch, then the record.
+    private mutating func searchMaximum(_ partition: inout ListOffsetsJob.Partition, _ place: PartitionPlace) -> Bool {
+        let group = Int(place.group)
+        var segment = partition.segment ?? indexes[group].segments.lowerBound
+        while indexes[group].segments.contains(segment) {
+            partition.segment = segment
+            switch indexes[group].maxTimestamp(partition: place.number, segment: segment, cold: &cold) {
+            case .loading: return false
+            case .failed:
+                partition.fail(.kafkaStorageError)
+                return true
+            case .found(let row, _):
+                if row.count > 0, row.maxTimestamp > partition.best?.timestamp ?? .min {
+                    partition.best = (segment, row.maxTimestamp)
+                }
+            }
+            segment += 1
+        }
+        partition.segment = segment
+        guard let best = partition.best else {
+            partition.finish(offset: -1, timestamp: -1)
+            return true
+        }
+        switch indexes[group].lookup(partition: place.number, segment: best.segment, time: best.timestamp, cold: &cold) {
+        case .loading: return false
+        case .entries(let entries) where !entries.isEmpty:
+            partition.entry = entries.first
+            return findRecord(&partition, place)
+        case .entries, .failed:
+            partition.fail(.kafkaStorageError)
+            return true
+        }
+    }
+
+    /// Reads the batch, and finds the first record in it that is late enough.
+    private mutating func findRecord(_ partition: inout ListOffsetsJob.Partition, _ place: PartitionPlace) -> Bool {
+        guard let entry = partition.entry else { return true }
+        let group = Int(place.group)
+        let cache = groups[group].cache
+        let wanted = partition.asked.timestamp == ListOffsetsJob.Special.maxTimestamp
+            ? entry.maxTimestamp : partition.asked.timestamp
+        if partition.batch == nil, let slot = cache.pin(segment: cache.segment(of: entry.position)) {
+            defer { cache.unpin(slot: slot) }
+            let base = cache.base(slot: slot) + cache.offset(of: entry.position) + Frame.headerBytes
+            finish(&partition, UnsafeRawBufferPointer(start: base, count: Int(entry.bytes)), wanted)
+            return true
+        }
+        if partition.batch == nil {
+            partition.batch = ColdBatch(entry, target: .allocate(byteCount: Int(entry.bytes), alignment: 16))
+        }
+        let filled = read(&partition.batch!, group: group)
+        if filled == .loading { return false }
+        let memory = partition.batch!.target
+        if filled == .done {
+            finish(&partition, UnsafeRawBufferPointer(start: memory, count: Int(entry.bytes)), wanted)
+        } else {
+            partition.fail(.kafkaStorageError)
+        }
+        memory.deallocate()
+        partition.batch = nil
+        return true
+    }
+
+    private func finish(_ partition: inout ListOffsetsJob.Partition, _ batch: UnsafeRawBufferPointer, _ wanted: Int64) {
+        do {
+            let records = try RecordBatch.records(of: batch)
+            guard let record = records.first(where: { $0.timestamp >= wanted }) else {
+                // A client's header said more than its records have; the batch itself is the nearest that is true.
+                return partition.finish(offset: partition.entry!.baseOffset, timestamp: partition.entry!.maxTimestamp)
+            }
+            partition.finish(offset: record.offset, timestamp: record.timestamp)
+        } catch {
+            partition.fail(.corruptMessage)
+        }
+    }
+}

@@ -1,0 +1,323 @@
+import BasicContainers
+import Host
+import IO
+import Intake
+import Journal
+import Logging
+import Metadata
+import Responses
+import Wire
+
+/// What the read stage is given: one end of each of its channels.
+public struct ReadLinks: ~Copyable {
+    /// From each io stage.
+    public var requests: UniqueArray<Receiver<ClientRequest>>
+    /// To each io stage.
+    public var releases: UniqueArray<Sender<Release>>
+    /// To the respond stage that belongs to each io stage.
+    public var answers: UniqueArray<Sender<Unmanaged<Answer>>>
+    /// From each partition group's write stage: its batches, in journal order.
+    public var batches: UniqueArray<Receiver<AppendedBatch>>
+    public var tables: Receiver<Unmanaged<TopicTable>>
+
+    public init(
+        requests: consuming UniqueArray<Receiver<ClientRequest>>, releases: consuming UniqueArray<Sender<Release>>,
+        answers: consuming UniqueArray<Sender<Unmanaged<Answer>>>,
+        batches: consuming UniqueArray<Receiver<AppendedBatch>>, tables: consuming Receiver<Unmanaged<TopicTable>>
+    ) {
+        self.requests = requests
+        self.releases = releases
+        self.answers = answers
+        self.batches = batches
+        self.tables = tables
+    }
+}
+
+/// What bounds the read stage.
+public struct ReadLimits: Sendable {
+    /// The most record bytes of one answer, but for a single larger batch.
+    public var fetchBytes: Int
+    /// What all answers may take of memory together.
+    public var answerBytes: Int
+    /// What windows of old files may take of memory.
+    public var coldBytes: Int
+    /// How many fetches may be under way; beyond it none waits for data.
+    public var jobs: Int
+
+    public init(fetchBytes: Int, answerBytes: Int, coldBytes: Int, jobs: Int = 16_384) {
+        self.fetchBytes = fetchBytes
+        self.answerBytes = answerBytes
+        self.coldBytes = coldBytes
+        self.jobs = jobs
+    }
+}
+
+/// One partition group, as the read stage is given it.
+public struct ReadGroup: Sendable {
+    public var positions: JournalPositions
+    public var cache: JournalCache
+    public var paths: JournalPaths
+    public var epoch: UInt32
+    public var firstSegment: UInt64
+    /// The index of the newest segment, as recovery made it.
+    public var active: SegmentIndex
+
+    public init(
+        positions: JournalPositions, cache: JournalCache, paths: JournalPaths, epoch: UInt32, firstSegment: UInt64,
+        active: SegmentIndex
+    ) {
+        self.positions = positions
+        self.cache = cache
+        self.paths = paths
+        self.epoch = epoch
+        self.firstSegment = firstSegment
+        self.active = active
+    }
+}
+
+/// Answers Fetch and ListOffsets. It is also the one stage that advances the high watermarks: a batch enters the index when
+/// the committed position has passed it, and whoever waits for it is woken by that.
+public struct ReadStage: Stage, ~Copyable {
+    static let coldTag: UInt64 = 1 << 20
+    private static let batch = 16_384
+
+    let files: any FilePort
+    let groups: [ReadGroup]
+    let limits: ReadLimits
+    let logger: Logger
+    let budget: AnswerBudget
+    private let draining: DrainSwitch
+    var links: ReadLinks
+    var table: TopicTable
+    var indexes: UniqueArray<GroupIndex>
+    var cold: ColdCache
+    var jobs = JobTable()
+    var listJobs: [ListOffsetsJob] = []
+
+    /// - Parameters:
+    ///   - epoch: each group's, which is its partitions' leader epoch.
+    ///   - waker: of the thread that the stage runs on.
+    public init(
+        files: any FilePort, groups: [ReadGroup], limits: ReadLimits, links: consuming ReadLinks, table: TopicTable,
+        waker: Waker, draining: DrainSwitch, logger: Logger
+    ) {
+        self.files = files
+        self.groups = groups
+        self.limits = limits
+        self.links = links
+        self.table = table
+        self.draining = draining
+        self.logger = logger
+        budget = AnswerBudget(limit: limits.answerBytes, waker: waker)
+        let paths = groups.map(\.paths)
+        cold = ColdCache(files: files, budget: limits.coldBytes, firstTag: ReadStage.coldTag) { file in
+            switch file.kind {
+            case .segment: paths[Int(file.group)].segment(file.number)
+            case .index: paths[Int(file.group)].index(file.number)
+            }
+        }
+        indexes = UniqueArray<GroupIndex>(minimumCapacity: groups.count)
+        for (number, group) in groups.enumerated() {
+            indexes.append(
+                GroupIndex(
+                    group: UInt16(number), paths: group.paths, segmentBytes: group.cache.segmentBytes,
+                    firstSegment: group.firstSegment, active: group.active, files: files, writerTag: UInt64(number),
+                    logger: logger))
+        }
+    }
+
+    public mutating func step(_ now: Moment) -> Int {
+        var progress = takeCompletions(now)
+        for group in 0..<groups.count { progress += advanceWatermarks(group) }
+        for io in 0..<links.requests.count { progress += takeRequests(io, now) }
+        // Going down: who waits for data is answered with what there is.
+        jobs.takeDue(draining.isOn ? .max : now.monotonic)
+        while let number = jobs.nextToCheck() {
+            progress += 1
+            advance(number)
+        }
+        for group in 0..<groups.count where indexes[group].writeFiles(now) { progress += 1 }
+        for io in 0..<links.answers.count {
+            links.answers[io].publish()
+            links.releases[io].publish()
+        }
+        return progress
+    }
+
+    public var deadline: UInt64 {
+        var deadline = jobs.deadline
+        for group in 0..<groups.count { deadline = min(deadline, indexes[group].writerDeadline) }
+        return deadline
+    }
+
+    public var isDrained: Bool {
+        for group in 0..<groups.count where !indexes[group].isDrained { return false }
+        return true
+    }
+
+    // MARK: What comes in
+
+    private mutating func takeCompletions(_ now: Moment) -> Int {
+        var count = 0
+        var coldCame = false
+        while let completion = files.next() {
+            count += 1
+            if completion.tag >= ReadStage.coldTag {
+                cold.handle(completion)
+                coldCame = true
+            } else {
+                indexes[Int(completion.tag)].handle(completion, now)
+            }
+        }
+        if coldCame {
+            jobs.checkLoading()
+            let waiting = listJobs
+            listJobs = []
+            for job in waiting { advance(job) }
+        }
+        return count
+    }
+
+    /// Takes the batches that are committed into the index: the only place where a high watermark moves.
+    private mutating func advanceWatermarks(_ group: Int) -> Int {
+        // The position first: the batches that it covers are in the channel by then.
+        let committed = groups[group].positions.committed.load()
+        var count = 0
+        guard links.batches[group].available() > 0 else { return 0 }
+        while count < ReadStage.batch, indexes[group].hasRoom, let batch = links.batches[group].peek(),
+            batch.entry.end <= committed
+        {
+            _ = links.batches[group].pop()
+            indexes[group].append(batch)
+            jobs.wake(PartitionKey(group: group, number: batch.partition))
+            count += 1
+        }
+        links.batches[group].release()
+        return count
+    }
+
+    private mutating func takeRequests(_ io: Int, _ now: Moment) -> Int {
+        var count = 0
+        var waiting = links.requests[io].available()
+        while let next = links.tables.pop() { table = next.takeRetainedValue() }
+        links.tables.release()
+        while waiting > 0, jobs.count < 2 * limits.jobs, links.answers[io].hasRoom(), links.releases[io].hasRoom(),
+            let request = links.requests[io].pop()
+        {
+            waiting -= 1
+            count += 1
+            begin(request, io: io, now)
+            let released = links.releases[io].push(request.release)
+            precondition(released, "there was room")
+        }
+        links.requests[io].release()
+        return count
+    }
+
+    private mutating func begin(_ request: ClientRequest, io: Int, _ now: Moment) {
+        do {
+            if request.key == APIKey.fetch.rawValue {
+                let message = try FetchRequest.decode(request.body, version: request.version)
+                let job = FetchJob(request, io: io, message: message, table: table, limit: limits.fetchBytes)
+                if jobs.count >= limits.jobs { job.isDue = true }
+                jobs.add(job)
+            } else {
+                let message = try ListOffsetsRequest.decode(request.body, version: request.version)
+                advance(ListOffsetsJob(request, io: io, message: message, table: table))
+            }
+        } catch {
+            logger.notice("a request that can't be read: \(error.reason)")
+            send(Answer(closing: request.connection), io: io)
+        }
+    }
+
+    mutating func send(_ answer: Answer, io: Int) {
+        let owned = Unmanaged.passRetained(answer)
+        if !links.answers[io].push(owned) {
+            // The channel's room is checked before a request is taken; long polls may come on top.
+            owned.release()
+            preconditionFailure("the answers' channel has room for every fetch")
+        }
+    }
+
+    // MARK: Fetches
+
+    private mutating func advance(_ number: Int) {
+        let job = jobs[number]
+        switch job.state {
+        case .collecting, .waiting, .starved:
+            if job.state != .collecting { job.reset() }
+            guard collect(job) else { return jobs.setLoading(number) }
+            if job.bytes < job.minBytes && job.bytes < job.maxBytes && !job.hasError && !job.isDue && !job.partitions.isEmpty {
+                return jobs.park(number)
+            }
+            fill(number, job)
+        case .filling: fill(number, job)
+        }
+    }
+
+    private mutating func fill(_ number: Int, _ job: FetchJob) {
+        if job.state != .filling {
+            job.plan(groups)
+            guard budget.allows(job.copiedBytes) else {
+                job.state = .starved
+                return jobs.setStarved(number)
+            }
+            job.beginFilling(budget)
+        }
+        switch fill(job) {
+        case .loading: jobs.setLoading(number)
+        case .failed:
+            job.reset()
+            jobs.check(number)
+        case .done:
+            let answer = job.answer!
+            job.answer = nil
+            send(answer, io: job.io)
+            jobs.remove(number)
+        }
+    }
+
+    /// Finds out which batches to send; false where it must wait for the disk.
+    private mutating func collect(_ job: FetchJob) -> Bool {
+        for index in job.partitions.indices where !job.partitions[index].isCollected {
+            guard let place = job.partitions[index].place else { continue }
+            let group = Int(place.group)
+            if job.partitions[index].highWatermark < 0 || job.partitions[index].entries.isEmpty {
+                let highWatermark = indexes[group].highWatermark(place.number)
+                job.partitions[index].highWatermark = highWatermark
+                if let error = check(job.partitions[index], highWatermark, epoch: groups[group].epoch) {
+                    job.partitions[index].fail(error)
+                    continue
+                }
+            }
+            guard collect(job, index, place) else { return false }
+        }
+        return true
+    }
+
+    private func check(_ partition: FetchPartition, _ highWatermark: Int64, epoch: UInt32) -> ErrorCode? {
+        if let error = checkEpoch(partition.leaderEpoch, epoch) { return error }
+        return partition.offset < 0 || partition.offset > highWatermark ? .offsetOutOfRange : nil
+    }
+
+    private mutating func collect(_ job: FetchJob, _ index: Int, _ place: PartitionPlace) -> Bool {
+        while !job.partitions[index].isCollected {
+            let from = job.partitions[index].nextOffset
+            guard from < job.partitions[index].highWatermark else {
+                job.partitions[index].isCollected = true
+                break
+            }
+            switch indexes[Int(place.group)].lookup(partition: place.number, offset: from, cold: &cold) {
+            case .loading: return false
+            case .failed(let code):
+                logger.error("\(job.topicNames[job.partitions[index].topic])-\(job.partitions[index].partition): reading the index: \(describe(errno: code))")
+                job.partitions[index].fail(.kafkaStorageError)
+            case .entries(let entries):
+                if entries.isEmpty { job.partitions[index].isCollected = true }
+                for entry in entries where !job.partitions[index].isCollected { job.take(entry, index) }
+            }
+        }
+        return true
+    }
+}

@@ -1,0 +1,106 @@
+// Unsafe on purpose: a request is passed on as a range of its connection's receive buffer, not as a copy. What makes it
+// sound: the io stage keeps the range as it is until every stage that was handed it has given it back (`Release`).
+
+import Host
+import Wire
+
+/// A connection of one io stage: a slot in its table, and which of the slot's tenants. What is meant for a tenant that has
+/// gone is dropped.
+public struct ConnectionID: BitwiseCopyable, Hashable, Sendable {
+    public var slot: UInt32
+    public var generation: UInt32
+
+    public init(slot: UInt32, generation: UInt32) {
+        self.slot = slot
+        self.generation = generation
+    }
+}
+
+/// A request on its way to the stage that will do it.
+public struct ClientRequest: BitwiseCopyable, @unchecked Sendable {
+    public var connection: ConnectionID
+    /// The frame's number in its connection, to give it back by.
+    public var frame: UInt32
+    /// The number of its answer in its connection; answers leave in this order.
+    public var answer: UInt32
+    /// The request from its header on.
+    public var bytes: UnsafeRawPointer
+    public var count: UInt32
+    /// Where the body begins in `bytes`.
+    public var bodyOffset: UInt32
+    public var key: Int16
+    public var version: Int16
+    public var correlation: Int32
+    /// The partition groups that were handed it, a bit each; each answers its part.
+    public var groups: UInt64
+    /// Whether the client waits for an answer.
+    public var wantsAnswer: Bool
+    /// When it was read, by the monotonic clock.
+    public var arrival: UInt64
+
+    public init(
+        connection: ConnectionID, frame: UInt32, answer: UInt32, bytes: UnsafeRawPointer, count: UInt32,
+        bodyOffset: UInt32, key: Int16, version: Int16, correlation: Int32, groups: UInt64, wantsAnswer: Bool,
+        arrival: UInt64
+    ) {
+        self.connection = connection
+        self.frame = frame
+        self.answer = answer
+        self.bytes = bytes
+        self.count = count
+        self.bodyOffset = bodyOffset
+        self.key = key
+        self.version = version
+        self.correlation = correlation
+        self.groups = groups
+        self.wantsAnswer = wantsAnswer
+        self.arrival = arrival
+    }
+
+    /// How many partition groups were handed it.
+    public var parts: UInt8 { UInt8(groups.nonzeroBitCount) }
+
+    /// The body.
+    public var body: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: bytes + Int(bodyOffset), count: Int(count) - Int(bodyOffset))
+    }
+
+    /// What gives the request's bytes back.
+    public var release: Release { Release(connection: connection, frame: frame) }
+}
+
+/// A stage is done with a request's bytes.
+public struct Release: BitwiseCopyable, Sendable {
+    public var connection: ConnectionID
+    public var frame: UInt32
+}
+
+/// What the io stage and the respond stage that share a connection tell each other of it.
+public struct ConnectionEvent: BitwiseCopyable, Sendable {
+    public enum Kind: UInt8, BitwiseCopyable, Sendable {
+        // io to respond:
+        /// It is there; `socket` is its socket.
+        case opened
+        /// Nothing more will be read; once `answers` answers have left, it is done.
+        case finished
+        /// It broke: nothing is to be sent any more.
+        case aborted
+        // respond to io:
+        /// It can't be sent to: read no more.
+        case broken
+        /// Nothing is being sent, and nothing will be: the socket may be closed.
+        case done
+    }
+
+    public var kind: Kind
+    public var connection: ConnectionID
+    public var socket: Int32
+    public var answers: UInt32
+
+    public init(_ kind: Kind, _ connection: ConnectionID, socket: Int32 = -1, answers: UInt32 = 0) {
+        self.kind = kind
+        self.connection = connection
+        self.socket = socket
+        self.answers = answers
+    }
+}

@@ -1,0 +1,92 @@
+import IO
+
+/// The io stage's half of a connection: what has been read of it, and what of that is still in use elsewhere.
+///
+/// The stream's bytes are numbered; the receive buffer holds those from `released` to `received`. Those before `parsed`
+/// belong to frames that were handed on.
+struct Connection {
+    enum State {
+        case free
+        case open
+        /// No more is read; waiting for frames to come back and for the respond stage to be done.
+        case closing
+    }
+
+    var state = State.free
+    var generation: UInt32 = 0
+    var socket: Int32 = -1
+    var buffer: MirroredBuffer?
+    var received = 0
+    var parsed = 0
+    var released = 0
+    /// The frames that are out: where each ends, and how many stages still have it.
+    var frames = FrameLedger()
+    /// The number of the next answer.
+    var answers: UInt32 = 0
+    var isReceiving = false
+    /// In the list of those whose next frame could not be handed on.
+    var isStalled = false
+    /// The capacity that the next frame needs, where it is more than the buffer has; else 0.
+    var neededCapacity = 0
+    /// The other side is done with this connection.
+    var respondIsDone = false
+
+    var unread: Int { received - parsed }
+    var freeBytes: Int { (buffer?.capacity ?? 0) - (received - released) }
+
+    /// Whether a frame at the front can be looked at; its bytes.
+    var front: UnsafeMutableRawPointer { buffer!.pointer(parsed) }
+
+    /// All that was received has been handed on and given back: the next byte may as well go to the buffer's beginning,
+    /// so that a quiet connection touches only its first page.
+    mutating func rewindIfEmpty() {
+        guard !isReceiving, released == received else { return }
+        received = 0
+        parsed = 0
+        released = 0
+    }
+}
+
+/// The frames of a connection that are out, oldest first. They may come back in any order; room is made in order.
+struct FrameLedger {
+    private struct Entry {
+        var end: Int
+        var holders: UInt8
+    }
+
+    private var entries: [Entry] = []
+    private var first: UInt32 = 0
+    private(set) var count = 0
+
+    /// The number that the next frame will have.
+    var next: UInt32 { first &+ UInt32(count) }
+
+    /// A frame goes out to `holders` stages; its last byte is before stream byte `end`.
+    mutating func add(end: Int, holders: UInt8) {
+        if count == entries.count { grow() }
+        entries[Int(next) & (entries.count - 1)] = Entry(end: end, holders: holders)
+        count += 1
+    }
+
+    /// One stage gives the frame back. Returns up to where the stream is free, if that has changed.
+    mutating func release(_ frame: UInt32) -> Int? {
+        precondition(Int(frame &- first) < count, "only what is out can come back")
+        let mask = entries.count - 1
+        entries[Int(frame) & mask].holders -= 1
+        var end: Int?
+        while count > 0, entries[Int(first) & mask].holders == 0 {
+            end = entries[Int(first) & mask].end
+            first &+= 1
+            count -= 1
+        }
+        return end
+    }
+
+    private mutating func grow() {
+        var larger = Array(repeating: Entry(end: 0, holders: 0), count: max(16, entries.count * 2))
+        for number in 0..<UInt32(count) {
+            larger[Int(first &+ number) & (larger.count - 1)] = entries[Int(first &+ number) & (entries.count - 1)]
+        }
+        entries = larger
+    }
+}

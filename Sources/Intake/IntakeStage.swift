@@ -1,0 +1,442 @@
+import BasicContainers
+import Glibc
+import Host
+import IO
+import Logging
+import Metadata
+import Wire
+
+/// What bounds the io stage.
+public struct IntakeLimits: Sendable {
+    public var connections: Int
+    /// The receive buffer of a connection whose frames fit in it, in bytes.
+    public var receiveBytes: Int
+    /// The longest request, in bytes.
+    public var requestBytes: Int
+    /// How many requests of one connection may be out at once.
+    public var inFlight: Int
+    /// How many bytes all buffers larger than `receiveBytes` may take together.
+    public var largeBufferBytes: Int
+
+    public init(connections: Int, receiveBytes: Int, requestBytes: Int, inFlight: Int, largeBufferBytes: Int) {
+        self.connections = connections
+        self.receiveBytes = receiveBytes
+        self.requestBytes = requestBytes
+        self.inFlight = inFlight
+        self.largeBufferBytes = largeBufferBytes
+    }
+}
+
+/// Where the io stage's requests go to, and what comes back: one end of each of its channels.
+public struct IntakeLinks: ~Copyable {
+    /// To each partition group's write stage.
+    public var writers: UniqueArray<Sender<ClientRequest>>
+    public var reader: Sender<ClientRequest>
+    public var control: Sender<ClientRequest>
+    /// Request bytes given back, from each stage that is handed requests.
+    public var releases: UniqueArray<Receiver<Release>>
+    public var toRespond: Sender<ConnectionEvent>
+    public var fromRespond: Receiver<ConnectionEvent>
+    public var tables: Receiver<Unmanaged<TopicTable>>
+
+    public init(
+        writers: consuming UniqueArray<Sender<ClientRequest>>, reader: consuming Sender<ClientRequest>,
+        control: consuming Sender<ClientRequest>, releases: consuming UniqueArray<Receiver<Release>>,
+        toRespond: consuming Sender<ConnectionEvent>, fromRespond: consuming Receiver<ConnectionEvent>,
+        tables: consuming Receiver<Unmanaged<TopicTable>>
+    ) {
+        self.writers = writers
+        self.reader = reader
+        self.control = control
+        self.releases = releases
+        self.toRespond = toRespond
+        self.fromRespond = fromRespond
+        self.tables = tables
+    }
+}
+
+/// Accepts connections, reads sockets in batches, finds the frames, makes the cheap checks, and hands each request to its
+/// queue. It parses no records and waits for nothing: where a queue is full it stops reading that socket.
+public struct IntakeStage: Stage, ~Copyable {
+    private enum Tag {
+        static let accept: UInt64 = 1 << 40
+        static let cancel: UInt64 = 1 << 41
+    }
+
+    private let sockets: any SocketPort
+    private let listener: Int32
+    private let limits: IntakeLimits
+    private let logger: Logger
+    private var links: IntakeLinks
+    private var table: TopicTable
+    private var connections: ContiguousArray<Connection> = []
+    private var freeSlots: [UInt32] = []
+    private var stalled: [UInt32] = []
+    private var spareBuffers: [MirroredBuffer] = []
+    private var largeBytes = 0
+    private var openCount = 0
+    private var isAccepting = false
+    private let draining: DrainSwitch
+
+    public init(
+        sockets: any SocketPort, listener: Int32, limits: IntakeLimits, links: consuming IntakeLinks, table: TopicTable,
+        draining: DrainSwitch, logger: Logger
+    ) {
+        self.sockets = sockets
+        self.listener = listener
+        self.limits = limits
+        self.links = links
+        self.table = table
+        self.draining = draining
+        self.logger = logger
+    }
+
+    public mutating func step(_ now: Moment) -> Int {
+        var progress = takeTables() + takeReleases() + takeEvents()
+        if draining.isOn {
+            progress += drain()
+        } else if !isAccepting {
+            isAccepting = true
+            sockets.accept(listener: listener, tag: Tag.accept)
+            progress += 1
+        }
+        while let completion = sockets.next() {
+            progress += 1
+            handle(completion, now)
+        }
+        progress += retryStalled(now)
+        publish()
+        return progress
+    }
+
+    public var isDrained: Bool { openCount == 0 }
+
+    // MARK: What comes back
+
+    private mutating func takeTables() -> Int {
+        var count = 0
+        while let next = links.tables.pop() {
+            table = next.takeRetainedValue()
+            count += 1
+        }
+        links.tables.release()
+        return count
+    }
+
+    private mutating func takeReleases() -> Int {
+        var count = 0
+        for source in 0..<links.releases.count {
+            while let release = links.releases[source].pop() {
+                count += 1
+                take(release)
+            }
+            links.releases[source].release()
+        }
+        return count
+    }
+
+    private mutating func take(_ release: Release) {
+        let slot = Int(release.connection.slot)
+        precondition(connections[slot].generation == release.connection.generation, "a slot waits for its frames")
+        guard let end = connections[slot].frames.release(release.frame) else { return }
+        connections[slot].released = end
+        if connections[slot].state == .closing { return closeIfDone(slot) }
+        // Room again: for a frame that waited for a larger buffer, or for bytes.
+        if !connections[slot].isReceiving && !connections[slot].isStalled { stall(slot) }
+    }
+
+    private mutating func takeEvents() -> Int {
+        var count = 0
+        while let event = links.fromRespond.pop() {
+            count += 1
+            let slot = Int(event.connection.slot)
+            guard connections[slot].generation == event.connection.generation else { continue }
+            switch event.kind {
+            case .broken: close(slot, reason: nil)
+            case .done:
+                connections[slot].respondIsDone = true
+                closeIfDone(slot)
+            case .opened, .finished, .aborted: preconditionFailure("these go the other way")
+            }
+        }
+        links.fromRespond.release()
+        return count
+    }
+
+    private mutating func publish() {
+        for writer in 0..<links.writers.count { links.writers[writer].publish() }
+        links.reader.publish()
+        links.control.publish()
+        links.toRespond.publish()
+    }
+
+    // MARK: Opening and closing
+
+    private mutating func handle(_ completion: Completion, _ now: Moment) {
+        if completion.tag == Tag.accept { return accepted(completion) }
+        if completion.tag & Tag.cancel != 0 { return }
+        let slot = Int(completion.tag)
+        connections[slot].isReceiving = false
+        guard connections[slot].state == .open else { return closeIfDone(slot) }
+        guard completion.result > 0 else {
+            // 0: the other side has sent all it wants to; it may still wait for answers.
+            return completion.result == 0 ? finish(slot) : close(slot, reason: nil)
+        }
+        connections[slot].received += Int(completion.result)
+        takeFrames(slot, now)
+    }
+
+    private mutating func accepted(_ completion: Completion) {
+        if !completion.more { isAccepting = false }
+        guard completion.result >= 0 else { return }
+        let socket = completion.result
+        guard openCount < limits.connections, !draining.isOn, links.toRespond.hasRoom(), let buffer = takeBuffer() else {
+            logger.warning("\(sockets.peerName(socket)): refused, there are \(openCount) connections already")
+            return sockets.close(socket)
+        }
+        setNoDelay(socket)
+        if freeSlots.isEmpty {
+            freeSlots.append(UInt32(connections.count))
+            connections.append(Connection())
+        }
+        let slot = Int(freeSlots.removeLast())
+        let generation = connections[slot].generation &+ 1
+        connections[slot] = Connection(state: .open, generation: generation, socket: socket, buffer: buffer)
+        openCount += 1
+        let opened = links.toRespond.push(ConnectionEvent(.opened, id(slot), socket: socket))
+        precondition(opened, "there was room")
+        receive(slot)
+    }
+
+    private func id(_ slot: Int) -> ConnectionID {
+        ConnectionID(slot: UInt32(slot), generation: connections[slot].generation)
+    }
+
+    /// The client has said all it will; its answers are still owed.
+    private mutating func finish(_ slot: Int) { end(slot, .finished) }
+
+    /// Something is wrong with the connection, or with what came on it.
+    private mutating func close(_ slot: Int, reason: String?) {
+        guard connections[slot].state == .open else { return }
+        if let reason { logger.notice("\(sockets.peerName(connections[slot].socket)): closed: \(reason)") }
+        end(slot, .aborted)
+        sockets.shutdown(connections[slot].socket)
+    }
+
+    private mutating func end(_ slot: Int, _ kind: ConnectionEvent.Kind) {
+        guard connections[slot].state == .open else { return }
+        connections[slot].state = .closing
+        let event = ConnectionEvent(kind, id(slot), answers: connections[slot].answers)
+        // Two events a connection at most, and the channel has room for two of each.
+        let told = links.toRespond.push(event)
+        precondition(told, "the respond stage hears of every connection")
+        closeIfDone(slot)
+    }
+
+    private mutating func closeIfDone(_ slot: Int) {
+        guard connections[slot].state == .closing, connections[slot].respondIsDone, !connections[slot].isReceiving,
+            connections[slot].frames.count == 0
+        else {
+            // A receive that is still armed ends with the socket's shutdown.
+            if connections[slot].state == .closing, connections[slot].respondIsDone, connections[slot].isReceiving {
+                sockets.shutdown(connections[slot].socket)
+            }
+            return
+        }
+        sockets.close(connections[slot].socket)
+        giveBack(connections[slot].buffer)
+        connections[slot].buffer = nil
+        connections[slot].state = .free
+        freeSlots.append(UInt32(slot))
+        openCount -= 1
+    }
+
+    /// Going down: takes no more connections, and ends those whose requests are all answered.
+    private mutating func drain() -> Int {
+        var progress = 0
+        if isAccepting {
+            isAccepting = false
+            sockets.cancel(Tag.accept, tag: Tag.cancel)
+            progress += 1
+        }
+        for slot in connections.indices where connections[slot].state == .open {
+            finish(slot)
+            progress += 1
+        }
+        return progress
+    }
+
+    // MARK: Reading
+
+    private mutating func takeBuffer() -> MirroredBuffer? {
+        spareBuffers.popLast() ?? MirroredBuffer(capacity: limits.receiveBytes)
+    }
+
+    private mutating func giveBack(_ buffer: MirroredBuffer?) {
+        guard let buffer else { return }
+        if buffer.capacity > limits.receiveBytes {
+            largeBytes -= buffer.capacity
+        } else if spareBuffers.count < 64 {
+            spareBuffers.append(buffer)
+        }
+    }
+
+    private mutating func receive(_ slot: Int) {
+        guard connections[slot].state == .open, !connections[slot].isReceiving, !connections[slot].isStalled else { return }
+        connections[slot].rewindIfEmpty()
+        let room = connections[slot].freeBytes
+        guard room > 0 else { return }
+        connections[slot].isReceiving = true
+        sockets.receive(
+            connections[slot].socket, into: connections[slot].buffer!.pointer(connections[slot].received),
+            capacity: room, tag: UInt64(slot))
+    }
+
+    private mutating func stall(_ slot: Int) {
+        guard !connections[slot].isStalled else { return }
+        connections[slot].isStalled = true
+        stalled.append(UInt32(slot))
+    }
+
+    private mutating func retryStalled(_ now: Moment) -> Int {
+        guard !stalled.isEmpty else { return 0 }
+        var progress = 0
+        let slots = stalled
+        stalled.removeAll(keepingCapacity: true)
+        for slot in slots {
+            let slot = Int(slot)
+            connections[slot].isStalled = false
+            let before = connections[slot].parsed
+            let wasReceiving = connections[slot].isReceiving
+            if connections[slot].state == .open { takeFrames(slot, now) }
+            if connections[slot].parsed != before || connections[slot].isReceiving != wasReceiving { progress += 1 }
+        }
+        return progress
+    }
+
+    /// Hands on every whole frame that is there; then reads on, unless a queue is full.
+    private mutating func takeFrames(_ slot: Int, _ now: Moment) {
+        guard fit(slot) else { return }
+        while connections[slot].state == .open, connections[slot].unread >= 4 {
+            let front = connections[slot].front
+            let length = Int(Int32(bigEndian: front.loadUnaligned(as: Int32.self)))
+            guard length >= 8, length <= limits.requestBytes else {
+                return close(slot, reason: "a request of \(length) bytes; 8 to \(limits.requestBytes) are allowed")
+            }
+            if length + 4 > connections[slot].buffer!.capacity {
+                connections[slot].neededCapacity = length + 4
+                if fit(slot) { continue }
+                return
+            }
+            guard connections[slot].unread >= 4 + length else { break }
+            guard connections[slot].frames.count < limits.inFlight else { return }  // its own releases bring it back
+            guard handOn(slot, frame: front + 4, count: length, now) else { return }
+        }
+        receive(slot)
+    }
+
+    /// Gives the connection the buffer that its next frame needs, or the usual one back. False while that must wait for
+    /// frames that are out, or for memory.
+    private mutating func fit(_ slot: Int) -> Bool {
+        let needed = connections[slot].neededCapacity
+        let capacity = connections[slot].buffer!.capacity
+        let isIdleLarge = capacity > limits.receiveBytes && connections[slot].unread == 0
+        guard needed > capacity || (needed == 0 && isIdleLarge) else { return true }
+        guard connections[slot].frames.count == 0, !connections[slot].isReceiving else { return needed == 0 }
+        let buffer: MirroredBuffer?
+        if needed == 0 {
+            buffer = takeBuffer()
+        } else {
+            var size = limits.receiveBytes
+            while size < needed { size *= 2 }
+            guard largeBytes + size <= limits.largeBufferBytes || largeBytes == 0 else {
+                stall(slot)
+                return false
+            }
+            buffer = MirroredBuffer(capacity: size)
+            if buffer != nil { largeBytes += buffer!.capacity }
+        }
+        guard let buffer else {
+            if needed == 0 { return true }
+            close(slot, reason: "no memory for a request of \(needed) bytes")
+            return false
+        }
+        let unread = connections[slot].unread
+        if unread > 0 { buffer.base.copyMemory(from: connections[slot].front, byteCount: unread) }
+        giveBack(connections[slot].buffer)
+        connections[slot].buffer = buffer
+        connections[slot].parsed = 0
+        connections[slot].released = 0
+        connections[slot].received = unread
+        connections[slot].neededCapacity = 0
+        return true
+    }
+
+    // MARK: Handing on
+
+    /// False where the connection stopped: a queue is full, or it was closed.
+    private mutating func handOn(_ slot: Int, frame: UnsafeMutableRawPointer, count: Int, _ now: Moment) -> Bool {
+        let bytes = UnsafeRawBufferPointer(start: frame, count: count)
+        let header: RequestHeader
+        do { header = try RequestHeader.decode(bytes) } catch {
+            close(slot, reason: "bad request header: \(error.reason)")
+            return false
+        }
+        guard let spec = APIs.spec(header.apiKey),
+            spec.served.contains(header.apiVersion) || spec.key == .apiVersions || spec.key == .produce
+        else {
+            close(slot, reason: "API \(header.apiKey) version \(header.apiVersion) is not served here")
+            return false
+        }
+        var request = ClientRequest(
+            connection: id(slot), frame: connections[slot].frames.next, answer: connections[slot].answers,
+            bytes: UnsafeRawPointer(frame), count: UInt32(count), bodyOffset: UInt32(header.bodyOffset),
+            key: header.apiKey, version: header.apiVersion, correlation: header.correlationId, groups: 1,
+            wantsAnswer: true, arrival: now.monotonic)
+        let sent: Bool
+        switch spec.key {
+        case .produce where spec.served.contains(header.apiVersion):
+            guard let produced = handOnProduce(&request, slot) else { return false }
+            sent = produced
+        case .fetch, .listOffsets: sent = links.reader.push(request)
+        default: sent = links.control.push(request)
+        }
+        guard sent else {
+            stall(slot)
+            return false
+        }
+        connections[slot].parsed += 4 + count
+        connections[slot].frames.add(end: connections[slot].parsed, holders: request.parts)
+        if request.wantsAnswer { connections[slot].answers &+= 1 }
+        return true
+    }
+
+    /// To every partition group that the request has partitions of. False: a queue is full. Nil: the connection is closed.
+    private mutating func handOnProduce(_ request: inout ClientRequest, _ slot: Int) -> Bool? {
+        let body = request.body
+        var cursor = RawCursor(body.baseAddress!, count: body.count)
+        guard let preamble = ProducePreamble(&cursor, version: request.version) else {
+            close(slot, reason: "a Produce request that ends early")
+            return nil
+        }
+        request.wantsAnswer = preamble.acks != 0
+        guard links.writers.count > 1 else { return links.writers[0].push(request) }
+        var groups: UInt64 = 0
+        let table = table
+        _ = cursor.producePartitions(version: request.version) { partition in
+            let place = table.place(of: partition.partition, topic: table.number(of: partition.topic))
+            groups |= 1 << UInt64(place?.group ?? 0)
+        }
+        // What belongs nowhere, or can't be read, the first group answers.
+        if groups == 0 { groups = 1 }
+        request.groups = groups
+        for group in 0..<links.writers.count where groups & (1 << UInt64(group)) != 0 {
+            guard links.writers[group].hasRoom() else { return false }
+        }
+        for group in 0..<links.writers.count where groups & (1 << UInt64(group)) != 0 {
+            let pushed = links.writers[group].push(request)
+            precondition(pushed, "there was room")
+        }
+        return true
+    }
+}

@@ -1,0 +1,46 @@
+// Unsafe on purpose: a small file's image, read and written in raw memory within its checked length.
+
+import CHost
+import IO
+
+/// The checkpoint's file: put in place whole, and believed only if its checksum fits; without it recovery walks further.
+///
+/// Little endian: magic "HTC1" (4), epoch (4), position (8), previous (4), CRC-32C of the state (4), the state's length (8),
+/// CRC-32C of these 32 bytes (4); from byte 64 on the state.
+public enum CheckpointFile {
+    static let magic: UInt32 = 0x3143_5448
+    static let stateAt = 64
+
+    public static func write(_ checkpoint: Checkpoint, paths: JournalPaths, blocking: BlockingFiles) throws(IOError) {
+        let image = AlignedBuffer(count: stateAt + checkpoint.state.count)
+        func put<T: FixedWidthInteger>(_ value: T, _ at: Int) {
+            image.base.storeBytes(of: value.littleEndian, toByteOffset: at, as: T.self)
+        }
+        checkpoint.state.withUnsafeBytes { state in
+            if let base = state.baseAddress { (image.base + stateAt).copyMemory(from: base, byteCount: state.count) }
+        }
+        put(magic, 0)
+        put(checkpoint.epoch, 4)
+        put(checkpoint.position, 8)
+        put(checkpoint.previous, 16)
+        put(hutong_crc32c(0, image.base + stateAt, checkpoint.state.count), 20)
+        put(UInt64(checkpoint.state.count), 24)
+        put(hutong_crc32c(0, image.base, 32), 32)
+        try blocking.replace(
+            paths.checkpoint, by: paths.unfinishedCheckpoint, in: paths.directory, with: image)
+    }
+
+    /// Nil where there is none, or none that can be believed.
+    public static func read(paths: JournalPaths, blocking: BlockingFiles) throws(IOError) -> Checkpoint? {
+        guard let image = try blocking.contents(paths.checkpoint) else { return nil }
+        func get<T: FixedWidthInteger>(_ at: Int, _: T.Type = T.self) -> T {
+            T(littleEndian: image.base.loadUnaligned(fromByteOffset: at, as: T.self))
+        }
+        guard get(0, UInt32.self) == magic, get(32, UInt32.self) == hutong_crc32c(0, image.base, 32) else { return nil }
+        let count = get(24, UInt64.self)
+        guard count <= UInt64(image.count - stateAt) else { return nil }
+        guard get(20, UInt32.self) == hutong_crc32c(0, image.base + stateAt, Int(count)) else { return nil }
+        let state = Array(UnsafeRawBufferPointer(start: image.base + stateAt, count: Int(count)))
+        return Checkpoint(position: get(8), previous: get(16), epoch: get(4), state: state)
+    }
+}

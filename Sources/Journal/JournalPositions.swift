@@ -1,0 +1,43 @@
+import Host
+import Synchronization
+
+/// How far one partition group's journal has come, in each sense that an answer can wait for. Each position has one stage
+/// that advances it.
+public final class JournalPositions: Sendable {
+    /// The end of what the write stage has put into the cache.
+    public let appended: Position
+    /// What is on this broker's stable storage; by the flush stage.
+    public let flushed: Position
+    /// What a majority of the replicas has in memory; by the replicate stage.
+    public let replicated: Position
+    /// What a majority of the replicas has on stable storage; by the replicate stage. Consumers see nothing beyond it.
+    public let committed: Position
+
+    /// Advanced once, to an errno, when storage has failed.
+    public let failed = Position(0)
+
+    /// - Parameter start: what recovery found to be there.
+    public init(start: UInt64) {
+        appended = Position(start)
+        flushed = Position(start)
+        replicated = Position(start)
+        committed = Position(start)
+    }
+
+    /// The errno with which storage failed; nil: it did not. A failure is final: what could not be made stable may be lost
+    /// though a later sync succeeds, so nothing is acknowledged any more (docs/decisions/flush-errors.md).
+    public var failure: Int32? {
+        let code = failed.load()
+        return code == 0 ? nil : Int32(code)
+    }
+
+    private let space = Atomic<Bool>(true)
+
+    /// False while the loader finds no room on disk for the next segment.
+    public var hasSpace: Bool {
+        get { space.load(ordering: .relaxed) }
+        set { space.store(newValue, ordering: .relaxed) }
+    }
+
+    public func fail(_ code: Int32) { failed.advance(to: UInt64(code)) }
+}

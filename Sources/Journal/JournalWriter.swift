@@ -1,0 +1,113 @@
+// Unsafe on purpose: it writes frames into the journal's memory, in front of every reader.
+
+import Host
+
+/// Turns payloads into the journal's byte stream: the write stage's pen. It knows memory and positions, no disk.
+public struct JournalWriter: ~Copyable {
+    private let cache: JournalCache
+    private let positions: JournalPositions
+    private let group: UInt16
+    public let epoch: UInt32
+    /// Where the next frame goes.
+    public private(set) var position: UInt64
+    private var previous: UInt32
+    /// The checksum of the last frame.
+    public var lastChecksum: UInt32 { previous }
+    private var base: UnsafeMutableRawPointer?
+    private var segmentEnd: UInt64
+    private var flushed: UInt64
+    private var prepared: Receiver<LoadedSegment>
+    private var toFlush: Sender<LoadedSegment>
+
+    /// - Parameters:
+    ///   - current: the segment that holds `position`; nil where `position` is a segment's first and none is loaded yet.
+    ///   - previous: the checksum of the last frame before `position`.
+    ///   - prepared: the next segments, in order.
+    ///   - toFlush: told of each segment before anything in it is published.
+    public init(
+        cache: JournalCache, positions: JournalPositions, group: UInt16, epoch: UInt32, position: UInt64,
+        previous: UInt32, current: LoadedSegment?, prepared: consuming Receiver<LoadedSegment>,
+        toFlush: consuming Sender<LoadedSegment>
+    ) {
+        self.cache = cache
+        self.positions = positions
+        self.group = group
+        self.epoch = epoch
+        self.position = position
+        self.previous = previous
+        flushed = positions.flushed.load()
+        self.prepared = prepared
+        self.toFlush = toFlush
+        if let current {
+            base = cache.base(slot: current.slot)
+            segmentEnd = (current.number + 1) * UInt64(cache.segmentBytes)
+            let sent = self.toFlush.send(current)
+            precondition(sent, "flush has room for every loaded segment")
+        } else {
+            segmentEnd = position
+        }
+    }
+
+    /// The longest payload that a frame can hold.
+    public var payloadLimit: Int { cache.segmentBytes - Frame.headerBytes }
+
+    /// Whether the current segment has room for a payload of that length.
+    public func hasRoom(for payload: Int) -> Bool {
+        base != nil && position + UInt64(Frame.stride(Frame.headerBytes + payload)) <= segmentEnd
+    }
+
+    /// Where the next payload of that length goes; nil while the loader has no segment ready for it. What is put there
+    /// counts only after `append`.
+    public mutating func room(for payload: Int) -> UnsafeMutableRawPointer? {
+        precondition(payload <= payloadLimit, "a frame does not cross a segment")
+        if !hasRoom(for: payload) {
+            guard nextSegment() else { return nil }
+        }
+        return base! + cache.offset(of: position) + Frame.headerBytes
+    }
+
+    /// Makes a frame of the payload that was put where `room` said. Returns the position behind it.
+    @discardableResult
+    public mutating func append(_ kind: FrameKind, partition: UInt32, payload: Int, time: Int64) -> UInt64 {
+        let length = Frame.headerBytes + payload
+        let header = FrameHeader(
+            length: UInt32(length), position: position, flushed: flushed, epoch: epoch, partition: partition,
+            previous: previous, group: group, kind: kind, time: time)
+        let at = base! + cache.offset(of: position)
+        previous = header.write(at: at)
+        let stride = Frame.stride(length)
+        if stride > length { (at + length).initializeMemory(as: UInt8.self, repeating: 0, count: stride - length) }
+        position += UInt64(stride)
+        return position
+    }
+
+    /// Shows what was appended to flush and replicate. Returns whether there was anything.
+    public mutating func publish() -> Bool {
+        flushed = positions.flushed.load()
+        guard positions.appended.load() != position else { return false }
+        positions.appended.advance(to: position)
+        return true
+    }
+
+    private mutating func nextSegment() -> Bool {
+        if let base, position < segmentEnd {
+            // The segment must be full before the next begins; this may happen once, and then wait for the loader.
+            let left = Int(segmentEnd - position)
+            if left >= Frame.headerBytes {
+                append(.padding, partition: Frame.noPartition, payload: left - Frame.headerBytes, time: 0)
+            } else {
+                (base + cache.offset(of: position)).initializeMemory(as: UInt8.self, repeating: 0, count: left)
+                position = segmentEnd
+            }
+            self.base = nil
+        }
+        guard let next = prepared.pop() else { return false }
+        prepared.release()
+        precondition(next.number == cache.segment(of: position), "segments come in order")
+        base = cache.base(slot: next.slot)
+        segmentEnd = (next.number + 1) * UInt64(cache.segmentBytes)
+        let sent = toFlush.send(next)
+        precondition(sent, "flush has room for every loaded segment")
+        return true
+    }
+}

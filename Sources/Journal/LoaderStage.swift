@@ -1,0 +1,212 @@
+import DequeModule
+import Glibc
+import Host
+import IO
+import Logging
+
+/// Where the files of one partition group's journal are.
+public struct JournalPaths: Sendable {
+    public let directory: String
+
+    public init(directory: String) { self.directory = directory }
+
+    public func segment(_ number: UInt64) -> String { "\(directory)/\(JournalPaths.padded(number)).segment" }
+    public func index(_ number: UInt64) -> String { "\(directory)/\(JournalPaths.padded(number)).index" }
+    /// A segment that is being zeroed: nothing until it is renamed.
+    public var unfinishedSegment: String { "\(directory)/unfinished.segment" }
+    public var unfinishedIndex: String { "\(directory)/unfinished.index" }
+    public var checkpoint: String { "\(directory)/checkpoint" }
+    public var unfinishedCheckpoint: String { "\(directory)/unfinished.checkpoint" }
+
+    /// The number in a segment's or an index's file name; nil where the name is another's.
+    public static func number(in name: String, suffix: String) -> UInt64? {
+        guard name.hasSuffix(suffix), name.utf8.count == 20 + suffix.utf8.count else { return nil }
+        return UInt64(name.dropLast(suffix.count))
+    }
+
+    private static func padded(_ number: UInt64) -> String {
+        let digits = String(number)
+        return String(repeating: "0", count: 20 - digits.count) + digits
+    }
+}
+
+/// Keeps the writer in segments and the cache in memory: makes files ahead, zeroed and synced, so that no durable write
+/// waits for the file system; gives each a slot; takes the slots of the oldest durable segments back. A reader that holds
+/// one back delays only that slot.
+public struct LoaderStage: Stage, ~Copyable {
+    private enum Phase {
+        case idle
+        case allocating, zeroing(UInt64), syncing, syncingDirectory
+        /// After an error, not before then.
+        case resting(until: UInt64)
+    }
+
+    private struct Ready {
+        var number: UInt64
+        var file: Int32
+    }
+
+    private static let chunk = 1 << 20
+    private static let filesAhead = 2
+
+    private let files: any FilePort
+    private let cache: JournalCache
+    private let paths: JournalPaths
+    private let positions: JournalPositions
+    private let logger: Logger
+    private let directory: Int32
+    private let zeros: AlignedBuffer
+    private var prepared: Sender<LoadedSegment>
+    private var durable: Receiver<LoadedSegment>
+    private var phase = Phase.idle
+    private var making: Int32 = -1
+    private var ready: Deque<Ready> = []
+    private var nextNumber: UInt64
+    private var free: [Int32]
+    private var evictable: Deque<LoadedSegment> = []
+    private var pinned: [Int32] = []
+
+    /// - Parameters:
+    ///   - directory: the journal's directory, open, to sync its entries.
+    ///   - existing: files of segments that stand ready from an earlier life, in order, the first being number `next`.
+    ///   - next: the number of the first segment to hand to the writer.
+    ///   - used: the slot that the writer's current segment has; nil: none.
+    ///   - prepared: to the writer. Its room is how many slots lie ready.
+    ///   - durable: segments that are entirely flushed.
+    public init(
+        files: any FilePort, cache: JournalCache, paths: JournalPaths, positions: JournalPositions,
+        directory: Int32, existing: [Int32], next: UInt64, used: Int32?, prepared: consuming Sender<LoadedSegment>,
+        durable: consuming Receiver<LoadedSegment>, logger: Logger
+    ) {
+        self.files = files
+        self.cache = cache
+        self.paths = paths
+        self.positions = positions
+        self.logger = logger
+        self.prepared = prepared
+        self.durable = durable
+        zeros = AlignedBuffer(count: LoaderStage.chunk)
+        self.directory = directory
+        free = (0..<Int32(cache.slotCount)).filter { $0 != used }.reversed()
+        nextNumber = next
+        for file in existing {
+            ready.append(Ready(number: nextNumber, file: file))
+            nextNumber += 1
+        }
+    }
+
+    public mutating func step(_ now: Moment) -> Int {
+        var progress = 0
+        while let segment = durable.pop() {
+            evictable.append(segment)
+            progress += 1
+        }
+        durable.release()
+        while let completion = files.next() {
+            advance(completion, now)
+            progress += 1
+        }
+        if case .resting(let until) = phase, now.monotonic >= until { phase = .idle }
+        if case .idle = phase, ready.count < LoaderStage.filesAhead {
+            begin(now)
+            progress += 1
+        }
+        while !ready.isEmpty, handOver() { progress += 1 }
+        return progress
+    }
+
+    public var deadline: UInt64 {
+        if case .resting(let until) = phase { return until }
+        return .max
+    }
+
+    public var isDrained: Bool {
+        if case .idle = phase { return true }
+        if case .resting = phase { return true }
+        return false
+    }
+
+    // MARK: Slots
+
+    private mutating func handOver() -> Bool {
+        guard prepared.hasRoom(), let slot = takeSlot() else { return false }
+        let next = ready.removeFirst()
+        cache.admit(next.number, slot: slot)
+        let sent = prepared.send(LoadedSegment(number: next.number, slot: slot, file: next.file))
+        precondition(sent, "there was room")
+        return true
+    }
+
+    private mutating func takeSlot() -> Int32? {
+        if let slot = free.popLast() { return slot }
+        if let index = pinned.firstIndex(where: { !cache.isPinned(slot: $0) }) { return pinned.remove(at: index) }
+        while let oldest = evictable.popFirst() {
+            cache.evict(slot: oldest.slot)
+            files.close(oldest.file)
+            if !cache.isPinned(slot: oldest.slot) { return oldest.slot }
+            pinned.append(oldest.slot)
+        }
+        return nil
+    }
+
+    // MARK: Making files
+
+    private mutating func begin(_ now: Moment) {
+        do {
+            making = try files.open(paths.unfinishedSegment, .createDirect)
+            files.allocate(making, offset: 0, count: UInt64(cache.segmentBytes), tag: 0)
+            phase = .allocating
+        } catch {
+            rest(error, now)
+        }
+    }
+
+    private mutating func advance(_ completion: Completion, _ now: Moment) {
+        guard completion.result >= 0 else {
+            return rest(IOError(code: -completion.result, doing: "making a journal segment in \(paths.directory)"), now)
+        }
+        switch phase {
+        case .idle, .resting: break
+        case .allocating: zero(from: 0)
+        case .zeroing(let offset):
+            let next = offset + alignedDown(UInt64(completion.result))
+            if next == offset { return rest(IOError(code: EIO, doing: "zeroing a journal segment"), now) }
+            if next < UInt64(cache.segmentBytes) {
+                zero(from: next)
+            } else {
+                files.sync(making, dataOnly: false, tag: 0)
+                phase = .syncing
+            }
+        case .syncing:
+            do {
+                try files.rename(paths.unfinishedSegment, to: paths.segment(nextNumber))
+                files.sync(directory, dataOnly: false, tag: 0)
+                phase = .syncingDirectory
+            } catch {
+                rest(error, now)
+            }
+        case .syncingDirectory:
+            ready.append(Ready(number: nextNumber, file: making))
+            nextNumber += 1
+            making = -1
+            phase = .idle
+            positions.hasSpace = true
+        }
+    }
+
+    /// Blocks that are allocated but not written would cost the file system a commit at each first write: so zeros, now.
+    private mutating func zero(from offset: UInt64) {
+        let count = min(LoaderStage.chunk, cache.segmentBytes - Int(offset))
+        files.write(making, from: zeros.base, count: count, offset: offset, durable: false, tag: 0)
+        phase = .zeroing(offset)
+    }
+
+    private mutating func rest(_ error: IOError, _ now: Moment) {
+        logger.error("\(error); trying again in a second")
+        if error.code == ENOSPC { positions.hasSpace = false }
+        if making >= 0 { files.close(making) }
+        making = -1
+        try? files.remove(paths.unfinishedSegment)
+        phase = .resting(until: now.monotonic + 1_000_000_000)
+    }
+}

@@ -1,0 +1,85 @@
+import Wire
+
+/// A change of the cluster's metadata. The order of changes is the same for everyone who knows them.
+public enum MetadataChange: Codable, Sendable, Equatable {
+    /// The first of all: the cluster has a name.
+    case cluster(id: String)
+    case createTopic(name: String, id: TopicID, partitions: [PartitionPlace], configs: [String: String])
+    case deleteTopic(id: TopicID)
+    /// All producer ids below this may have been given out.
+    case producerIds(below: Int64)
+    /// The partition group's leader begins this epoch. None lower, and not this one, will be begun again.
+    case epoch(group: UInt16, epoch: UInt32)
+}
+
+/// A topic's id in a form that can be stored.
+public struct TopicID: Codable, Sendable, Hashable {
+    public var high: UInt64
+    public var low: UInt64
+
+    public init(_ uuid: Uuid) {
+        high = uuid.high
+        low = uuid.low
+    }
+
+    public var uuid: Uuid { Uuid(high: high, low: low) }
+}
+
+/// All metadata, as the sum of its changes.
+public struct MetadataState: Sendable {
+    public struct StoredTopic: Sendable {
+        public var name: String
+        public var id: Uuid
+        public var partitions: [PartitionPlace]
+        public var configs: [String: String]
+    }
+
+    public private(set) var clusterId: String?
+    public private(set) var topics: [String: StoredTopic] = [:]
+    /// By partition group how many partition numbers have been given out; none is given out twice.
+    public private(set) var partitionNumbers: [UInt32] = []
+    public private(set) var producerIdsBelow: Int64 = 0
+    /// By partition group the highest epoch that was begun.
+    public private(set) var epochs: [UInt16: UInt32] = [:]
+
+    public init() {}
+
+    /// Takes a change in. One that no longer fits (a topic that exists already) changes nothing.
+    public mutating func apply(_ change: MetadataChange) {
+        switch change {
+        case .cluster(let id): clusterId = clusterId ?? id
+        case .createTopic(let name, let id, let partitions, let configs):
+            guard topics[name] == nil else { return }
+            topics[name] = StoredTopic(name: name, id: id.uuid, partitions: partitions, configs: configs)
+            for place in partitions {
+                while partitionNumbers.count <= Int(place.group) { partitionNumbers.append(0) }
+                partitionNumbers[Int(place.group)] = max(partitionNumbers[Int(place.group)], place.number + 1)
+            }
+        case .deleteTopic(let id):
+            if let name = topics.first(where: { $0.value.id == id.uuid })?.key { topics[name] = nil }
+        case .producerIds(let below): producerIdsBelow = max(producerIdsBelow, below)
+        case .epoch(let group, let epoch): epochs[group] = max(epochs[group] ?? 0, epoch)
+        }
+    }
+
+    /// The places for a new topic's partitions: spread evenly over the partition groups, from the least used on.
+    public func places(partitions: Int, groups: Int) -> [PartitionPlace] {
+        var next = partitionNumbers
+        while next.count < groups { next.append(0) }
+        return (0..<partitions).map { _ in
+            let group = (0..<groups).min { (next[$0], $0) < (next[$1], $1) } ?? 0
+            defer { next[group] += 1 }
+            return PartitionPlace(group: UInt16(group), number: next[group])
+        }
+    }
+
+    /// The topics as the stages know them.
+    public func table(defaults: TopicSettings) -> TopicTable {
+        TopicTable(
+            topics: topics.values.map { topic in
+                Topic(
+                    name: topic.name, id: topic.id, partitions: topic.partitions,
+                    settings: TopicConfig.settings(topic.configs, defaults: defaults), configs: topic.configs)
+            }, partitionNumbers: partitionNumbers)
+    }
+}

@@ -1,0 +1,441 @@
+import BasicContainers
+import DequeModule
+import Glibc
+import Host
+import IO
+import Intake
+import Journal
+import Logging
+import Metadata
+import Wire
+
+/// What the respond stage is given: one end of each of its channels.
+public struct RespondLinks: ~Copyable {
+    /// For each partition group the four queues of pending responses, from received to durable.
+    public var pending: UniqueArray<Receiver<PendingCell>>
+    /// Complete answers, from each stage that makes them.
+    public var answers: UniqueArray<Receiver<Unmanaged<Answer>>>
+    public var fromIntake: Receiver<ConnectionEvent>
+    public var toIntake: Sender<ConnectionEvent>
+
+    public init(
+        pending: consuming UniqueArray<Receiver<PendingCell>>, answers: consuming UniqueArray<Receiver<Unmanaged<Answer>>>,
+        fromIntake: consuming Receiver<ConnectionEvent>, toIntake: consuming Sender<ConnectionEvent>
+    ) {
+        self.pending = pending
+        self.answers = answers
+        self.fromIntake = fromIntake
+        self.toIntake = toIntake
+    }
+}
+
+/// Sends the answers: each when the position that its quality of service asks for is passed, or its time is up; those of a
+/// connection in the order of its requests; as many as there are with one send.
+public struct RespondStage: Stage, ~Copyable {
+    private static let cancelTag: UInt64 = 1 << 40
+    /// How often timers are set for what has come to wait: most answers have left by then and never need one.
+    private static let timerInterval: UInt64 = 50_000_000
+    private static let batch = 8192
+
+    private let sockets: any SocketPort
+    private let positions: [JournalPositions]
+    private let logger: Logger
+    private let trace: EventTrace?
+    private let queueCapacity: Int
+    private var links: RespondLinks
+    private var connections: ContiguousArray<ResponderConnection> = []
+    private var dirty: [UInt32] = []
+    private var spareChunks: [SendChunk] = []
+    private var timers: TimerWheel
+    private var dueTimers: [Int] = []
+    /// For each queue the first response for which no timer has been considered.
+    private var unconsidered: [Int]
+    private var nextTimerRound: UInt64 = 0
+    /// How many Produce answers have been handed to sends.
+    public private(set) var answered = 0
+    public private(set) var timedOut = 0
+
+    /// - Parameters:
+    ///   - positions: of each partition group.
+    ///   - queueCapacity: of each queue of pending responses, in cells.
+    public init(
+        sockets: any SocketPort, positions: [JournalPositions], links: consuming RespondLinks, queueCapacity: Int,
+        logger: Logger, trace: EventTrace? = nil
+    ) {
+        precondition(links.pending.count == 4 * positions.count, "four queues a partition group")
+        self.sockets = sockets
+        self.positions = positions
+        self.links = links
+        self.queueCapacity = queueCapacity
+        self.logger = logger
+        self.trace = trace
+        timers = TimerWheel(capacity: 4 * positions.count * queueCapacity)
+        unconsidered = Array(repeating: 0, count: 4 * positions.count)
+    }
+
+    public mutating func step(_ now: Moment) -> Int {
+        var progress = takeEvents()
+        while let completion = sockets.next() {
+            progress += 1
+            if completion.tag < RespondStage.cancelTag { sent(completion) }
+        }
+        for source in 0..<links.answers.count { progress += takeAnswers(source) }
+        for queue in 0..<links.pending.count { progress += takePassed(queue) }
+        progress += takeTimedOut(now)
+        flush()
+        links.toIntake.publish()
+        return progress
+    }
+
+    public var deadline: UInt64 {
+        for queue in unconsidered.indices where unconsidered[queue] < links.pending[queue].end {
+            return min(nextTimerRound, timers.deadline)
+        }
+        return timers.deadline
+    }
+
+    public var isDrained: Bool { connections.allSatisfy { $0.state == .free } }
+
+    // MARK: Connections
+
+    private mutating func takeEvents() -> Int {
+        var count = 0
+        while let event = links.fromIntake.pop() {
+            count += 1
+            let slot = Int(event.connection.slot)
+            while connections.count <= slot { connections.append(ResponderConnection()) }
+            switch event.kind {
+            case .opened:
+                precondition(connections[slot].state == .free, "a slot is taken anew only when it is done")
+                connections[slot] = ResponderConnection(
+                    state: .open, generation: event.connection.generation, socket: event.socket)
+            case .finished:
+                if case .dead = connections[slot].state {
+                    connections[slot].state = .dead(told: true)
+                } else {
+                    connections[slot].state = .finishing(event.answers)
+                }
+                endIfDone(slot)
+            case .aborted:
+                drop(slot, told: true)
+            case .broken, .done: preconditionFailure("these go the other way")
+            }
+        }
+        links.fromIntake.release()
+        return count
+    }
+
+    /// The connection's slot; nil where it has gone, so that what is meant for it is dropped.
+    private mutating func slot(of id: ConnectionID) -> Int? {
+        let slot = Int(id.slot)
+        // What is meant for a connection may come before the word of its opening: both are on their way at once.
+        if slot >= connections.count || connections[slot].generation != id.generation { _ = takeEvents() }
+        guard slot < connections.count, connections[slot].generation == id.generation, connections[slot].sendsMore
+        else { return nil }
+        return slot
+    }
+
+    private mutating func drop(_ slot: Int, told: Bool) {
+        connections[slot].state = .dead(told: told)
+        connections[slot].parked = [:]
+        // What the kernel is reading stays until it has done so.
+        while connections[slot].outgoing.count > (connections[slot].isSending ? 1 : 0) {
+            recycle(connections[slot].outgoing.removeLast())
+        }
+        if !told { tell(.broken, slot) }
+        endIfDone(slot)
+    }
+
+    private mutating func endIfDone(_ slot: Int) {
+        let isDone: Bool
+        if case .dead(told: true) = connections[slot].state { isDone = !connections[slot].isSending } else {
+            isDone = connections[slot].isFinished
+        }
+        guard isDone else { return }
+        connections[slot].state = .free
+        tell(.done, slot)
+    }
+
+    private mutating func tell(_ kind: ConnectionEvent.Kind, _ slot: Int) {
+        let id = ConnectionID(slot: UInt32(slot), generation: connections[slot].generation)
+        let told = links.toIntake.push(ConnectionEvent(kind, id))
+        precondition(told, "the channel has room for two events of each connection")
+    }
+
+    // MARK: Positions
+
+    private func position(_ queue: Int) -> UInt64 {
+        let group = positions[queue / 4]
+        switch queue % 4 {
+        case 0: return group.appended.load()
+        case 1: return group.flushed.load()
+        case 2: return group.replicated.load()
+        default: return group.committed.load()
+        }
+    }
+
+    /// Takes the responses whose position is passed.
+    private mutating func takePassed(_ queue: Int) -> Int {
+        guard links.pending[queue].available() > 0 else { return 0 }
+        let passed = position(queue)
+        let hasFailed = positions[queue / 4].failure != nil && queue % 4 != 0
+        var count = 0
+        while count < RespondStage.batch, let cell = links.pending[queue].peek() {
+            let response = cell.response
+            let number = links.pending[queue].next
+            if !response.isAnswered {
+                if response.position <= passed && !hasFailed {
+                    answer(response, queue: queue, number: number, error: nil)
+                } else if hasFailed {
+                    answer(response, queue: queue, number: number, error: .kafkaStorageError)
+                } else {
+                    break
+                }
+                let timer = self.timer(queue, number)
+                if timers.isSet(timer) { timers.cancel(timer) }
+            }
+            for _ in 0..<response.cells { _ = links.pending[queue].pop() }
+            count += 1
+        }
+        links.pending[queue].release()
+        unconsidered[queue] = max(unconsidered[queue], links.pending[queue].next)
+        return count
+    }
+
+    // MARK: Time
+
+    private func timer(_ queue: Int, _ number: Int) -> Int { queue * queueCapacity + number % queueCapacity }
+
+    private mutating func takeTimedOut(_ now: Moment) -> Int {
+        if now.monotonic >= nextTimerRound {
+            nextTimerRound = now.monotonic + RespondStage.timerInterval
+            for queue in 0..<links.pending.count { considerTimers(queue) }
+        }
+        guard timers.count > 0 else {
+            timers.advance(to: now.monotonic) { _ in }
+            return 0
+        }
+        var due = dueTimers
+        timers.advance(to: now.monotonic) { due.append($0) }
+        for timer in due {
+            let queue = timer / queueCapacity
+            let head = links.pending[queue].next
+            let number = head + (timer % queueCapacity - head % queueCapacity + queueCapacity) % queueCapacity
+            let cell = links.pending[queue].element(number)
+            answer(cell.pointee.response, queue: queue, number: number, error: .requestTimedOut)
+            cell.pointee.response.flags |= PendingResponse.answered
+            timedOut += 1
+        }
+        let count = due.count
+        due.removeAll(keepingCapacity: true)
+        dueTimers = due
+        return count
+    }
+
+    private mutating func considerTimers(_ queue: Int) {
+        var number = unconsidered[queue]
+        let end = links.pending[queue].end
+        while number < end {
+            let response = links.pending[queue].element(number).pointee.response
+            if !response.isAnswered { timers.set(timer(queue, number), deadline: response.deadline) }
+            number += response.cells
+        }
+        unconsidered[queue] = number
+    }
+
+    // MARK: Answers
+
+    private mutating func takeAnswers(_ source: Int) -> Int {
+        var count = 0
+        while let next = links.answers[source].pop() {
+            count += 1
+            let answer = next.takeRetainedValue()
+            guard let slot = slot(of: answer.connection) else { continue }
+            if answer.closes {
+                drop(slot, told: false)
+                continue
+            }
+            if answer.number == connections[slot].nextAnswer {
+                put(answer, slot)
+                putParked(slot)
+            } else {
+                connections[slot].parked[answer.number] = .answer(answer)
+            }
+        }
+        links.answers[source].release()
+        return count
+    }
+
+    /// Answers a pending response, or this group's part of it.
+    private mutating func answer(_ response: PendingResponse, queue: Int, number: Int, error: ErrorCode?) {
+        guard let slot = slot(of: response.connection) else { return }
+        if response.closes { return drop(slot, told: false) }
+        if error == nil {
+            trace?.line("answer group=\(queue / 4) qos=\(queue % 4 + 1) position=\(response.position)")
+        }
+        answered += 1
+        if response.parts == 1 && error == nil && response.answer == connections[slot].nextAnswer,
+            let room = room(slot, Int(response.topicBytes) + ProduceResponseWriter.frameBytes)
+        {
+            var writer = ProduceResponseWriter(room.base + room.used, capacity: room.free, version: response.version)
+            writer.begin(
+                correlation: response.correlation, topics: Int(response.topicCount), topicsBytes: Int(response.topicBytes))
+            copyTopics(response, queue, number) { writer.put(bytes: $0) }
+            writer.end()
+            room.used += writer.count
+            connections[slot].nextAnswer &+= 1
+            if !connections[slot].parked.isEmpty { putParked(slot) }
+            return
+        }
+        join(response, queue: queue, number: number, error: error, slot: slot)
+    }
+
+    private func copyTopics(_ response: PendingResponse, _ queue: Int, _ number: Int, _ body: (UnsafeRawBufferPointer) -> Void) {
+        var left = Int(response.topicBytes)
+        var cell = number + 1
+        while left > 0 {
+            let from = UnsafeRawPointer(links.pending[queue].element(cell))
+            body(UnsafeRawBufferPointer(start: from, count: min(left, PendingCell.bytes)))
+            left -= PendingCell.bytes
+            cell += 1
+        }
+    }
+
+    /// The way of an answer that is early, that has failed, or that is one of several parts.
+    private mutating func join(
+        _ response: PendingResponse, queue: Int, number: Int, error: ErrorCode?, slot: Int
+    ) {
+        var topics: [UInt8] = []
+        topics.reserveCapacity(Int(response.topicBytes))
+        copyTopics(response, queue, number) { topics.append(contentsOf: $0) }
+        if let error {
+            topics.withUnsafeMutableBytes {
+                guard let base = $0.baseAddress else { return }
+                ProduceResponseWriter.fail(
+                    base, count: $0.count, topicCount: Int(response.topicCount), version: response.version, error: error)
+            }
+        }
+        var joined: JoinedProduce
+        if case .produce(let before) = connections[slot].parked[response.answer] { joined = before } else {
+            joined = JoinedProduce(
+                correlation: response.correlation, version: response.version, missingParts: response.parts, topicCount: 0,
+                topics: [])
+        }
+        joined.missingParts -= 1
+        joined.topicCount += Int(response.topicCount)
+        joined.topics += topics
+        connections[slot].parked[response.answer] = .produce(joined)
+        putParked(slot)
+    }
+
+    /// Puts out what is parked, as far as its turn has come.
+    private mutating func putParked(_ slot: Int) {
+        while let parked = connections[slot].parked[connections[slot].nextAnswer] {
+            switch parked {
+            case .answer(let answer):
+                connections[slot].parked[connections[slot].nextAnswer] = nil
+                put(answer, slot)
+            case .produce(let joined):
+                guard joined.isComplete else { return }
+                connections[slot].parked[connections[slot].nextAnswer] = nil
+                put(joined, slot)
+            }
+        }
+    }
+
+    private mutating func put(_ joined: JoinedProduce, _ slot: Int) {
+        let answer = Answer(
+            ConnectionID(slot: UInt32(slot), generation: connections[slot].generation),
+            number: connections[slot].nextAnswer, capacity: joined.topics.count + ProduceResponseWriter.frameBytes)
+        var writer = ProduceResponseWriter(
+            answer.reserve(answer.free), capacity: joined.topics.count + ProduceResponseWriter.frameBytes,
+            version: joined.version)
+        writer.begin(correlation: joined.correlation, topics: joined.topicCount, topicsBytes: joined.topics.count)
+        joined.topics.withUnsafeBytes { writer.put(bytes: $0) }
+        writer.end()
+        answer.shorten(to: writer.count)
+        put(answer, slot)
+    }
+
+    private mutating func put(_ answer: Answer, _ slot: Int) {
+        connections[slot].nextAnswer &+= 1
+        if let bytes = answer.single, let room = room(slot, bytes.count) {
+            if bytes.count > 0 { (room.base + room.used).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count) }
+            room.used += bytes.count
+        } else {
+            connections[slot].outgoing.append(.answer(answer))
+            mark(slot)
+        }
+    }
+
+    // MARK: Sending
+
+    /// A chunk at the end of what is going out, with that much room; nil where the bytes are too many for a chunk.
+    private mutating func room(_ slot: Int, _ bytes: Int) -> SendChunk? {
+        guard bytes <= SendChunk.capacity else { return nil }
+        mark(slot)
+        let isLastSending = connections[slot].isSending && connections[slot].outgoing.count == 1
+        if case .chunk(let last)? = connections[slot].outgoing.last, !isLastSending, last.free >= bytes { return last }
+        let chunk = spareChunks.popLast() ?? SendChunk()
+        connections[slot].outgoing.append(.chunk(chunk))
+        return chunk
+    }
+
+    private mutating func mark(_ slot: Int) {
+        guard !connections[slot].isDirty else { return }
+        connections[slot].isDirty = true
+        dirty.append(UInt32(slot))
+    }
+
+    private mutating func flush() {
+        guard !dirty.isEmpty else { return }
+        for slot in dirty {
+            connections[Int(slot)].isDirty = false
+            send(Int(slot))
+        }
+        dirty.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func send(_ slot: Int) {
+        guard connections[slot].sendsMore, !connections[slot].isSending, let first = connections[slot].outgoing.first
+        else { return }
+        connections[slot].isSending = true
+        switch first {
+        case .chunk(let chunk):
+            sockets.send(
+                connections[slot].socket, from: chunk.base + chunk.sent, count: chunk.used - chunk.sent, tag: UInt64(slot))
+        case .answer(let answer):
+            sockets.send(connections[slot].socket, message: answer.nextMessage(), tag: UInt64(slot))
+        }
+    }
+
+    private mutating func sent(_ completion: Completion) {
+        let slot = Int(completion.tag)
+        connections[slot].isSending = false
+        guard connections[slot].sendsMore else {
+            while let rest = connections[slot].outgoing.popFirst() { recycle(rest) }
+            return endIfDone(slot)
+        }
+        guard completion.result > 0, let first = connections[slot].outgoing.first else {
+            if case .finishing = connections[slot].state { return drop(slot, told: true) }
+            return drop(slot, told: false)
+        }
+        let isWhole: Bool
+        switch first {
+        case .chunk(let chunk):
+            chunk.sent += Int(completion.result)
+            isWhole = chunk.sent == chunk.used
+        case .answer(let answer): isWhole = answer.sent(Int(completion.result))
+        }
+        if isWhole { recycle(connections[slot].outgoing.removeFirst()) }
+        send(slot)
+        endIfDone(slot)
+    }
+
+    private mutating func recycle(_ outgoing: ResponderConnection.Outgoing) {
+        guard case .chunk(let chunk) = outgoing, spareChunks.count < 256 else { return }
+        chunk.used = 0
+        chunk.sent = 0
+        spareChunks.append(chunk)
+    }
+}

@@ -1,0 +1,75 @@
+// Unsafe on purpose: answers are encoded into send buffers that the kernel reads.
+
+import DequeModule
+import Intake
+
+/// A buffer into which small answers are gathered, so that one send carries many.
+final class SendChunk {
+    static let capacity = 64 << 10
+    let base = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
+    var used = 0
+    /// How much of it has been sent.
+    var sent = 0
+
+    deinit { base.deallocate() }
+
+    var free: Int { SendChunk.capacity - used }
+}
+
+/// The respond stage's half of a connection: the order of its answers, and what is on its way out.
+struct ResponderConnection {
+    enum State: Equatable {
+        case free
+        case open
+        /// Once this many answers have left, it is done.
+        case finishing(UInt32)
+        /// Nothing more is sent. `told`: the io stage knows, and waits for `done`.
+        case dead(told: Bool)
+    }
+
+    enum Outgoing {
+        case chunk(SendChunk)
+        case answer(Answer)
+    }
+
+    /// An answer that came before its turn, or part of one that several partition groups make together.
+    enum Parked {
+        case answer(Answer)
+        case produce(JoinedProduce)
+    }
+
+    var state = State.free
+    var generation: UInt32 = 0
+    var socket: Int32 = -1
+    /// The number of the answer that leaves next.
+    var nextAnswer: UInt32 = 0
+    var parked: [UInt32: Parked] = [:]
+    var outgoing: Deque<Outgoing> = []
+    var isSending = false
+    /// In the list of those that have something new to send.
+    var isDirty = false
+
+    var sendsMore: Bool {
+        switch state {
+        case .open, .finishing: true
+        case .free, .dead: false
+        }
+    }
+
+    /// Whether all that was owed has left.
+    var isFinished: Bool {
+        guard case .finishing(let answers) = state else { return false }
+        return nextAnswer == answers && outgoing.isEmpty && !isSending
+    }
+}
+
+/// A Produce answer whose parts come from several partition groups, or that waits for its turn.
+struct JoinedProduce {
+    var correlation: Int32
+    var version: Int16
+    var missingParts: UInt8
+    var topicCount: Int
+    var topics: [UInt8]
+
+    var isComplete: Bool { missingParts == 0 }
+}

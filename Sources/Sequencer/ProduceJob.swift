@@ -1,0 +1,127 @@
+// Unsafe on purpose: it points into the request that it belongs to, which stays in place until it is released.
+
+import IO
+import Intake
+import Metadata
+import Wire
+
+/// A Produce request under way in the write stage: what it asks of this partition group, and what has come of it so far. One
+/// is used again and again, so that a request allocates nothing.
+struct ProduceJob {
+    /// One partition's batch.
+    struct Item {
+        var topic: UnsafeRawBufferPointer
+        var topicNumber: Int
+        var partition: Int32
+        var place = PartitionPlace(group: 0, number: 0)
+        var records: UnsafeRawBufferPointer?
+        var maxBytes = 0
+        var error = ErrorCode.none
+        var baseOffset: Int64 = -1
+    }
+
+    private(set) var request: ClientRequest
+    var items: [Item] = []
+    /// The item that is next to be sequenced.
+    var next = 0
+    /// The greatest position that the answer waits for.
+    var position: UInt64 = 0
+    private(set) var isMalformed = false
+    private(set) var quality = QualityOfService.oneWay
+    private(set) var timeoutMs: Int32 = 0
+    /// No more bytes than this will its topics' encoding take.
+    private(set) var topicBytesBound = 0
+    /// Where the encoding goes.
+    private(set) var encoding = AlignedBuffer(count: 4096)
+
+    init() {
+        request = ClientRequest(
+            connection: ConnectionID(slot: 0, generation: 0), frame: 0, answer: 0, bytes: encoding.base, count: 0,
+            bodyOffset: 0, key: 0, version: 0, correlation: 0, groups: 0, wantsAnswer: false, arrival: 0)
+    }
+
+    /// Reads the request. What is of another group that was handed it is that one's; what belongs nowhere, or to a group that
+    /// was not handed it because the topic is just being made, is for the first of those that were to refuse.
+    mutating func begin(_ request: ClientRequest, group: UInt16, table: TopicTable) {
+        self.request = request
+        items.removeAll(keepingCapacity: true)
+        next = 0
+        position = 0
+        topicBytesBound = 0
+        quality = .oneWay
+        let body = request.body
+        var cursor = RawCursor(body.baseAddress!, count: body.count)
+        guard let preamble = ProducePreamble(&cursor, version: request.version) else {
+            isMalformed = true
+            return
+        }
+        timeoutMs = preamble.timeoutMs
+        let acks = preamble.acks
+        var topicNumber = -1
+        var tableNumber: Int?
+        isMalformed = !cursor.producePartitions(version: request.version) { partition in
+            if partition.topicNumber != topicNumber {
+                topicNumber = partition.topicNumber
+                tableNumber = table.number(of: partition.topic)
+            }
+            var item = Item(
+                topic: partition.topic, topicNumber: topicNumber, partition: partition.partition, records: partition.records)
+            guard let place = table.place(of: partition.partition, topic: tableNumber), let tableNumber,
+                request.groups & (1 << UInt64(place.group)) != 0
+            else {
+                guard group == request.groups.trailingZeroBitCount else { return }
+                item.error = .unknownTopicOrPartition
+                add(item, settings: TopicSettings(), acks: acks)
+                return
+            }
+            guard place.group == group else { return }
+            item.place = place
+            if partition.records == nil { item.error = .invalidRecord }
+            if preamble.isTransactional { item.error = .invalidTxnState }
+            add(item, settings: table.topics[tableNumber].settings, acks: acks)
+        }
+    }
+
+    private mutating func add(_ item: Item, settings: TopicSettings, acks: Int16) {
+        var item = item
+        item.maxBytes = settings.maxMessageBytes
+        switch acks {
+        case 0: break
+        case 1: quality = max(quality, settings.qosLeader)
+        case -1: quality = max(quality, settings.qosAll)
+        default:
+            quality = max(quality, .received)
+            item.error = .invalidRequiredAcks
+        }
+        if items.last?.topicNumber != item.topicNumber {
+            topicBytesBound += ProduceResponseWriter.topicBytes(name: item.topic.count)
+        }
+        topicBytesBound += ProduceResponseWriter.partitionBytes
+        items.append(item)
+    }
+
+    /// Encodes what came of each item. Returns the length in bytes, and the number of topics.
+    mutating func encodeTopics() -> (bytes: Int, topics: Int) {
+        if encoding.count < topicBytesBound { encoding = AlignedBuffer(count: 2 * topicBytesBound) }
+        var writer = ProduceResponseWriter(encoding.base, capacity: encoding.count, version: request.version)
+        var topics = 0
+        var first = 0
+        while first < items.count {
+            var end = first + 1
+            while end < items.count, items[end].topicNumber == items[first].topicNumber { end += 1 }
+            writer.beginTopic(name: items[first].topic, partitions: end - first)
+            for index in first..<end {
+                let item = items[index]
+                writer.put(
+                    ProduceOutcome(
+                        partition: item.partition, error: item.error,
+                        baseOffset: item.error == .none ? item.baseOffset : -1,
+                        logStartOffset: item.error == .none ? 0 : -1))
+            }
+            writer.endTopic()
+            topics += 1
+            first = end
+        }
+        return (writer.count, topics)
+    }
+}

@@ -1,0 +1,203 @@
+import Wire
+
+/// What the writer remembers of one idempotent producer in one partition (KIP-98): its epoch, and its last five batches,
+/// because a client has up to five in flight and may ask again for each.
+struct ProducerState {
+    struct Batch: BitwiseCopyable {
+        var firstSequence: Int32
+        var lastSequence: Int32
+        var baseOffset: Int64
+        /// The position behind its frame: a retry is answered once this is passed.
+        var end: UInt64
+    }
+
+    static let kept = 5
+    var partition: UInt32
+    var id: Int64
+    /// Milliseconds since 1970 of its last batch.
+    var lastTime: Int64
+    var epoch: Int16
+    var count: UInt8 = 0
+    private var batches: (Batch, Batch, Batch, Batch, Batch)
+
+    init(partition: UInt32, id: Int64, epoch: Int16) {
+        self.partition = partition
+        self.id = id
+        self.epoch = epoch
+        lastTime = 0
+        let none = Batch(firstSequence: -1, lastSequence: -1, baseOffset: -1, end: 0)
+        batches = (none, none, none, none, none)
+    }
+
+    /// Oldest first.
+    subscript(_ index: Int) -> Batch {
+        switch index {
+        case 0: batches.0
+        case 1: batches.1
+        case 2: batches.2
+        case 3: batches.3
+        default: batches.4
+        }
+    }
+
+    var last: Batch? { count == 0 ? nil : self[Int(count) - 1] }
+
+    mutating func append(_ batch: Batch) {
+        switch count {
+        case 0: batches.0 = batch
+        case 1: batches.1 = batch
+        case 2: batches.2 = batch
+        case 3: batches.3 = batch
+        case 4: batches.4 = batch
+        default: batches = (batches.1, batches.2, batches.3, batches.4, batch)
+        }
+        count = min(count + 1, UInt8(ProducerState.kept))
+    }
+
+    mutating func begin(epoch: Int16) {
+        self.epoch = epoch
+        count = 0
+    }
+}
+
+/// What to do with an idempotent producer's batch.
+enum SequenceVerdict: Equatable {
+    case append
+    /// It is here already: the answer is the first one's.
+    case duplicate(baseOffset: Int64, end: UInt64)
+    case refuse(ErrorCode)
+}
+
+/// The state of all idempotent producers in one partition group. Its size is bounded: beyond it, who has been silent
+/// longest of a few that are looked at is forgotten, as one is whose time has run out.
+struct ProducerTable {
+    private var states: [ProducerState] = []
+    /// Open addressing: a state's number, or -1.
+    private var buckets: [Int32]
+    private var clockHand = 0
+    let limit: Int
+
+    init(limit: Int) {
+        self.limit = max(limit, 1)
+        buckets = Array(repeating: -1, count: 64)
+    }
+
+    var count: Int { states.count }
+
+    private static func hash(_ partition: UInt32, _ id: Int64) -> Int {
+        var hash = UInt64(bitPattern: id) &* 0x9e37_79b9_7f4a_7c15 ^ UInt64(partition) &* 0xc2b2_ae3d_27d4_eb4f
+        hash ^= hash >> 32
+        return Int(truncatingIfNeeded: hash &* 0x9e37_79b9_7f4a_7c15 >> 8)
+    }
+
+    private func bucket(_ partition: UInt32, _ id: Int64) -> Int {
+        let mask = buckets.count - 1
+        var bucket = ProducerTable.hash(partition, id) & mask
+        while buckets[bucket] >= 0 {
+            let state = Int(buckets[bucket])
+            if states[state].id == id && states[state].partition == partition { break }
+            bucket = (bucket + 1) & mask
+        }
+        return bucket
+    }
+
+    /// What to do with a batch; the rules are Kafka's (ProducerStateManager's, KIP-98 and KIP-360).
+    func judge(
+        partition: UInt32, id: Int64, epoch: Int16, firstSequence: Int32, lastSequence: Int32
+    ) -> SequenceVerdict {
+        let found = buckets[bucket(partition, id)]
+        // Of a producer that is unknown, or was forgotten, any sequence may be the next.
+        guard found >= 0 else { return .append }
+        let state = states[Int(found)]
+        guard epoch >= state.epoch else { return .refuse(.invalidProducerEpoch) }
+        guard epoch == state.epoch else { return firstSequence == 0 ? .append : .refuse(.outOfOrderSequenceNumber) }
+        for index in 0..<Int(state.count)
+        where state[index].firstSequence == firstSequence && state[index].lastSequence == lastSequence {
+            return .duplicate(baseOffset: state[index].baseOffset, end: state[index].end)
+        }
+        guard let last = state.last else { return .append }
+        let next = last.lastSequence == .max ? 0 : last.lastSequence + 1
+        return firstSequence == next ? .append : .refuse(.outOfOrderSequenceNumber)
+    }
+
+    /// Remembers a batch that was appended.
+    mutating func record(partition: UInt32, id: Int64, epoch: Int16, batch: ProducerState.Batch, time: Int64) {
+        var bucket = bucket(partition, id)
+        if buckets[bucket] < 0 {
+            if states.count >= limit { forgetOne() }
+            if 2 * (states.count + 1) > buckets.count { grow() }
+            bucket = self.bucket(partition, id)
+            buckets[bucket] = Int32(states.count)
+            states.append(ProducerState(partition: partition, id: id, epoch: epoch))
+        }
+        let number = Int(buckets[bucket])
+        if states[number].epoch != epoch { states[number].begin(epoch: epoch) }
+        states[number].append(batch)
+        states[number].lastTime = max(states[number].lastTime, time)
+    }
+
+    /// Forgets those that have been silent since `time`, a few at each call.
+    mutating func expire(before time: Int64, looks: Int = 16) {
+        for _ in 0..<min(looks, states.count) {
+            clockHand = (clockHand + 1) % states.count
+            if states[clockHand].lastTime < time {
+                forget(clockHand)
+                if states.isEmpty { return }
+            }
+        }
+    }
+
+    private mutating func forgetOne() {
+        var oldest = clockHand % states.count
+        for _ in 0..<16 {
+            clockHand = (clockHand + 1) % states.count
+            if states[clockHand].lastTime < states[oldest].lastTime { oldest = clockHand }
+        }
+        forget(oldest)
+    }
+
+    private mutating func forget(_ number: Int) {
+        remove(bucket: bucket(states[number].partition, states[number].id))
+        let last = states.count - 1
+        if number != last {
+            buckets[bucket(states[last].partition, states[last].id)] = Int32(number)
+            states.swapAt(number, last)
+        }
+        states.removeLast()
+    }
+
+    /// Linear probing without tombstones: what would no longer be found moves up (Knuth, vol. 3, 6.4, algorithm R).
+    private mutating func remove(bucket: Int) {
+        let mask = buckets.count - 1
+        var hole = bucket
+        var next = (hole + 1) & mask
+        buckets[hole] = -1
+        while buckets[next] >= 0 {
+            let state = states[Int(buckets[next])]
+            let home = ProducerTable.hash(state.partition, state.id) & mask
+            if (next &- home) & mask >= (next &- hole) & mask {
+                buckets[hole] = buckets[next]
+                buckets[next] = -1
+                hole = next
+            }
+            next = (next + 1) & mask
+        }
+    }
+
+    private mutating func grow() {
+        buckets = Array(repeating: -1, count: buckets.count * 2)
+        for number in states.indices { buckets[bucket(states[number].partition, states[number].id)] = Int32(number) }
+    }
+
+    /// All states, for a checkpoint.
+    var all: [ProducerState] { states }
+
+    /// Puts a state back that came from a checkpoint.
+    mutating func restore(_ state: ProducerState) {
+        if 2 * (states.count + 1) > buckets.count { grow() }
+        let bucket = bucket(state.partition, state.id)
+        guard buckets[bucket] < 0, states.count < limit else { return }
+        buckets[bucket] = Int32(states.count)
+        states.append(state)
+    }
+}

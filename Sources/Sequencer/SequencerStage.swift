@@ -1,0 +1,263 @@
+// Unsafe on purpose: it copies batches from receive buffers into the journal's memory.
+
+import BasicContainers
+import Host
+import Intake
+import Journal
+import Logging
+import Metadata
+import Responses
+import Wire
+
+/// What the write stage is given: one end of each of its channels.
+public struct SequencerLinks: ~Copyable {
+    /// From each io stage.
+    public var requests: UniqueArray<Receiver<ClientRequest>>
+    /// To each io stage.
+    public var releases: UniqueArray<Sender<Release>>
+    /// To the respond stage that belongs to each io stage.
+    public var pending: UniqueArray<PendingSender>
+    public var index: Sender<AppendedBatch>
+    public var tables: Receiver<Unmanaged<TopicTable>>
+
+    public init(
+        requests: consuming UniqueArray<Receiver<ClientRequest>>, releases: consuming UniqueArray<Sender<Release>>,
+        pending: consuming UniqueArray<PendingSender>, index: consuming Sender<AppendedBatch>,
+        tables: consuming Receiver<Unmanaged<TopicTable>>
+    ) {
+        self.requests = requests
+        self.releases = releases
+        self.pending = pending
+        self.index = index
+        self.tables = tables
+    }
+}
+
+/// The write stage of one partition group: takes requests in order, checks batches, gives offsets, copies each batch once
+/// into the journal cache, appends the index entry and the pending response. It touches no disk, no network and no lock.
+public struct SequencerStage: Stage, ~Copyable {
+    private static let batch = 4096
+
+    private let group: UInt16
+    private let positions: JournalPositions
+    private let logger: Logger
+    private let producerExpiration: Int64
+    private var links: SequencerLinks
+    private var journal: JournalWriter
+    private var state: SequencerState
+    private var table: TopicTable
+    private var job: ProduceJob
+    /// The io stage whose request is under way, or whose turn is next.
+    private var source = 0
+    private var hasJob = false
+    private var epochFrame: [UInt8]?
+    /// How many batches were appended.
+    public private(set) var appended = 0
+
+    /// - Parameters:
+    ///   - epochFrame: the payload of the frame with which the new epoch begins.
+    ///   - producerExpiration: after how many milliseconds of silence a producer is forgotten.
+    public init(
+        group: UInt16, journal: consuming JournalWriter, positions: JournalPositions, state: SequencerState,
+        links: consuming SequencerLinks, table: TopicTable, epochFrame: [UInt8], producerExpiration: Int64, logger: Logger
+    ) {
+        self.group = group
+        self.journal = journal
+        self.positions = positions
+        self.state = state
+        self.links = links
+        self.table = table
+        self.epochFrame = epochFrame
+        self.producerExpiration = producerExpiration
+        self.logger = logger
+        job = ProduceJob()
+    }
+
+    public mutating func step(_ now: Moment) -> Int {
+        if epochFrame != nil && !beginEpoch(now) { return 0 }
+        var progress = 0
+        if hasJob {
+            guard resume(now) else { return publish() ? 1 : 0 }
+            progress += 1
+        }
+        // A source's requests are looked for before the tables: who has been told of a new topic finds it here.
+        let sources = links.requests.count
+        for _ in 0..<sources {
+            let waiting = min(links.requests[source].available(), SequencerStage.batch)
+            takeTables()
+            let done = take(waiting, now)
+            progress += done
+            if hasJob { break }
+            links.requests[source].release()
+            source = (source + 1) % sources
+        }
+        if progress > 0 { state.producers.expire(before: now.wall - producerExpiration) }
+        if publish() { progress += 1 }
+        return progress
+    }
+
+    public var isDrained: Bool { !hasJob && epochFrame == nil }
+
+    /// The state and the journal's end, for a checkpoint once all threads have stopped.
+    public func checkpoint() -> Checkpoint {
+        Checkpoint(
+            position: journal.position, previous: journal.lastChecksum, epoch: journal.epoch, state: state.encode())
+    }
+
+    private mutating func beginEpoch(_ now: Moment) -> Bool {
+        guard let payload = epochFrame, let room = journal.room(for: payload.count) else { return false }
+        payload.withUnsafeBytes { room.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        journal.append(.epoch, partition: Frame.noPartition, payload: payload.count, time: now.wall)
+        epochFrame = nil
+        return true
+    }
+
+    private mutating func takeTables() {
+        while let next = links.tables.pop() { table = next.takeRetainedValue() }
+        links.tables.release()
+    }
+
+    /// The index goes before the positions: who learns of a position finds the entries before it.
+    private mutating func publish() -> Bool {
+        for io in 0..<links.pending.count {
+            links.pending[io].publish()
+            links.releases[io].publish()
+        }
+        links.index.publish()
+        return journal.publish()
+    }
+
+    // MARK: Requests
+
+    private mutating func take(_ count: Int, _ now: Moment) -> Int {
+        for done in 0..<count {
+            guard let request = links.requests[source].pop() else { return done }
+            job.begin(request, group: group, table: table)
+            hasJob = true
+            guard resume(now) else { return done + 1 }
+        }
+        return count
+    }
+
+    /// Goes on with the request under way; false where it must wait: for a segment, or for room in a queue.
+    private mutating func resume(_ now: Moment) -> Bool {
+        if job.isMalformed || job.topicBytesBound > links.pending[source].topicBytesLimit { return refuse(now) }
+        let quality = job.quality
+        guard links.pending[source].hasRoom(quality, topicBytes: job.topicBytesBound),
+            links.pending[source].hasRoom(.received, topicBytes: job.topicBytesBound),
+            links.releases[source].hasRoom()
+        else { return false }
+        while job.next < job.items.count {
+            guard sequence(job.next, now) else { return false }
+            job.next += 1
+        }
+        respond(quality, now)
+        return true
+    }
+
+    /// Ends a request that can't be understood: its client speaks something else, and is told by closing.
+    private mutating func refuse(_ now: Moment) -> Bool {
+        guard links.pending[source].hasRoom(.received, topicBytes: 0), links.releases[source].hasRoom() else { return false }
+        logger.notice("a Produce request that can't be read: its connection is closed")
+        finish(.received, position: 0, topicBytes: 0, topicCount: 0, closes: true)
+        return true
+    }
+
+    private mutating func respond(_ quality: QualityOfService, _ now: Moment) {
+        if quality == .oneWay {
+            guard job.items.contains(where: { $0.error != .none }) else {
+                let released = links.releases[source].push(job.request.release)
+                precondition(released, "there was room")
+                hasJob = false
+                return
+            }
+            return finish(.received, position: 0, topicBytes: 0, topicCount: 0, closes: true)
+        }
+        let encoded = job.encodeTopics()
+        // What failed altogether waits for no position.
+        let waits = job.position > 0
+        finish(
+            waits ? quality : .received, position: job.position, topicBytes: encoded.bytes, topicCount: encoded.topics,
+            closes: false)
+    }
+
+    private mutating func finish(
+        _ quality: QualityOfService, position: UInt64, topicBytes: Int, topicCount: Int, closes: Bool
+    ) {
+        let timeout = UInt64(max(job.timeoutMs, 0)) * 1_000_000
+        let response = PendingResponse(
+            position: position, deadline: job.request.arrival + timeout, request: job.request, topicBytes: topicBytes,
+            topicCount: topicCount, closes: closes)
+        links.pending[source].push(quality, response, topics: job.encoding.base)
+        let released = links.releases[source].push(job.request.release)
+        precondition(released, "there was room")
+        hasJob = false
+    }
+
+    // MARK: Batches
+
+    /// Appends one batch, or finds out why not; false where it must wait.
+    private mutating func sequence(_ number: Int, _ now: Moment) -> Bool {
+        let item = job.items[number]
+        guard item.error == .none, let records = item.records else { return true }
+        if let flaw = BatchValidator.flaw(records, limit: min(item.maxBytes, journal.payloadLimit)) {
+            job.items[number].error = flaw
+            return true
+        }
+        let batch = BatchFields(records.baseAddress!)
+        let partition = item.place.number
+        if batch.producerId >= 0 {
+            switch state.producers.judge(
+                partition: partition, id: batch.producerId, epoch: batch.producerEpoch,
+                firstSequence: batch.baseSequence, lastSequence: batch.lastSequence)
+            {
+            case .append: break
+            case .duplicate(let baseOffset, let end):
+                job.items[number].baseOffset = baseOffset
+                job.position = max(job.position, end)
+                return true
+            case .refuse(let error):
+                job.items[number].error = error
+                return true
+            }
+        }
+        if positions.failure != nil || (!positions.hasSpace && !journal.hasRoom(for: records.count)) {
+            job.items[number].error = .kafkaStorageError
+            return true
+        }
+        guard links.index.hasRoom(), let room = journal.room(for: records.count) else { return false }
+        append(number, records, batch, to: room, now)
+        return true
+    }
+
+    private mutating func append(
+        _ number: Int, _ records: UnsafeRawBufferPointer, _ batch: BatchFields, to room: UnsafeMutableRawPointer,
+        _ now: Moment
+    ) {
+        let partition = job.items[number].place.number
+        let baseOffset = state.nextOffset(partition)
+        room.copyMemory(from: records.baseAddress!, byteCount: records.count)
+        room.storeBytes(of: baseOffset.bigEndian, toByteOffset: RecordBatch.Field.baseOffset, as: Int64.self)
+        room.storeBytes(
+            of: Int32(truncatingIfNeeded: journal.epoch).bigEndian,
+            toByteOffset: RecordBatch.Field.partitionLeaderEpoch, as: Int32.self)
+        let position = journal.position
+        let end = journal.append(.batch, partition: partition, payload: records.count, time: now.wall)
+        state.setNextOffset(baseOffset + Int64(batch.lastOffsetDelta) + 1, partition: partition)
+        if batch.producerId >= 0 {
+            state.producers.record(
+                partition: partition, id: batch.producerId, epoch: batch.producerEpoch,
+                batch: ProducerState.Batch(
+                    firstSequence: batch.baseSequence, lastSequence: batch.lastSequence, baseOffset: baseOffset, end: end),
+                time: now.wall)
+        }
+        let entry = IndexEntry(
+            baseOffset: baseOffset, position: position, maxTimestamp: batch.maxTimestamp, bytes: UInt32(records.count),
+            lastOffsetDelta: UInt32(batch.lastOffsetDelta))
+        let indexed = links.index.push(AppendedBatch(entry: entry, partition: partition))
+        precondition(indexed, "there was room")
+        job.items[number].baseOffset = baseOffset
+        job.position = max(job.position, end)
+        appended += 1
+    }
+}

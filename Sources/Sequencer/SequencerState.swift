@@ -1,0 +1,140 @@
+// Unsafe on purpose: it reads batch headers from the journal's memory.
+
+import Journal
+import Wire
+
+/// What the write stage knows of its partitions and producers. All of it follows from the journal: recovery makes it
+/// again by showing it every frame, and a checkpoint is a shortcut.
+public struct SequencerState: Sendable {
+    /// By partition number the offset of the next record.
+    var nextOffsets: [Int64] = []
+    var producers: ProducerTable
+
+    /// - Parameter producerLimit: how many (producer, partition) pairs are remembered.
+    public init(producerLimit: Int) { producers = ProducerTable(limit: producerLimit) }
+
+    /// By partition number the offset of the next record.
+    public var offsets: [Int64] { nextOffsets }
+
+    mutating func setNextOffset(_ offset: Int64, partition: UInt32) {
+        while nextOffsets.count <= Int(partition) { nextOffsets.append(0) }
+        nextOffsets[Int(partition)] = offset
+    }
+
+    func nextOffset(_ partition: UInt32) -> Int64 {
+        Int(partition) < nextOffsets.count ? nextOffsets[Int(partition)] : 0
+    }
+
+    /// Takes in a batch frame that is in the journal. Returns what an index holds of it.
+    public mutating func apply(_ header: FrameHeader, batch: UnsafeRawPointer) -> IndexEntry {
+        let fields = BatchFields(batch)
+        setNextOffset(fields.baseOffset + Int64(fields.lastOffsetDelta) + 1, partition: header.partition)
+        if fields.producerId >= 0 {
+            producers.record(
+                partition: header.partition, id: fields.producerId, epoch: fields.producerEpoch,
+                batch: ProducerState.Batch(
+                    firstSequence: fields.baseSequence, lastSequence: fields.lastSequence, baseOffset: fields.baseOffset,
+                    end: header.end),
+                time: header.time)
+        }
+        return SequencerState.entry(header, batch: batch)
+    }
+
+    /// What an index holds of a batch frame.
+    static func entry(_ header: FrameHeader, batch: UnsafeRawPointer) -> IndexEntry {
+        let fields = BatchFields(batch)
+        return IndexEntry(
+            baseOffset: fields.baseOffset, position: header.position, maxTimestamp: fields.maxTimestamp,
+            bytes: UInt32(header.payloadBytes), lastOffsetDelta: UInt32(fields.lastOffsetDelta))
+    }
+
+    // MARK: Checkpoints
+
+    private static let format: UInt32 = 1
+
+    /// The state as bytes, little endian.
+    public func encode() -> [UInt8] {
+        var bytes: [UInt8] = []
+        func put(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) } }
+        put(SequencerState.format)
+        put(UInt32(nextOffsets.count))
+        for offset in nextOffsets { put(offset) }
+        put(UInt32(producers.count))
+        for state in producers.all {
+            put(state.partition)
+            put(state.id)
+            put(state.lastTime)
+            put(state.epoch)
+            put(state.count)
+            for index in 0..<Int(state.count) {
+                put(state[index].firstSequence)
+                put(state[index].lastSequence)
+                put(state[index].baseOffset)
+                put(state[index].end)
+            }
+        }
+        return bytes
+    }
+
+    /// Nil where the bytes are of another format, or not whole.
+    public init?(decoding bytes: [UInt8], producerLimit: Int) {
+        self.init(producerLimit: producerLimit)
+        var rest = bytes[...]
+        func get<T: FixedWidthInteger>(_: T.Type = T.self) -> T? {
+            guard rest.count >= MemoryLayout<T>.size else { return nil }
+            let value = rest.withUnsafeBytes { T(littleEndian: $0.loadUnaligned(as: T.self)) }
+            rest = rest.dropFirst(MemoryLayout<T>.size)
+            return value
+        }
+        guard get(UInt32.self) == SequencerState.format, let partitions = get(UInt32.self) else { return nil }
+        for _ in 0..<partitions {
+            guard let offset = get(Int64.self) else { return nil }
+            nextOffsets.append(offset)
+        }
+        guard let count = get(UInt32.self) else { return nil }
+        for _ in 0..<count {
+            guard let partition = get(UInt32.self), let id = get(Int64.self), let time = get(Int64.self),
+                let epoch = get(Int16.self), let batches = get(UInt8.self), batches <= ProducerState.kept
+            else { return nil }
+            var state = ProducerState(partition: partition, id: id, epoch: epoch)
+            state.lastTime = time
+            for _ in 0..<batches {
+                guard let first = get(Int32.self), let last = get(Int32.self), let offset = get(Int64.self),
+                    let end = get(UInt64.self)
+                else { return nil }
+                state.append(ProducerState.Batch(firstSequence: first, lastSequence: last, baseOffset: offset, end: end))
+            }
+            producers.restore(state)
+        }
+        guard rest.isEmpty else { return nil }
+    }
+}
+
+/// The fields of a batch's header that the writer needs, read in place.
+struct BatchFields {
+    let baseOffset: Int64
+    let lastOffsetDelta: Int32
+    let maxTimestamp: Int64
+    let producerId: Int64
+    let producerEpoch: Int16
+    let baseSequence: Int32
+
+    /// At least a header's length of memory.
+    init(_ batch: UnsafeRawPointer) {
+        func get<T: FixedWidthInteger>(_ at: Int) -> T {
+            T(bigEndian: batch.loadUnaligned(fromByteOffset: at, as: T.self))
+        }
+        baseOffset = get(RecordBatch.Field.baseOffset)
+        lastOffsetDelta = get(RecordBatch.Field.lastOffsetDelta)
+        maxTimestamp = get(RecordBatch.Field.maxTimestamp)
+        producerId = get(RecordBatch.Field.producerId)
+        producerEpoch = get(RecordBatch.Field.producerEpoch)
+        baseSequence = get(RecordBatch.Field.baseSequence)
+    }
+
+    /// Sequence numbers go round from the greatest to zero.
+    var lastSequence: Int32 {
+        let sum = Int64(baseSequence) + Int64(lastOffsetDelta)
+        return Int32(sum > Int64(Int32.max) ? sum - Int64(Int32.max) - 1 : sum)
+    }
+}

@@ -1,0 +1,192 @@
+// Unsafe on purpose, like RawCursor: Produce's record path, over raw bytes and without allocation.
+
+/// The part of a Produce request (v3 to v11) before its topics.
+public struct ProducePreamble {
+    /// Whether there was a transactional id.
+    public var isTransactional: Bool
+    public var acks: Int16
+    public var timeoutMs: Int32
+
+    /// Nil where the bytes end before it does.
+    @inlinable
+    public init?(_ cursor: inout RawCursor, version: Int16) {
+        let flexible = version >= 9
+        isTransactional = cursor.bytes(cursor.length16(compact: flexible), nullable: true) != nil
+        acks = cursor.integer()
+        timeoutMs = cursor.integer()
+        if cursor.failed { return nil }
+    }
+}
+
+/// One partition's records in a Produce request. The pointers are into the request.
+public struct ProducePartition {
+    /// The topic's name, as it came.
+    public var topic: UnsafeRawBufferPointer
+    /// Counts the topics of the request from zero.
+    public var topicNumber: Int
+    public var partition: Int32
+    /// Nil: null was sent.
+    public var records: UnsafeRawBufferPointer?
+
+    @inlinable
+    init(topic: UnsafeRawBufferPointer, topicNumber: Int, partition: Int32, records: UnsafeRawBufferPointer?) {
+        self.topic = topic
+        self.topicNumber = topicNumber
+        self.partition = partition
+        self.records = records
+    }
+}
+
+extension RawCursor {
+    /// Walks topics and partitions from behind the preamble to the end. False where the bytes are not what they should
+    /// be; what was visited before then must not count.
+    @inlinable
+    public mutating func producePartitions(version: Int16, _ visit: (ProducePartition) -> Void) -> Bool {
+        let flexible = version >= 9
+        let topics = arrayCount(compact: flexible)
+        var topicNumber = 0
+        while topicNumber < topics, !failed {
+            guard let name = bytes(length16(compact: flexible)) else { return false }
+            let partitions = arrayCount(compact: flexible)
+            var number = 0
+            while number < partitions, !failed {
+                let partition: Int32 = integer()
+                let records = bytes(length32(compact: flexible), nullable: true)
+                skipTags(flexible)
+                if failed { return false }
+                visit(ProducePartition(topic: name, topicNumber: topicNumber, partition: partition, records: records))
+                number += 1
+            }
+            skipTags(flexible)
+            topicNumber += 1
+        }
+        skipTags(flexible)
+        return !failed && remaining == 0
+    }
+}
+
+/// One partition's outcome in a Produce response.
+public struct ProduceOutcome {
+    public var partition: Int32
+    public var error: ErrorCode
+    /// -1 where there is an error.
+    public var baseOffset: Int64
+    public var logStartOffset: Int64
+
+    @inlinable
+    public init(partition: Int32, error: ErrorCode, baseOffset: Int64, logStartOffset: Int64) {
+        self.partition = partition
+        self.error = error
+        self.baseOffset = baseOffset
+        self.logStartOffset = logStartOffset
+    }
+}
+
+/// Writes Produce responses (v0 to v11) into raw memory. The topics of a response are encoded when the outcome is known, the
+/// rest around them when the answer leaves; in between they can be turned into failures in place.
+public struct ProduceResponseWriter {
+    public let base: UnsafeMutableRawPointer
+    public let capacity: Int
+    public private(set) var count = 0
+    let version: Int16
+    var flexible: Bool { version >= 9 }
+
+    public init(_ base: UnsafeMutableRawPointer, capacity: Int, version: Int16) {
+        self.base = base
+        self.capacity = capacity
+        self.version = version
+    }
+
+    /// The most bytes that a topic's head takes, and that a partition takes.
+    public static func topicBytes(name: Int) -> Int { name + 5 + 5 + 1 }
+    public static let partitionBytes = 4 + 2 + 8 + 8 + 8 + 4 + 2 + 1
+    /// The most bytes around the topics: length, correlation, tags, array count; throttle time, tags.
+    public static let frameBytes = 4 + 4 + 1 + 5 + 4 + 1
+
+    mutating func put<T: FixedWidthInteger>(_ value: T) {
+        precondition(count + MemoryLayout<T>.size <= capacity, "the caller made room for the response")
+        base.storeBytes(of: value.bigEndian, toByteOffset: count, as: T.self)
+        count += MemoryLayout<T>.size
+    }
+
+    mutating func putVarint(_ value: Int) {
+        var rest = UInt32(value)
+        while rest >= 0x80 {
+            put(UInt8(rest & 0x7f | 0x80))
+            rest >>= 7
+        }
+        put(UInt8(rest))
+    }
+
+    mutating func putArrayCount(_ number: Int) { if flexible { putVarint(number + 1) } else { put(Int32(number)) } }
+
+    public mutating func put(bytes: UnsafeRawBufferPointer) {
+        precondition(count + bytes.count <= capacity, "the caller made room for the response")
+        if let from = bytes.baseAddress { (base + count).copyMemory(from: from, byteCount: bytes.count) }
+        count += bytes.count
+    }
+
+    /// Before a topic's partitions.
+    public mutating func beginTopic(name: UnsafeRawBufferPointer, partitions: Int) {
+        if flexible { putVarint(name.count + 1) } else { put(Int16(name.count)) }
+        put(bytes: name)
+        putArrayCount(partitions)
+    }
+
+    public mutating func put(_ outcome: ProduceOutcome) {
+        put(outcome.partition)
+        put(outcome.error.rawValue)
+        put(outcome.baseOffset)
+        if version >= 2 { put(Int64(-1)) }  // log append time: the batch's own timestamps stand
+        if version >= 5 { put(outcome.logStartOffset) }
+        if version >= 8 {
+            putArrayCount(0)
+            if flexible { putVarint(0) } else { put(Int16(-1)) }
+        }
+        if flexible { put(UInt8(0)) }
+    }
+
+    /// After a topic's partitions.
+    public mutating func endTopic() { if flexible { put(UInt8(0)) } }
+
+    /// Everything up to the topics. `topicsBytes` is the length of all topics' encoding.
+    public mutating func begin(correlation: Int32, topics: Int, topicsBytes: Int) {
+        let start = count
+        put(Int32(0))
+        put(correlation)
+        if flexible { put(UInt8(0)) }
+        putArrayCount(topics)
+        let tail = (version >= 1 ? 4 : 0) + (flexible ? 1 : 0)
+        let length = Int32(count - start - 4 + topicsBytes + tail)
+        base.storeBytes(of: length.bigEndian, toByteOffset: start, as: Int32.self)
+    }
+
+    /// Everything behind the topics.
+    public mutating func end() {
+        if version >= 1 { put(Int32(0)) }  // throttle time
+        if flexible { put(UInt8(0)) }
+    }
+
+    /// Turns the outcomes in encoded topics into failures, but for those that have failed already.
+    public static func fail(
+        _ topics: UnsafeMutableRawPointer, count: Int, topicCount: Int, version: Int16, error: ErrorCode
+    ) {
+        let flexible = version >= 9
+        var cursor = RawCursor(topics, count: count)
+        for _ in 0..<topicCount {
+            _ = cursor.bytes(cursor.length16(compact: flexible))
+            for _ in 0..<cursor.arrayCount(compact: flexible) {
+                _ = cursor.integer(Int32.self)
+                if topics.loadUnaligned(fromByteOffset: cursor.offset, as: Int16.self) == 0 {
+                    topics.storeBytes(of: error.rawValue.bigEndian, toByteOffset: cursor.offset, as: Int16.self)
+                    topics.storeBytes(of: Int64(-1), toByteOffset: cursor.offset + 2, as: Int64.self)
+                }
+                _ = cursor.bytes(2 + 8 + (version >= 2 ? 8 : 0) + (version >= 5 ? 8 : 0))
+                if version >= 8 { _ = cursor.bytes(flexible ? 2 : 6) }
+                cursor.skipTags(flexible)
+            }
+            cursor.skipTags(flexible)
+        }
+        precondition(!cursor.failed, "the topics were encoded here")
+    }
+}

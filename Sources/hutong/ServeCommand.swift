@@ -1,0 +1,166 @@
+import ArgumentParser
+import Broker
+import Control
+import Fetching
+import Foundation
+import Glibc
+import Host
+import IO
+import Intake
+import Journal
+import Logging
+import Metadata
+import Settings
+
+/// `hutong serve`: runs a broker until it is told to stop.
+struct ServeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve", abstract: "Run a broker.",
+        discussion: """
+            Settings come from a YAML file, then the environment (HUTONG_NUM_PARTITIONS for num.partitions), then flags; \
+            what comes later counts. SIGTERM or SIGINT stops it: what was taken is answered and made durable first.
+            """)
+
+    @Option(name: .long, help: "A YAML file of settings.")
+    var config: String?
+
+    @Option(name: .long, help: "The directory of the journal and of everything else that is kept.")
+    var dataDir: String?
+
+    @Option(name: .long, help: ArgumentHelp("The address to listen on.", valueName: "host:port"))
+    var listen: String?
+
+    @Option(name: .long, help: ArgumentHelp("The address that clients are told to connect to.", valueName: "host:port"))
+    var advertise: String?
+
+    @Option(name: .long, help: ArgumentHelp("Any other setting.", valueName: "key=value"))
+    var set: [String] = []
+
+    func run() throws {
+        let settings: Settings
+        do { settings = try loadSettings() } catch let error as SettingsError { fail(error.description) }
+        let level = Logger.Level(rawValue: settings.logLevel.rawValue) ?? .info
+        LoggingSystem.bootstrap { label in
+            var handler = StreamLogHandler.standardError(label: label)
+            handler.logLevel = level
+            return handler
+        }
+        let signals = blockSignals()
+        do {
+            let broker = try Broker(
+                BrokerConfiguration(settings), logger: Logger(label: "hutong"), onFailure: ServeCommand.storageFailed)
+            try broker.start()
+            FileHandle.standardOutput.write(Data((readyLine(broker, settings) + "\n").utf8))
+            wait(signals, broker)
+        } catch {
+            fail("\(error)")
+        }
+    }
+
+    private func loadSettings() throws -> Settings {
+        var flags: [(key: String, value: String)] = []
+        if let dataDir { flags.append(("data.dir", dataDir)) }
+        if let listen { flags.append(("listen", listen)) }
+        if let advertise { flags.append(("advertise", advertise)) }
+        for each in set {
+            let parts = each.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2 else { throw ValidationError("--set is '\(each)', but must be key=value.") }
+            flags.append((String(parts[0]), String(parts[1])))
+        }
+        let environment = ProcessInfo.processInfo.environment
+        return try Settings.load(
+            file: config ?? environment[Settings.fileVariable], environment: environment, flags: flags)
+    }
+
+    private func fail(_ sentence: String) -> Never {
+        FileHandle.standardError.write(Data("hutong: \(sentence)\n".utf8))
+        Glibc.exit(1)
+    }
+
+    // MARK: Signals
+
+    /// Before any thread starts, so that none of them is interrupted: only this one waits for signals.
+    private func blockSignals() -> sigset_t {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for signal in [SIGTERM, SIGINT, SIGUSR1] { sigaddset(&signals, signal) }
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+        signal(SIGPIPE, SIG_IGN)
+        return signals
+    }
+
+    /// Nothing is acknowledged any more, so there is nothing to go on for: the main thread is told.
+    @Sendable private static func storageFailed(_ code: Int32) {
+        FileHandle.standardError.write(
+            Data("hutong: the journal can't be written: \(describe(errno: code)). Nothing more is acknowledged; stopping.\n".utf8))
+        kill(getpid(), SIGUSR1)
+    }
+
+    private func wait(_ signals: sigset_t, _ broker: Broker) -> Never {
+        var signals = signals
+        var signal: Int32 = 0
+        while sigwait(&signals, &signal) != 0 {}
+        if signal == SIGUSR1 { Glibc.exit(2) }
+        let isClean = broker.stop()
+        FileHandle.standardError.write(
+            Data((isClean ? "hutong: stopped\n" : "hutong: stopped before everything was finished\n").utf8))
+        Glibc.exit(0)
+    }
+
+    /// One line for scripts and people that wait for it.
+    private func readyLine(_ broker: Broker, _ settings: Settings) -> String {
+        let listen = HostPort(host: settings.listen.host, port: broker.port)
+        return "hutong ready listen=\(listen) data=\(settings.dataDir) io=\(broker.backend)"
+            + " flush=\(settings.journalFlushMethod.rawValue) layout=\(broker.plan.layout.rawValue)"
+            + " threads=\(broker.plan.threads.count) partition.groups=\(broker.plan.partitionGroups)"
+            + " acks=0:oneWay(no answer) acks=1:\(meaning(settings.qosLeader.rawValue))"
+            + " acks=-1:\(meaning(settings.qosAll.rawValue))"
+    }
+
+    private func meaning(_ quality: String) -> String {
+        switch quality {
+        case "received": "received(in the leader's memory)"
+        case "persisted": "persisted(on the leader's stable storage)"
+        case "replicated": "replicated(in a majority's memory)"
+        default: "durable(on a majority's stable storage)"
+        }
+    }
+}
+
+extension BrokerConfiguration {
+    /// As the operator has set it, on this host.
+    init(_ settings: Settings) {
+        let topicSettings = TopicSettings(
+            qosLeader: QualityOfService(name: settings.qosLeader.rawValue) ?? .persisted,
+            qosAll: QualityOfService(name: settings.qosAll.rawValue) ?? .durable,
+            maxMessageBytes: settings.messageMaxBytes)
+        self.init(
+            dataDirectory: settings.dataDir, listenHost: settings.listen.host, listenPort: settings.listen.port,
+            advertisedHost: settings.advertise?.host, advertisedPort: settings.advertise?.port,
+            nodeId: Int32(settings.brokerId), clusterId: settings.clusterId, topology: .discover(),
+            wishes: PlacementWishes(settings),
+            flushMethod: IO.FlushMethod(rawValue: settings.journalFlushMethod.rawValue) ?? .linked,
+            journal: JournalOptions(
+                segmentBytes: settings.journalSegmentBytes, cacheSegments: settings.journalCacheSegments,
+                locksMemory: settings.memoryLock),
+            intake: IntakeLimits(
+                connections: settings.maxConnections, receiveBytes: settings.connectionReceiveBytes,
+                requestBytes: settings.socketRequestMaxBytes, inFlight: settings.connectionMaxInFlight,
+                largeBufferBytes: max(256 << 20, 2 * settings.socketRequestMaxBytes)),
+            reading: ReadLimits(
+                fetchBytes: settings.fetchMaxBytes, answerBytes: max(64 << 20, 2 * settings.fetchMaxBytes),
+                coldBytes: 32 << 20),
+            topics: TopicDefaults(
+                partitions: settings.numPartitions, autoCreate: settings.autoCreateTopicsEnable, settings: topicSettings),
+            producerLimit: settings.producerStateMax, producerExpiration: Int64(settings.producerIdExpirationMs),
+            traceFile: settings.ioTrace)
+    }
+}
+
+extension PlacementWishes {
+    init(_ settings: Settings) {
+        self.init(
+            layout: Layout(rawValue: settings.threadsLayout.rawValue), partitionGroups: settings.partitionGroups,
+            ioThreads: settings.threadsIO, pin: settings.threadsPin)
+    }
+}

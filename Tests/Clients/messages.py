@@ -1,0 +1,125 @@
+"""The messages themselves; how they are written down is told in wire.py."""
+
+from wire import Api
+
+API_VERSIONS = Api(
+    "ApiVersions", 18, 3,
+    [("software_name", "string", "3+", "hutong-tests"), ("software_version", "string", "3+", "1")],
+    [("error", "int16", "0+"),
+     ("apis", [("key", "int16", "0+"), ("min", "int16", "0+"), ("max", "int16", "0+")], "0+"),
+     ("throttle_ms", "int32", "1+")])
+
+PRODUCE = Api(
+    "Produce", 0, 9,
+    [("transactional_id", "string", "3+", None), ("acks", "int16", "0+"), ("timeout_ms", "int32", "0+", 30_000),
+     ("topics", [("name", "string", "0+"),
+                 ("partitions", [("index", "int32", "0+"), ("records", "bytes", "0+")], "0+")], "0+")],
+    [("topics", [("name", "string", "0+"),
+                 ("partitions", [
+                     ("index", "int32", "0+"), ("error", "int16", "0+"), ("base_offset", "int64", "0+"),
+                     ("log_append_time", "int64", "2+", -1), ("log_start_offset", "int64", "5+"),
+                     ("record_errors", [("index", "int32", "8+"), ("message", "string", "8+", None)], "8+"),
+                     ("message", "string", "8+", None)], "0+")], "0+"),
+     ("throttle_ms", "int32", "1+")])
+
+FETCH = Api(
+    "Fetch", 1, 12,
+    [("replica_id", "int32", "0+", -1), ("max_wait_ms", "int32", "0+"), ("min_bytes", "int32", "0+"),
+     ("max_bytes", "int32", "3+", 50 << 20), ("isolation", "int8", "4+"), ("session_id", "int32", "7+"),
+     ("session_epoch", "int32", "7+", -1),
+     ("topics", [("name", "string", "0+"),
+                 ("partitions", [
+                     ("index", "int32", "0+"), ("leader_epoch", "int32", "9+", -1), ("offset", "int64", "0+"),
+                     ("last_epoch", "int32", "12+", -1), ("log_start_offset", "int64", "5+", -1),
+                     ("max_bytes", "int32", "0+", 50 << 20)], "0+")], "0+"),
+     ("forgotten", [("name", "string", "7+"), ("partitions", "[]int32", "7+")], "7+"),
+     ("rack", "string", "11+")],
+    [("throttle_ms", "int32", "1+"), ("error", "int16", "7+"), ("session_id", "int32", "7+"),
+     ("topics", [("name", "string", "0+"),
+                 ("partitions", [
+                     ("index", "int32", "0+"), ("error", "int16", "0+"), ("high_watermark", "int64", "0+"),
+                     ("last_stable_offset", "int64", "4+"), ("log_start_offset", "int64", "5+"),
+                     ("aborted", [("producer_id", "int64", "4+"), ("first_offset", "int64", "4+")], "4+", None),
+                     ("preferred_replica", "int32", "11+", -1), ("records", "bytes", "0+")], "0+")], "0+")])
+
+LIST_OFFSETS = Api(
+    "ListOffsets", 2, 6,
+    [("replica_id", "int32", "0+", -1), ("isolation", "int8", "2+"),
+     ("topics", [("name", "string", "0+"),
+                 ("partitions", [("index", "int32", "0+"), ("leader_epoch", "int32", "4+", -1),
+                                 ("timestamp", "int64", "0+")], "0+")], "0+")],
+    [("throttle_ms", "int32", "2+"),
+     ("topics", [("name", "string", "0+"),
+                 ("partitions", [("index", "int32", "0+"), ("error", "int16", "0+"), ("timestamp", "int64", "1+", -1),
+                                 ("offset", "int64", "1+", -1), ("leader_epoch", "int32", "4+", -1)], "0+")], "0+")])
+
+METADATA = Api(
+    "Metadata", 3, 9,
+    [("topics", [("id", "uuid", "10+"), ("name", "string", "0+")], "0+"), ("auto_create", "bool", "4+", True),
+     ("cluster_operations", "bool", "8-10"), ("topic_operations", "bool", "8+")],
+    [("throttle_ms", "int32", "3+"),
+     ("brokers", [("id", "int32", "0+"), ("host", "string", "0+"), ("port", "int32", "0+"),
+                  ("rack", "string", "1+", None)], "0+"),
+     ("cluster_id", "string", "2+", None), ("controller_id", "int32", "1+"),
+     ("topics", [("error", "int16", "0+"), ("name", "string", "0+"), ("id", "uuid", "10+"),
+                 ("internal", "bool", "1+"),
+                 ("partitions", [
+                     ("error", "int16", "0+"), ("index", "int32", "0+"), ("leader", "int32", "0+"),
+                     ("leader_epoch", "int32", "7+"), ("replicas", "[]int32", "0+"), ("isr", "[]int32", "0+"),
+                     ("offline", "[]int32", "5+")], "0+"),
+                 ("operations", "int32", "8+", -2147483648)], "0+"),
+     ("operations", "int32", "8-10", -2147483648)])
+
+CREATE_TOPICS = Api(
+    "CreateTopics", 19, 5,
+    [("topics", [("name", "string", "0+"), ("partitions", "int32", "0+", 1), ("replication", "int16", "0+", 1),
+                 ("assignments", [("index", "int32", "0+"), ("brokers", "[]int32", "0+")], "0+"),
+                 ("configs", [("name", "string", "0+"), ("value", "string", "0+")], "0+")], "0+"),
+     ("timeout_ms", "int32", "0+", 30_000), ("validate_only", "bool", "1+")],
+    [("throttle_ms", "int32", "2+"),
+     ("topics", [("name", "string", "0+"), ("id", "uuid", "7+"), ("error", "int16", "0+"),
+                 ("message", "string", "1+", None), ("partitions", "int32", "5+", -1), ("replication", "int16", "5+", -1),
+                 ("configs", [("name", "string", "5+"), ("value", "string", "5+", None), ("read_only", "bool", "5+"),
+                              ("source", "int8", "5+"), ("sensitive", "bool", "5+")], "5+")], "0+")])
+
+DELETE_TOPICS = Api(
+    "DeleteTopics", 20, 4,
+    [("topics", [("name", "string", "6+"), ("id", "uuid", "6+")], "6+"), ("names", "[]string", "1-5"),
+     ("timeout_ms", "int32", "0+", 30_000)],
+    [("throttle_ms", "int32", "1+"),
+     ("topics", [("name", "string", "0+"), ("id", "uuid", "6+"), ("error", "int16", "0+"),
+                 ("message", "string", "5+", None)], "0+")])
+
+INIT_PRODUCER_ID = Api(
+    "InitProducerId", 22, 2,
+    [("transactional_id", "string", "0+", None), ("timeout_ms", "int32", "0+", 60_000),
+     ("producer_id", "int64", "3+", -1), ("producer_epoch", "int16", "3+", -1)],
+    [("throttle_ms", "int32", "0+"), ("error", "int16", "0+"), ("producer_id", "int64", "0+"),
+     ("producer_epoch", "int16", "0+")])
+
+APIS = {api.key: api for api in (
+    API_VERSIONS, PRODUCE, FETCH, LIST_OFFSETS, METADATA, CREATE_TOPICS, DELETE_TOPICS, INIT_PRODUCER_ID)}
+
+# The versions that the tests serve themselves from: the oldest and the newest that DESIGN's PROTOCOL.md wants served now.
+SERVED = {0: (3, 11), 1: (4, 12), 2: (1, 7), 3: (0, 12), 18: (0, 4), 19: (2, 7), 20: (1, 6), 22: (0, 4)}
+
+
+class Error:
+    """Kafka's error codes, as far as the tests name them."""
+
+    NONE = 0
+    OFFSET_OUT_OF_RANGE = 1
+    CORRUPT_MESSAGE = 2
+    UNKNOWN_TOPIC_OR_PARTITION = 3
+    MESSAGE_TOO_LARGE = 10
+    INVALID_TOPIC = 17
+    UNSUPPORTED_VERSION = 35
+    TOPIC_ALREADY_EXISTS = 36
+    INVALID_PARTITIONS = 37
+    INVALID_REPLICATION_FACTOR = 38
+    INVALID_CONFIG = 40
+    INVALID_REQUEST = 42
+    UNSUPPORTED_FOR_MESSAGE_FORMAT = 43
+    OUT_OF_ORDER_SEQUENCE_NUMBER = 45
+    INVALID_PRODUCER_EPOCH = 47
+    INVALID_RECORD = 87
