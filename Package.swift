@@ -71,7 +71,7 @@ let package = Package(
             path: "Sources/hutong"),
 
         .executableTarget(
-            name: "ProduceRate", dependencies: ["Host", "IO", "Wire", "Client", arguments],
+            name: "ProduceRate", dependencies: ["CHost", "Client", "Codecs", "Host", "IO", "Wire", arguments],
             path: "Benchmarks/ProduceRate"),
 
         tests("Wire", ["Wire", "Codecs"]),
