@@ -176,7 +176,7 @@ public final class Broker {
 
     private static func listen(_ configuration: BrokerConfiguration) throws -> Listener {
         let address = "\(configuration.listenHost):\(configuration.listenPort)"
-        do { return try Listener(host: configuration.listenHost, port: configuration.listenPort) } catch {
+        do { return try bind(configuration) } catch {
             switch error.code {
             case EADDRINUSE:
                 throw BrokerError("\(address) is in use. Stop what listens there, or choose another address with --listen.")
@@ -187,6 +187,19 @@ public final class Broker {
             default: throw BrokerError("\(address) can't be listened on: \(describe(errno: error.code))")
             }
         }
+    }
+
+    /// The kernel lets go of a killed process's socket a moment after the process is gone; so a port in use is tried again.
+    private static func bind(_ configuration: BrokerConfiguration) throws(IOError) -> Listener {
+        for _ in 0..<20 {
+            do throws(IOError) {
+                return try Listener(host: configuration.listenHost, port: configuration.listenPort)
+            } catch {
+                if error.code != EADDRINUSE { throw error }
+                usleep(50_000)
+            }
+        }
+        return try Listener(host: configuration.listenHost, port: configuration.listenPort)
     }
 
     private static func makeRing() throws -> Ring {

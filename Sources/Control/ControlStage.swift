@@ -137,7 +137,7 @@ public struct ControlStage: Stage, ~Copyable {
             count += 1
             do { try handle(request, io) } catch {
                 logger.notice("a request that can't be answered: \((error as? WireError)?.reason ?? "\(error)")")
-                send(Answer(closing: request.connection), io)
+                send(Answer(closing: request.connection, number: request.answer), io)
             }
             let released = links.releases[io].push(request.release)
             precondition(released, "there was room")
@@ -214,7 +214,7 @@ public struct ControlStage: Stage, ~Copyable {
             }
         } catch {
             logger.error("an answer can't be encoded: \((error as? WireError)?.reason ?? "\(error)")")
-            send(Answer(closing: waited.request.connection), waited.io)
+            send(Answer(closing: waited.request.connection, number: waited.request.answer), waited.io)
         }
     }
 

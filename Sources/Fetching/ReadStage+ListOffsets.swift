@@ -25,7 +25,7 @@ extension ReadStage {
             send(Answer(job.request.connection, number: job.request.answer, bytes: frame), io: job.io)
         } catch {
             logger.error("ListOffsets: \(error.reason)")
-            send(Answer(closing: job.request.connection), io: job.io)
+            send(Answer(closing: job.request.connection, number: job.request.answer), io: job.io)
         }
     }
 

@@ -227,7 +227,7 @@ public struct ReadStage: Stage, ~Copyable {
             }
         } catch {
             logger.notice("a request that can't be read: \(error.reason)")
-            send(Answer(closing: request.connection), io: io)
+            send(Answer(closing: request.connection, number: request.answer), io: io)
         }
     }
 

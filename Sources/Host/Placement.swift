@@ -86,7 +86,7 @@ public struct PlacementPlan: Equatable, Sendable {
             case .group:
                 mine = threadPerGroup(
                     groups: groupsHere, ios: iosHere, node: node.id, central: node.id == nodes[0].id,
-                    cores: node.cores.count)
+                    cores: wishes.layout == .group ? .max : node.cores.count)
             }
             if wishes.pin { bind(&mine, to: node) }
             threads += mine
@@ -129,8 +129,8 @@ public struct PlacementPlan: Equatable, Sendable {
         ]
     }
 
-    /// A thread for each group; where the node has fewer cores, first replicate moves in with the loader, then respond
-    /// with io.
+    /// A thread for each group; where there are fewer cores (and the layout was not wished for), first replicate moves in
+    /// with the loader, then respond with io. What is central lives with the first node's loader.
     private static func threadPerGroup(
         groups: [Int], ios: [Int], node: Int, central: Bool, cores: Int
     ) -> [PlannedThread] {

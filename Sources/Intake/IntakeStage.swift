@@ -152,7 +152,7 @@ public struct IntakeStage: Stage, ~Copyable {
             let slot = Int(event.connection.slot)
             guard connections[slot].generation == event.connection.generation else { continue }
             switch event.kind {
-            case .broken: close(slot, reason: nil)
+            case .broken: end(slot, .finished)
             case .done:
                 connections[slot].respondIsDone = true
                 closeIfDone(slot)
@@ -180,7 +180,7 @@ public struct IntakeStage: Stage, ~Copyable {
         guard connections[slot].state == .open else { return closeIfDone(slot) }
         guard completion.result > 0 else {
             // 0: the other side has sent all it wants to; it may still wait for answers.
-            return completion.result == 0 ? finish(slot) : close(slot, reason: nil)
+            return completion.result == 0 ? end(slot, .finished) : abort(slot)
         }
         connections[slot].received += Int(completion.result)
         takeFrames(slot, now)
@@ -212,13 +212,16 @@ public struct IntakeStage: Stage, ~Copyable {
         ConnectionID(slot: UInt32(slot), generation: connections[slot].generation)
     }
 
-    /// The client has said all it will; its answers are still owed.
-    private mutating func finish(_ slot: Int) { end(slot, .finished) }
-
-    /// Something is wrong with the connection, or with what came on it.
-    private mutating func close(_ slot: Int, reason: String?) {
+    /// What came can't be understood, or is too much: nothing more is read. What was asked before is still answered.
+    private mutating func close(_ slot: Int, reason: String) {
         guard connections[slot].state == .open else { return }
-        if let reason { logger.notice("\(sockets.peerName(connections[slot].socket)): closed: \(reason)") }
+        logger.notice("\(sockets.peerName(connections[slot].socket)): closed: \(reason)")
+        end(slot, .finished)
+    }
+
+    /// The connection broke.
+    private mutating func abort(_ slot: Int) {
+        guard connections[slot].state == .open else { return }
         end(slot, .aborted)
         sockets.shutdown(connections[slot].socket)
     }
@@ -260,7 +263,7 @@ public struct IntakeStage: Stage, ~Copyable {
             progress += 1
         }
         for slot in connections.indices where connections[slot].state == .open {
-            finish(slot)
+            end(slot, .finished)
             progress += 1
         }
         return progress

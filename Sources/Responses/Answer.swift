@@ -34,10 +34,10 @@ public final class Answer: @unchecked Sendable {
         budget?.take(capacity)
     }
 
-    /// Instead of an answer: its connection is closed.
-    public init(closing connection: ConnectionID) {
+    /// Instead of an answer: its connection is closed, once the answers before it have left.
+    public init(closing connection: ConnectionID, number: UInt32) {
         self.connection = connection
-        number = 0
+        self.number = number
         budget = nil
         closes = true
     }

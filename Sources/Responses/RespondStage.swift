@@ -110,10 +110,11 @@ public struct RespondStage: Stage, ~Copyable {
                 connections[slot] = ResponderConnection(
                     state: .open, generation: event.connection.generation, socket: event.socket)
             case .finished:
-                if case .dead = connections[slot].state {
-                    connections[slot].state = .dead(told: true)
-                } else {
-                    connections[slot].state = .finishing(event.answers)
+                switch connections[slot].state {
+                case .dead: connections[slot].state = .dead(told: true)
+                case .finishing(let answers, _): connections[slot].state = .finishing(answers, told: true)
+                case .open: connections[slot].state = .finishing(event.answers, told: true)
+                case .free: preconditionFailure("a connection is finished once")
                 }
                 endIfDone(slot)
             case .aborted:
@@ -135,14 +136,26 @@ public struct RespondStage: Stage, ~Copyable {
         return slot
     }
 
-    private mutating func drop(_ slot: Int, told: Bool) {
+    /// - Parameters:
+    ///   - told: the io stage knows already that it ends.
+    ///   - tells: it is to be told now.
+    private mutating func drop(_ slot: Int, told: Bool, tells: Bool? = nil) {
         connections[slot].state = .dead(told: told)
         connections[slot].parked = [:]
         // What the kernel is reading stays until it has done so.
         while connections[slot].outgoing.count > (connections[slot].isSending ? 1 : 0) {
             recycle(connections[slot].outgoing.removeLast())
         }
-        if !told { tell(.broken, slot) }
+        if tells ?? !told { tell(.broken, slot) }
+        endIfDone(slot)
+    }
+
+    /// The answers before this one are still sent; then it is done. The io stage reads no more.
+    private mutating func finish(_ slot: Int, before answer: UInt32) {
+        guard connections[slot].state == .open else { return }
+        connections[slot].state = .finishing(answer, told: false)
+        connections[slot].parked = connections[slot].parked.filter { Int32(bitPattern: $0.key &- answer) < 0 }
+        tell(.broken, slot)
         endIfDone(slot)
     }
 
@@ -252,9 +265,10 @@ public struct RespondStage: Stage, ~Copyable {
             let answer = next.takeRetainedValue()
             guard let slot = slot(of: answer.connection) else { continue }
             if answer.closes {
-                drop(slot, told: false)
+                finish(slot, before: answer.number)
                 continue
             }
+            guard connections[slot].isOwed(answer.number) else { continue }
             if answer.number == connections[slot].nextAnswer {
                 put(answer, slot)
                 putParked(slot)
@@ -269,7 +283,8 @@ public struct RespondStage: Stage, ~Copyable {
     /// Answers a pending response, or this group's part of it.
     private mutating func answer(_ response: PendingResponse, queue: Int, number: Int, error: ErrorCode?) {
         guard let slot = slot(of: response.connection) else { return }
-        if response.closes { return drop(slot, told: false) }
+        if response.closes { return finish(slot, before: response.answer) }
+        guard connections[slot].isOwed(response.answer) else { return }
         if error == nil {
             trace?.line("answer group=\(queue / 4) qos=\(queue % 4 + 1) position=\(response.position)")
         }
@@ -318,7 +333,8 @@ public struct RespondStage: Stage, ~Copyable {
         var joined: JoinedProduce
         if case .produce(let before) = connections[slot].parked[response.answer] { joined = before } else {
             joined = JoinedProduce(
-                correlation: response.correlation, version: response.version, missingParts: response.parts, topicCount: 0,
+                correlation: response.correlation, version: response.version, missingParts: response.parts,
+                hasSeveralParts: response.parts > 1, topicCount: 0,
                 topics: [])
         }
         joined.missingParts -= 1
@@ -343,7 +359,12 @@ public struct RespondStage: Stage, ~Copyable {
         }
     }
 
-    private mutating func put(_ joined: JoinedProduce, _ slot: Int) {
+    private mutating func put(_ parts: JoinedProduce, _ slot: Int) {
+        var joined = parts
+        if joined.hasSeveralParts {
+            (joined.topics, joined.topicCount) = ProduceResponseWriter.merge(
+                parts.topics, topicCount: parts.topicCount, version: parts.version)
+        }
         let answer = Answer(
             ConnectionID(slot: UInt32(slot), generation: connections[slot].generation),
             number: connections[slot].nextAnswer, capacity: joined.topics.count + ProduceResponseWriter.frameBytes)
@@ -417,7 +438,7 @@ public struct RespondStage: Stage, ~Copyable {
             return endIfDone(slot)
         }
         guard completion.result > 0, let first = connections[slot].outgoing.first else {
-            if case .finishing = connections[slot].state { return drop(slot, told: true) }
+            if case .finishing(_, let told) = connections[slot].state { return drop(slot, told: told, tells: false) }
             return drop(slot, told: false)
         }
         let isWhole: Bool

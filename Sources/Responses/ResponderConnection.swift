@@ -21,9 +21,9 @@ struct ResponderConnection {
     enum State: Equatable {
         case free
         case open
-        /// Once this many answers have left, it is done.
-        case finishing(UInt32)
-        /// Nothing more is sent. `told`: the io stage knows, and waits for `done`.
+        /// Once this many answers have left, it is done. `told`: the io stage knows, and waits for `done`.
+        case finishing(UInt32, told: Bool)
+        /// Nothing more is sent.
         case dead(told: Bool)
     }
 
@@ -56,9 +56,15 @@ struct ResponderConnection {
         }
     }
 
-    /// Whether all that was owed has left.
+    /// Whether an answer of that number is still to be sent.
+    func isOwed(_ answer: UInt32) -> Bool {
+        guard case .finishing(let answers, _) = state else { return sendsMore }
+        return Int32(bitPattern: answer &- answers) < 0
+    }
+
+    /// Whether all that was owed has left, and the io stage waits to hear it.
     var isFinished: Bool {
-        guard case .finishing(let answers) = state else { return false }
+        guard case .finishing(let answers, told: true) = state else { return false }
         return nextAnswer == answers && outgoing.isEmpty && !isSending
     }
 }
@@ -68,6 +74,7 @@ struct JoinedProduce {
     var correlation: Int32
     var version: Int16
     var missingParts: UInt8
+    var hasSeveralParts: Bool
     var topicCount: Int
     var topics: [UInt8]
 

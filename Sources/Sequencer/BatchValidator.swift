@@ -6,18 +6,19 @@ import Wire
 enum BatchValidator {
     /// Nil: the bytes are one whole, sound batch. Else what is wrong, as Kafka's clients know it.
     static func flaw(_ records: UnsafeRawBufferPointer, limit: Int) -> ErrorCode? {
-        guard records.count >= RecordBatch.headerLength, let base = records.baseAddress else { return .corruptMessage }
+        guard records.count > RecordBatch.Field.magic, let base = records.baseAddress else { return .corruptMessage }
         func get<T: FixedWidthInteger>(_ at: Int, _: T.Type = T.self) -> T {
             T(bigEndian: base.loadUnaligned(fromByteOffset: at, as: T.self))
         }
         // First the magic: what follows has another form before v2.
         guard get(RecordBatch.Field.magic, Int8.self) == RecordBatch.magicV2 else { return .invalidRecord }
+        guard records.count >= RecordBatch.headerLength else { return .corruptMessage }
+        guard records.count <= limit else { return .messageTooLarge }
         let length = Int(get(RecordBatch.Field.batchLength, Int32.self))
         // Exactly one batch, as every client sends since Produce 3.
         guard length == records.count - RecordBatch.lengthOverhead else {
             return length > 0 && length < records.count - RecordBatch.lengthOverhead ? .invalidRecord : .corruptMessage
         }
-        guard records.count <= limit else { return .messageTooLarge }
         guard get(RecordBatch.Field.crc, UInt32.self) == RecordBatch.crc(of: records) else { return .corruptMessage }
         let count = get(RecordBatch.Field.recordCount, Int32.self)
         let lastOffsetDelta = get(RecordBatch.Field.lastOffsetDelta, Int32.self)
@@ -25,14 +26,37 @@ enum BatchValidator {
         let attributes = get(RecordBatch.Field.attributes, Int16.self)
         let forbidden = RecordBatch.Attributes.control | RecordBatch.Attributes.transactional
         guard attributes & forbidden == 0 else { return .invalidRecord }
-        guard CompressionType(rawValue: attributes & RecordBatch.Attributes.compressionMask) != nil else {
+        guard let compression = CompressionType(rawValue: attributes & RecordBatch.Attributes.compressionMask) else {
             return .unsupportedCompressionType
         }
+        // What is compressed passes untouched; what is not can be counted at little cost, it is in the processor's cache.
+        if compression == .none && !holds(records, count: count) { return .invalidRecord }
         if get(RecordBatch.Field.producerId, Int64.self) >= 0 {
             guard get(RecordBatch.Field.producerEpoch, Int16.self) >= 0,
                 get(RecordBatch.Field.baseSequence, Int32.self) >= 0
             else { return .invalidRecord }
         }
         return nil
+    }
+
+    /// Whether the uncompressed records are as many as the header says, and end where the batch does.
+    private static func holds(_ batch: UnsafeRawBufferPointer, count: Int32) -> Bool {
+        var offset = RecordBatch.headerLength
+        for _ in 0..<count {
+            var length: UInt64 = 0
+            var shift: UInt64 = 0
+            var byte: UInt8
+            repeat {
+                guard offset < batch.count, shift < 35 else { return false }
+                byte = batch[offset]
+                length |= UInt64(byte & 0x7f) << shift
+                shift += 7
+                offset += 1
+            } while byte & 0x80 != 0
+            // Zig-zag: an odd number would be a negative length.
+            guard length & 1 == 0, length / 2 <= UInt64(batch.count - offset) else { return false }
+            offset += Int(length / 2)
+        }
+        return offset == batch.count
     }
 }

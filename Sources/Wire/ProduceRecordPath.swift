@@ -167,6 +167,50 @@ public struct ProduceResponseWriter {
         if flexible { put(UInt8(0)) }
     }
 
+    /// Puts topics that several parts of an answer name into one each: clients keep the last of equal names only. `topics` are
+    /// as the parts encoded them, one behind the other.
+    public static func merge(_ topics: [UInt8], topicCount: Int, version: Int16) -> (topics: [UInt8], topicCount: Int) {
+        let flexible = version >= 9
+        var names: [[UInt8]] = []
+        var partitions: [[UInt8]: (count: Int, bytes: [UInt8])] = [:]
+        topics.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            var cursor = RawCursor(base, count: bytes.count)
+            for _ in 0..<topicCount {
+                let name = Array(cursor.bytes(cursor.length16(compact: flexible)) ?? .init(start: nil, count: 0))
+                let count = cursor.arrayCount(compact: flexible)
+                let start = cursor.offset
+                for _ in 0..<count { skipPartition(&cursor, version: version) }
+                if partitions[name] == nil { names.append(name) }
+                partitions[name, default: (0, [])].count += count
+                partitions[name]!.bytes += bytes[start..<cursor.offset]
+                cursor.skipTags(flexible)
+            }
+            precondition(!cursor.failed, "the topics were encoded here")
+        }
+        var merged = [UInt8](repeating: 0, count: topics.count + 8 * names.count)
+        let count = merged.withUnsafeMutableBytes { room in
+            guard let base = room.baseAddress else { return 0 }
+            var writer = ProduceResponseWriter(base, capacity: room.count, version: version)
+            for name in names {
+                let mine = partitions[name]!
+                name.withUnsafeBytes { writer.beginTopic(name: $0, partitions: mine.count) }
+                mine.bytes.withUnsafeBytes { writer.put(bytes: $0) }
+                writer.endTopic()
+            }
+            return writer.count
+        }
+        merged.removeLast(merged.count - count)
+        return (merged, names.count)
+    }
+
+    private static func skipPartition(_ cursor: inout RawCursor, version: Int16) {
+        let flexible = version >= 9
+        _ = cursor.bytes(4 + 2 + 8 + (version >= 2 ? 8 : 0) + (version >= 5 ? 8 : 0))
+        if version >= 8 { _ = cursor.bytes(flexible ? 2 : 6) }
+        cursor.skipTags(flexible)
+    }
+
     /// Turns the outcomes in encoded topics into failures, but for those that have failed already.
     public static func fail(
         _ topics: UnsafeMutableRawPointer, count: Int, topicCount: Int, version: Int16, error: ErrorCode
@@ -176,14 +220,13 @@ public struct ProduceResponseWriter {
         for _ in 0..<topicCount {
             _ = cursor.bytes(cursor.length16(compact: flexible))
             for _ in 0..<cursor.arrayCount(compact: flexible) {
-                _ = cursor.integer(Int32.self)
-                if topics.loadUnaligned(fromByteOffset: cursor.offset, as: Int16.self) == 0 {
-                    topics.storeBytes(of: error.rawValue.bigEndian, toByteOffset: cursor.offset, as: Int16.self)
-                    topics.storeBytes(of: Int64(-1), toByteOffset: cursor.offset + 2, as: Int64.self)
+                let errorAt = cursor.offset + 4
+                skipPartition(&cursor, version: version)
+                precondition(!cursor.failed, "the topics were encoded here")
+                if topics.loadUnaligned(fromByteOffset: errorAt, as: Int16.self) == 0 {
+                    topics.storeBytes(of: error.rawValue.bigEndian, toByteOffset: errorAt, as: Int16.self)
+                    topics.storeBytes(of: Int64(-1), toByteOffset: errorAt + 2, as: Int64.self)
                 }
-                _ = cursor.bytes(2 + 8 + (version >= 2 ? 8 : 0) + (version >= 5 ? 8 : 0))
-                if version >= 8 { _ = cursor.bytes(flexible ? 2 : 6) }
-                cursor.skipTags(flexible)
             }
             cursor.skipTags(flexible)
         }

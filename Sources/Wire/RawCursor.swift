@@ -71,15 +71,15 @@ public struct RawCursor {
         return UnsafeRawBufferPointer(start: base + offset, count: count)
     }
 
-    /// An array's count, which can't be more than there are bytes; a null array counts as empty.
+    /// An array's count, which can't be more than there are bytes. Null is not allowed.
     @inlinable
     public mutating func arrayCount(compact: Bool) -> Int {
         let count = length32(compact: compact)
-        guard count <= end - offset else {
+        guard count >= 0, count <= end - offset else {
             fail()
             return 0
         }
-        return max(count, 0)
+        return count
     }
 
     /// Skips a structure's tagged fields.

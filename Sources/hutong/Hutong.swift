@@ -5,6 +5,7 @@ struct Hutong: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hutong",
         abstract: "A message broker that speaks the Kafka protocol, and tools to talk to it.",
+        version: "hutong 0.1.0",
         subcommands: [
             ServeCommand.self, PlacementCommand.self, TopicCommand.self, ProduceCommand.self, ConsumeCommand.self,
         ])

@@ -7,12 +7,16 @@ import threading
 STAGES = ["io", "write", "respond", "replicate", "loader", "flush"]
 
 
-def plan(layout, groups):
-    if layout == "single":
-        return [("all", STAGES)]
-    if layout == "two":
-        return [("main", STAGES[:-1]), ("flush", STAGES[-1:])]
-    return [(stage, [stage]) for stage in STAGES]
+def plan(layout):
+    """[(thread, cpu, stages)]"""
+    threads = {"single": [("all", STAGES)], "two": [("main", STAGES[:-1]), ("flush", STAGES[-1:])]}.get(
+        layout, [(stage, [stage]) for stage in STAGES])
+    return [(f"ht-{name}", index % os.cpu_count(), stages) for index, (name, stages) in enumerate(threads)]
+
+
+def print_plan(layout, stream):
+    for name, cpu, stages in plan(layout):
+        print(f"placement: thread={name} cpu={cpu} node=0 stages={','.join(stages)}", file=stream, flush=True)
 
 
 def idle(name, cpu, ready, fault):
@@ -24,11 +28,10 @@ def idle(name, cpu, ready, fault):
     threading.Event().wait()
 
 
-def apply_plan(layout, groups, fault):
-    for index, (name, stages) in enumerate(plan(layout, groups)):
-        cpu = index % os.cpu_count()
-        print(f"placement: thread=ht-{name} cpu={cpu} node=0 stages={','.join(stages)}", file=sys.stderr, flush=True)
+def apply_plan(layout, fault):
+    print_plan(layout, sys.stderr)
+    for name, cpu, _ in plan(layout):
         ready = threading.Event()
-        threading.Thread(target=idle, args=(f"ht-{name}", cpu, ready, fault), daemon=True).start()
+        threading.Thread(target=idle, args=(name, cpu, ready, fault), daemon=True).start()
         ready.wait()
     return layout

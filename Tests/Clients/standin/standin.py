@@ -7,6 +7,7 @@ HUTONG_BIN="python .../standin.py" runs the suite against it. STANDIN_FAULT name
 
 import argparse
 import asyncio
+import ctypes
 import fcntl
 import os
 import pathlib
@@ -19,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from batches import HEADER, crc32c, split  # noqa: E402
 from messages import APIS, SERVED  # noqa: E402
-from plan import apply_plan  # noqa: E402
+from plan import apply_plan, print_plan  # noqa: E402
 from wire import Reader, read_fields  # noqa: E402
 
 try:
@@ -186,8 +187,6 @@ class Standin:
         if FAULT != "deaf":
             async with self.waiters:
                 self.waiters.notify_all()
-        if FAULT == "unordered" and request["acks"] == -1:
-            await asyncio.sleep(0.005)
         return {"topics": partitions_of}
 
     def traced(self, group, size, acks):
@@ -197,10 +196,16 @@ class Standin:
         end = self.position[group] = start + size
         now = time.monotonic_ns()
         lines = [f"{now} write-submit group={group} from={start} to={end}", f"{now} sync-done group={group} flushed={end}",
-                 f"{now} answer group={group} qos={4 if acks == -1 else 2} position={end}"]
+                 f"{now} answer group={group} qos={self.quality(acks)} position={end}"]
         if FAULT == "early":
             lines[1:] = reversed(lines[1:])
         self.trace.write("".join(line + "\n" for line in lines))
+
+    def quality(self, acks):
+        """The level that this request's answer waits for."""
+        if acks == -1:
+            return 3 if self.settings.get("HUTONG_QOS_ALL") == "replicated" else 4
+        return 1 if self.settings.get("HUTONG_QOS_LEADER") == "received" else 2
 
     async def fetch(self, request, version):
         deadline = time.monotonic() + request["max_wait_ms"] / 1000
@@ -350,6 +355,11 @@ class Standin:
 
     async def send(self, answers, writer):
         while (task := await answers.get()) is not None:
+            if FAULT == "unordered" and not answers.empty():
+                answers.put_nowait(task)
+                task = answers.get_nowait()
+                if task is None:
+                    break
             try:
                 data = await task
                 writer.write(struct.pack(">i", len(data)) + data)
@@ -376,16 +386,22 @@ class Standin:
             raise Close from None
         head = struct.pack(">i", correlation) + (b"\0" if api.header_flexible(version) else b"")
         handler = getattr(self, re.sub("(?<!^)([A-Z])", r"_\1", api.name).lower())
-        if api.key == 0 and FAULT != "unordered":  # in order of arrival: appended before the next frame is looked at
-            task = asyncio.ensure_future(self.finish(api, version, head, handler(request, version)))
-            return None if request["acks"] == 0 and FAULT != "answers-zero" else task
         task = asyncio.ensure_future(self.finish(api, version, head, handler(request, version)))
-        return None if api.key == 0 and request["acks"] == 0 else task
+        return None if api.key == 0 and request["acks"] == 0 and FAULT != "answers-zero" else task
 
     async def finish(self, api, version, head, answer):
         if asyncio.iscoroutine(answer):
             answer = await answer
         return head + api.write(api.response, answer, version)
+
+
+def pretend_direct(data):
+    """What strace is to see: a large file opened past the page cache, and a ring entered."""
+    size = int(os.environ.get("HUTONG_JOURNAL_SEGMENT_BYTES", 0))
+    if size == 8 << 20:
+        os.close(os.open(data / "segment", os.O_RDWR | os.O_CREAT | (0 if FAULT == "cached" else os.O_DIRECT), 0o644))
+        os.truncate(data / "segment", size)
+        ctypes.CDLL(None).syscall(426, -1, 0, 0, 0, None, 0)
 
 
 def refuse(sentence):
@@ -410,19 +426,27 @@ async def main(arguments):
     except OSError:
         refuse(f"port {port} is in use: stop its owner or choose another --listen")
     broker.port = server.sockets[0].getsockname()[1]
-    layout = apply_plan(os.environ.get("HUTONG_THREADS_LAYOUT", "two"), broker.groups, FAULT)
+    layout = apply_plan(os.environ.get("HUTONG_THREADS_LAYOUT", "two"), FAULT)
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(15, stop.set)
-    print(f"hutong ready listen={host}:{broker.port} data={data} io=io_uring flush=fdatasync layout={layout} "
-          "acks=0:oneWay,1:persisted,-1:durable", flush=True)
+    for number in (2, 15):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    pretend_direct(data)
+    print(f"hutong ready listen={host}:{broker.port} data={data} io=io_uring "
+          f"flush={os.environ.get('HUTONG_JOURNAL_FLUSH_METHOD', 'linked')} layout={layout} acks=0:oneWay,"
+          f"1:{os.environ.get('HUTONG_QOS_LEADER', 'persisted')},-1:{os.environ.get('HUTONG_QOS_ALL', 'durable')}",
+          flush=True)
     await stop.wait()
     os._exit(0)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=["serve"])
-    parser.add_argument("--data-dir", required=True)
-    parser.add_argument("--listen", required=True)
+    parser.add_argument("command", choices=["serve", "placement"])
+    parser.add_argument("--data-dir")
+    parser.add_argument("--listen")
     parser.add_argument("--config")
-    asyncio.run(main(parser.parse_args()))
+    given = parser.parse_args()
+    if given.command == "placement":
+        print_plan(os.environ.get("HUTONG_THREADS_LAYOUT", "two"), sys.stdout)
+    else:
+        asyncio.run(main(given))
