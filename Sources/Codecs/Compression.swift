@@ -88,7 +88,7 @@ struct BoundedOutput: ~Copyable {
         if used == storage.count {
             // Doubling, from a piece that holds the usual batch.
             let piece = min(max(used, 16 << 10), limit + 1 - used)
-            storage.append(contentsOf: repeatElement(0, count: piece))
+            storage += [UInt8](repeating: 0, count: piece)
         }
         let written = try storage.withUnsafeMutableBytes { all in
             Result { () throws(CompressionError) in

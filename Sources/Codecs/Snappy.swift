@@ -57,7 +57,7 @@ enum Snappy {
         // makes 64 bytes of 3.
         guard length / 32 <= block.count else { throw .damaged("snappy", "a block with an impossible length") }
         let start = output.count
-        output.append(contentsOf: repeatElement(0, count: length))
+        output += [UInt8](repeating: 0, count: length)
         let status = output.withUnsafeMutableBytes { all in
             var room = all.count - start
             return snappy_uncompress(block.baseAddress, block.count, all.baseAddress.map { $0 + start }, &room)
