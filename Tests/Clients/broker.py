@@ -5,6 +5,7 @@ import errno
 import os
 import pathlib
 import queue
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,7 +29,8 @@ VARIANTS = {
 
 def binary():
     """The program under test. HUTONG_BIN may hold arguments too, so that a stand-in can be run by an interpreter."""
-    return os.environ.get("HUTONG_BIN", str(ROOT / ".build/release/hutong")).split()
+    program, *arguments = os.environ.get("HUTONG_BIN", str(ROOT / ".build/release/hutong")).split()
+    return [shutil.which(program) and os.path.abspath(shutil.which(program)) or program, *arguments]
 
 
 def environment(settings):
