@@ -194,7 +194,7 @@ public struct IntakeStage: Stage, ~Copyable {
             logger.warning("\(sockets.peerName(socket)): refused, there are \(openCount) connections already")
             return sockets.close(socket)
         }
-        setNoDelay(socket)
+        sockets.setNoDelay(socket)
         if freeSlots.isEmpty {
             freeSlots.append(UInt32(connections.count))
             connections.append(Connection())
