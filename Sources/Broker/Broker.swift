@@ -114,7 +114,7 @@ public final class Broker {
     public func stop() -> Bool {
         draining.turnOn()
         let limit = Moment.now().monotonic + UInt64(configuration.drainMilliseconds) * 1_000_000
-        for control in controls { control.nudge() }
+        for control in controls { control.drain() }
         var quiet = 0
         while quiet < 2 && Moment.now().monotonic < limit {
             usleep(5000)

@@ -55,6 +55,8 @@ public final class SimulatedDisk {
     /// The errno with which the next write ends; and the next sync.
     public var nextWriteError: Int32?
     public var nextSyncError: Int32?
+    /// How many bytes can still be allocated.
+    public var freeBytes = Int.max
     /// How many bytes the next write writes, if fewer than asked for.
     public var nextWriteLimit: Int?
     /// How many operations of each kind have completed.
@@ -106,8 +108,12 @@ public final class SimulatedDisk {
                 isWhole = Int(result) == count
             case .sync: result = sync(operation.file)
             case .allocate(let count):
-                extend(operation.file, to: Int(count))
-                result = 0
+                let fits = Int(count) <= freeBytes
+                if fits {
+                    freeBytes -= Int(count)
+                    extend(operation.file, to: Int(count))
+                }
+                result = fits ? 0 : -ENOSPC
             }
         }
         lastFailed = result < 0 || !isWhole

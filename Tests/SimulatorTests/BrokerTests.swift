@@ -58,6 +58,28 @@ import Wire
         #expect(try client.consume("t").count == 2000)
     }
 
+    /// At the end of the disk produce is refused and reading goes on; with room again, so does producing.
+    @Test func aFullDiskRefusesProduce() throws {
+        let (broker, client) = try make()
+        try client.createTopic("t")
+        broker.disk.freeBytes = 3 * (64 << 10)
+        let value = String(repeating: "v", count: 3000)
+        var taken = 0
+        var answer = ErrorCode.none
+        while answer == .none, taken < 1000 {
+            let part = try client.ask(TestClient.produce("t", [value]), version: 8).topics[0].partitions[0]
+            answer = part.errorCode
+            if answer == .none { taken += 1 }
+        }
+        #expect(answer == .kafkaStorageError)
+        #expect(taken > 60, "all that was made ahead is used")
+        #expect(try client.consume("t").count == taken)
+        broker.disk.freeBytes = .max
+        broker.advance(milliseconds: 1100)
+        broker.settle()
+        #expect(try client.produce("t", [value]) == Int64(taken))
+    }
+
     @Test func cleanStopAndStart() throws {
         let disk = SimulatedDisk()
         var (broker, client) = try make(disk: disk)
