@@ -47,11 +47,22 @@ private enum Machine {
             }, nicNode: nic)
     }
 
+    /// Nodes of one-processor cores, as many as given for each.
+    static func uneven(_ counts: [Int], nic: Int? = nil) -> Topology {
+        var next = 0
+        let nodes = counts.enumerated().map { id, count in
+            defer { next += count }
+            return Topology.Node(id: id, cores: (next..<next + count).map { [$0] })
+        }
+        return Topology(nodes: nodes, nicNode: nic)
+    }
+
     static let all: [Topology] = [
         even(cores: 1), even(cores: 1, threads: 2), even(cores: 2), even(cores: 3), even(cores: 4), even(cores: 5),
         even(cores: 6), even(cores: 8, threads: 2), even(cores: 16), even(cores: 64), even(nodes: 2, cores: 4),
         even(nodes: 2, cores: 1), even(nodes: 2, cores: 64, threads: 2), even(nodes: 2, cores: 64, threads: 2, nic: 1),
-        even(nodes: 4, cores: 16, nic: 3), even(nodes: 8, cores: 2),
+        even(nodes: 4, cores: 16, nic: 3), even(nodes: 8, cores: 2), even(nodes: 16, cores: 64, threads: 2, nic: 9),
+        uneven([1, 15]), uneven([15, 1]), uneven([1, 64], nic: 1), uneven([12, 2, 30]),
     ]
 }
 
@@ -94,13 +105,16 @@ private enum Machine {
             #expect((thread.cpu != nil) == pinned)
             if let cpu = thread.cpu { #expect(node.cores.contains { $0.contains(cpu) }, "\(thread.name) near its memory") }
         }
+        var shares = false
         for node in topology.nodes {
             let cpus = plan.threads.filter { $0.node == node.id }.compactMap(\.cpu)
             let cores = Set(cpus.map { cpu in node.cores.firstIndex { $0.contains(cpu) } })
             // No core twice while there are cores, no processor twice while there are processors.
             #expect(cores.count == min(cpus.count, node.cores.count), "node \(node.id)")
             #expect(Set(cpus).count == min(cpus.count, node.cores.flatMap { $0 }.count), "node \(node.id)")
+            if cores.count < cpus.count { shares = true }
         }
+        if shares { #expect(plan.spins == 0, "who shares a core must not spin on it") }
     }
 
     @Test func everyMachineGetsASoundPlan() {
@@ -173,6 +187,13 @@ private enum Machine {
         #expect(crowded.threads.map(\.cpu) == [0, 1, 0, 1, 0, 1])
         let alone = plan(Machine.even(cores: 16), PlacementWishes(layout: .single, partitionGroups: 3, ioThreads: 2))
         #expect(alone.threads.count == 1 && alone.partitionGroups == 3 && alone.ioThreads == 2)
+    }
+
+    /// A node that is mostly someone else's gets no more of the work than it has cores for.
+    @Test func anUnevenMachineCrowdsNoNode() {
+        #expect(plan(Machine.uneven([2, 60])).nodeOfGroup == Array(repeating: 1, count: 7))
+        #expect(plan(Machine.uneven([12, 40])).nodeOfGroup == [0, 0, 1, 1, 1])
+        #expect(plan(Machine.uneven([1, 2])).threads.map(\.cpu) == [1, 2])
     }
 
     @Test func thePlanIsPrintedALineAThread() {
