@@ -77,7 +77,11 @@ let package = Package(
             name: "ProduceRate", dependencies: ["CHost", "Client", "Codecs", "Host", "IO", "Wire", arguments],
             path: "Benchmarks/ProduceRate"),
 
-        tests("Wire", ["Wire", "Codecs"]),
+        .target(name: "TestSupport", dependencies: ["Host"], path: "Tests/TestSupport"),
+        tests("Host", ["Host", "CHost", "TestSupport"]),
+        tests("Wire", ["Wire", "Codecs", "TestSupport"]),
+        tests("Intake", ["Intake", "Host", "IO", "Wire", "Codecs", "Metadata", "TestSupport", containers, log]),
+        tests("Sequencer", ["Sequencer", "Journal", "Wire", "Codecs", "TestSupport"]),
         tests("Client", ["Client", "Wire", "Codecs"]),
         tests("Settings", ["Settings"]),
         tests("Journal", ["CHost", "Codecs", "Host", "IO", "Journal", "Sequencer", "Wire", log]),

@@ -71,8 +71,9 @@ public struct PlacementPlan: Equatable, Sendable {
     public static func make(topology: Topology, wishes: PlacementWishes = PlacementWishes()) -> PlacementPlan {
         let cores = topology.coreCount
         let layout = wishes.layout ?? (cores <= 1 ? .single : cores <= 3 ? .two : .group)
-        let nodes = nodesNearNetworkFirst(topology)
-        let groups = wishes.partitionGroups ?? (layout == .group ? nodes.reduce(0) { $0 + groupCount(on: $1) } : 1)
+        let nodes = hosts(topology, layout)
+        // A request names its groups by the bits of one word.
+        let groups = min(wishes.partitionGroups ?? (layout == .group ? nodes.reduce(0) { $0 + groupCount(on: $1) } : 1), 64)
         let ios = min(wishes.ioThreads ?? (layout == .group ? groups : 1), 64)
         var nodeOfGroup: [Int] = []
         for group in 0..<groups { nodeOfGroup.append(share(of: nodes, number: group, of: groups).id) }
@@ -96,7 +97,8 @@ public struct PlacementPlan: Equatable, Sendable {
             nodeOfGroup = nodeOfGroup.map { _ in nodes[0].id }
             if wishes.pin { bind(&threads, to: nodes[0]) }
         }
-        let spins = threads.count < cores ? 200 : 0
+        let isCrowded = nodes.contains { node in threads.count(where: { $0.node == node.id }) > node.cores.count }
+        let spins = threads.count < cores && !isCrowded ? 200 : 0
         return PlacementPlan(
             layout: layout, partitionGroups: groups, ioThreads: ios, threads: threads, nodeOfGroup: nodeOfGroup,
             spins: spins)
@@ -105,13 +107,29 @@ public struct PlacementPlan: Equatable, Sendable {
     /// A partition group wants about eight cores: three of its own, a pair for io and respond, and rest for clients.
     private static func groupCount(on node: Topology.Node) -> Int { max(1, (node.cores.count - 1) / 8) }
 
-    private static func nodesNearNetworkFirst(_ topology: Topology) -> [Topology.Node] {
-        topology.nodes.sorted { ($0.id == topology.nicNode ? 0 : 1, $0.id) < ($1.id == topology.nicNode ? 0 : 1, $1.id) }
+    /// The nodes to place threads on, those near the network first: not where a group's threads would crowd, as on a node
+    /// that is mostly someone else's, unless all are like that.
+    private static func hosts(_ topology: Topology, _ layout: Layout) -> [Topology.Node] {
+        let sorted = topology.nodes.sorted {
+            ($0.id == topology.nicNode ? 0 : 1, $0.id) < ($1.id == topology.nicNode ? 0 : 1, $1.id)
+        }
+        let needed = switch layout {
+        case .single: 1
+        case .two: 2
+        case .group: 4
+        }
+        let fit = sorted.filter { $0.cores.count >= needed }
+        return fit.isEmpty ? sorted : fit
     }
 
-    /// Spreads `count` things over the nodes in runs.
+    /// Spreads `count` things over the nodes in runs, by their cores.
     private static func share(of nodes: [Topology.Node], number: Int, of count: Int) -> Topology.Node {
-        nodes[min(number * nodes.count / max(count, 1), nodes.count - 1)]
+        var core = number * nodes.reduce(0) { $0 + $1.cores.count } / max(count, 1)
+        for node in nodes {
+            if core < node.cores.count { return node }
+            core -= node.cores.count
+        }
+        return nodes[nodes.count - 1]
     }
 
     private static func fewThreads(_ layout: Layout, groups: Int, ios: Int, node: Int) -> [PlannedThread] {

@@ -84,10 +84,11 @@ struct ProducerTable {
 
     var count: Int { states.count }
 
-    private static func hash(_ partition: UInt32, _ id: Int64) -> Int {
+    static func hash(_ partition: UInt32, _ id: Int64) -> Int {
         var hash = UInt64(bitPattern: id) &* 0x9e37_79b9_7f4a_7c15 ^ UInt64(partition) &* 0xc2b2_ae3d_27d4_eb4f
         hash ^= hash >> 32
-        return Int(truncatingIfNeeded: hash &* 0x9e37_79b9_7f4a_7c15 >> 8)
+        // The product's upper bits: the lower ones depend on the lower ones of its factors alone.
+        return Int(truncatingIfNeeded: (hash &* 0x9e37_79b9_7f4a_7c15) >> 8)
     }
 
     private func bucket(_ partition: UInt32, _ id: Int64) -> Int {

@@ -1,3 +1,4 @@
+import TestSupport
 import Wire
 
 /// Where the fields of a sample get their values from.
@@ -110,19 +111,4 @@ struct RandomValues: Values {
 
     mutating func count() -> Int { [0, 1, 2, 3].randomElement(using: &random)! }
     mutating func isPresent() -> Bool { bool() }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers from the same seed.
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
 }
