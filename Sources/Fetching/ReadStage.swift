@@ -131,6 +131,7 @@ public struct ReadStage: Stage, ~Copyable {
         for io in 0..<links.requests.count { progress += takeRequests(io, now) }
         // Going down: who waits for data is answered with what there is.
         jobs.takeDue(draining.isOn ? .max : now.monotonic)
+        if budget.takeReturned() { jobs.checkStarved() }
         while let number = jobs.nextToCheck() {
             progress += 1
             advance(number)

@@ -73,6 +73,7 @@ public struct SequencerStage: Stage, ~Copyable {
     }
 
     public mutating func step(_ now: Moment) -> Int {
+        takeTables()
         if epochFrame != nil && !beginEpoch(now) { return 0 }
         var progress = 0
         if hasJob {
