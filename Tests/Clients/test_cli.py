@@ -102,6 +102,17 @@ def test_no_permission(tmp_path):
     assert "permi" in text.lower() and str(locked) in text, text
 
 
+@pytest.mark.parametrize("limit", [64 << 10, 8 << 20])
+def test_too_little_memlock(tmp_path, limit):
+    """The rings, or the cache that is to be locked, don't fit under the limit: the sentence names it. Root may lock as much
+    as it likes, unless that right is taken away."""
+    prefix = ("prlimit", f"--memlock={limit}")
+    if os.getuid() == 0:
+        prefix = ("setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", *prefix)
+    text = serve_fails(tmp_path, settings={"memory.lock": "true"}, prefix=prefix)
+    assert "memlock" in text and "ulimit -l" in text, text
+
+
 def test_data_directory_is_a_file(tmp_path):
     path = tmp_path / "file"
     path.write_text("not a directory")

@@ -11,7 +11,6 @@ import pytest
 
 from batches import batch, split
 from broker import VARIANTS, die_with_the_tests, free_port
-from conftest import variants
 from crash_worker import WORKERS, value_of
 from rawclient import Connection
 
@@ -155,7 +154,7 @@ def check_everything(broker, topic, workers):
         assert not unknown, f"{worker.client} gave up on {len(unknown)} records: {unknown[:3]}"
 
 
-@pytest.mark.parametrize("layout", ["default", *variants()[-1:]])
+@pytest.mark.parametrize("layout", ["default", "single", "group", "two+2groups"])
 def test_kill_under_load(make_broker, topic, tmp_path, full, layout):
     rounds = 20 if full else 3
     broker = make_broker(VARIANTS[layout], port=free_port())
