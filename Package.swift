@@ -61,6 +61,9 @@ let package = Package(
                 "Host", "IO", "Wire", "Metadata", "Journal", "Replication", "Intake", "Responses", "Sequencer",
                 "Fetching", "Control", containers, log,
             ]),
+        module(
+            "Simulator",
+            ["Broker", "Control", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata", "Replication", "Wire", log]),
         module("Client", ["Wire", "Codecs"]),
         .executableTarget(
             name: "hutong",
@@ -81,6 +84,10 @@ let package = Package(
         tests("Sequencer", ["Sequencer", "Journal", "Wire", "Codecs", "TestSupport"]),
         tests("Client", ["Client", "Wire", "Codecs"]),
         tests("Settings", ["Settings"]),
+        tests("Journal", ["CHost", "Codecs", "Host", "IO", "Journal", "Sequencer", "Wire", log]),
+        tests(
+            "Simulator",
+            ["Broker", "Codecs", "Control", "Host", "IO", "Journal", "Metadata", "Replication", "Simulator", "Wire", log]),
     ],
     swiftLanguageModes: [.v6]
 )

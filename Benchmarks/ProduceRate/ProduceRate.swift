@@ -20,7 +20,7 @@ struct ProduceRate: ParsableCommand {
     @Option(help: "Requests that each connection has under way at once.") var outstanding = 1024
     @Option(help: "Bytes of a record's value.") var recordSize = 100
     @Option(help: "Records in a request.") var recordsPerRequest = 1
-    @Option(help: "What the answer means: -1, 1 or 0 (not counted: it has no answer).") var acks: Int16 = -1
+    @Option(parsing: .unconditional, help: "What the answer means: -1 or 1.") var acks: Int16 = -1
     @Option(help: "Seconds to run before counting.") var warmup = 1.0
     @Option(help: "Seconds to count.") var duration = 5.0
     @Option(help: "The broker's process id, to report its CPU time.") var brokerPid: Int32?

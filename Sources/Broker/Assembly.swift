@@ -11,14 +11,25 @@ import Replication
 import Responses
 import Sequencer
 
+/// What the stages of a broker stand on: the host's kernel, or simulated twins.
+public protocol StageHost {
+    func waker(thread: Int) -> Waker
+    /// A port of its own for the stage, on its thread.
+    func files(for stage: StageID, thread: Int) -> any FilePort
+    func sockets(for stage: StageID, thread: Int) -> any SocketPort
+    /// The ways to a partition group's other replicas.
+    func followers(group: Int) -> [any FollowerLink]
+}
+
 /// Makes the stages of a broker and connects them.
 final class Assembly {
     private let configuration: BrokerConfiguration
     private let plan: PlacementPlan
-    private let rings: [Ring]
-    private let groups: [Broker.OpenedGroup]
+    private let host: any StageHost
+    private let groups: [OpenedGroup]
     private let metadata: EmbeddedStore.Opened
-    private let listener: Listener
+    private let listener: Int32
+    private let port: UInt16
     private let draining: DrainSwitch
     private let trace: EventTrace?
     private let logger: Logger
@@ -28,28 +39,29 @@ final class Assembly {
     private(set) var sequencers: [StageBox<SequencerStage>] = []
 
     init(
-        configuration: BrokerConfiguration, plan: PlacementPlan, rings: [Ring], groups: [Broker.OpenedGroup],
-        metadata: EmbeddedStore.Opened, listener: Listener, draining: DrainSwitch, trace: EventTrace?, logger: Logger,
+        configuration: BrokerConfiguration, plan: PlacementPlan, host: any StageHost, groups: [OpenedGroup],
+        metadata: EmbeddedStore.Opened, listener: Int32, port: UInt16, draining: DrainSwitch, trace: EventTrace?, logger: Logger,
         onFailure: @escaping @Sendable (Int32) -> Void
     ) {
         self.configuration = configuration
         self.plan = plan
-        self.rings = rings
+        self.host = host
         self.groups = groups
         self.metadata = metadata
         self.listener = listener
+        self.port = port
         self.draining = draining
         self.trace = trace
         self.logger = logger
         self.onFailure = onFailure
         wiring = Wiring(
-            plan: plan, wakers: rings.map(\.waker), inFlight: configuration.intake.inFlight,
+            plan: plan, wakers: plan.threads.indices.map { host.waker(thread: $0) }, inFlight: configuration.intake.inFlight,
             connections: configuration.intake.connections, slots: configuration.journal.cacheSegments)
         table = metadata.state.table(defaults: configuration.topics.settings)
     }
 
-    /// A port on the ring of the thread that runs the stage.
-    private func port(_ stage: StageID) -> RingPort { rings[plan.thread(of: stage)].makePort() }
+    private func files(_ stage: StageID) -> any FilePort { host.files(for: stage, thread: plan.thread(of: stage)) }
+    private func sockets(_ stage: StageID) -> any SocketPort { host.sockets(for: stage, thread: plan.thread(of: stage)) }
 
     func makeStages() -> [StageID: AnyStage] {
         var stages: [StageID: AnyStage] = [:]
@@ -59,7 +71,9 @@ final class Assembly {
             sequencers.append(sequencer)
             stages[.write(group)] = sequencer
             stages[.flush(group)] = StageBox("flush", flush(group))
-            stages[.replicate(group)] = StageBox("replicate", ReplicateStage(positions: groups[group].journal.positions))
+            stages[.replicate(group)] = StageBox(
+                "replicate",
+                ReplicateStage(positions: groups[group].journal.positions, followers: host.followers(group: group)))
             stages[.loader(group)] = StageBox("loader", loader(group))
         }
         for io in 0..<plan.ioThreads {
@@ -73,13 +87,13 @@ final class Assembly {
 
     private func intake(_ io: Int) -> IntakeStage {
         IntakeStage(
-            sockets: port(.io(io)), listener: listener.socket, limits: configuration.intake, links: wiring.intake(io),
+            sockets: sockets(.io(io)), listener: listener, limits: configuration.intake, links: wiring.intake(io),
             table: table, draining: draining, logger: logger)
     }
 
     private func respond(_ io: Int) -> RespondStage {
         RespondStage(
-            sockets: port(.respond(io)), positions: groups.map(\.journal.positions), links: wiring.respond(io),
+            sockets: sockets(.respond(io)), positions: groups.map(\.journal.positions), links: wiring.respond(io),
             queueCapacity: Wiring.pendingCapacity, logger: logger, trace: trace)
     }
 
@@ -100,7 +114,7 @@ final class Assembly {
     private func flush(_ group: Int) -> FlushStage {
         let journal = groups[group].journal
         return FlushStage(
-            files: port(.flush(group)), cache: journal.cache, positions: journal.positions,
+            files: files(.flush(group)), cache: journal.cache, positions: journal.positions,
             method: configuration.flushMethod, group: group, segments: wiring.toFlush[group].receiver(),
             done: wiring.durable[group].sender(), trace: trace)
     }
@@ -108,7 +122,7 @@ final class Assembly {
     private func loader(_ group: Int) -> LoaderStage {
         let journal = groups[group].journal
         return LoaderStage(
-            files: port(.loader(group)), cache: journal.cache, paths: journal.paths, positions: journal.positions,
+            files: files(.loader(group)), cache: journal.cache, paths: journal.paths, positions: journal.positions,
             directory: journal.directory, existing: journal.prepared, next: journal.current.number + 1,
             used: journal.current.slot, prepared: wiring.prepared[group].sender(),
             durable: wiring.durable[group].receiver(), logger: logger)
@@ -116,22 +130,22 @@ final class Assembly {
 
     private func read() -> ReadStage {
         ReadStage(
-            files: port(.read),
+            files: files(.read),
             groups: groups.map { group in
                 ReadGroup(
                     positions: group.journal.positions, cache: group.journal.cache, paths: group.journal.paths,
                     epoch: group.epoch, firstSegment: group.journal.recovered.firstSegment, active: group.journal.active)
             }, limits: configuration.reading, links: wiring.read(), table: table,
-            waker: rings[plan.thread(of: .read)].waker, draining: draining, logger: logger)
+            waker: host.waker(thread: plan.thread(of: .read)), draining: draining, logger: logger)
     }
 
     private func control() -> ControlStage {
         let identity = BrokerIdentity(
             nodeId: configuration.nodeId, host: configuration.advertisedHost ?? configuration.listenHost,
-            port: Int32(configuration.advertisedPort ?? listener.port), epochs: groups.map(\.epoch))
+            port: Int32(configuration.advertisedPort ?? port), epochs: groups.map(\.epoch))
         return ControlStage(
             identity: identity, defaults: configuration.topics,
-            store: EmbeddedStore(files: port(.control), opened: metadata), links: wiring.control(),
+            store: EmbeddedStore(files: files(.control), opened: metadata), links: wiring.control(),
             failures: groups.map(\.journal.positions.failed), onFailure: onFailure, logger: logger)
     }
 }

@@ -35,17 +35,20 @@ public final class Broker {
     private let listener: Listener
     private var controls: [ExecutorControl] = []
 
+    /// The host's kernel: a ring a thread.
+    private struct RingHost: StageHost {
+        let rings: [Ring]
+
+        func waker(thread: Int) -> Waker { rings[thread].waker }
+        func files(for stage: StageID, thread: Int) -> any FilePort { rings[thread].makePort() }
+        func sockets(for stage: StageID, thread: Int) -> any IO.SocketPort { rings[thread].makePort() }
+        func followers(group: Int) -> [any FollowerLink] { [] }
+    }
+
     private struct ThreadParts {
         var planned: PlannedThread
         var ring: Ring
         var stages: [AnyStage]
-    }
-
-    /// One partition group, as it was found on disk.
-    struct OpenedGroup {
-        var journal: OpenedJournal
-        var state: SequencerState
-        var epoch: UInt32
     }
 
     /// Opens the data directory, recovers what is there, and makes the stages. Nothing runs yet.
@@ -68,20 +71,13 @@ public final class Broker {
         startRing.attach()
         let blocking = BlockingFiles(files: startRing.makePort(), source: startRing)
         let opening = Opening(configuration: configuration, plan: plan, blocking: blocking, logger: logger)
-        var (metadata, groups) = try opening.open()
+        let (metadata, groups) = try opening.open()
         self.groups = groups
-        let epochs = groups.map(\.epoch)
-        if metadata.state.clusterId == nil {
-            let id = configuration.clusterId ?? Uuid.random().description
-            try EmbeddedStore.commit([.cluster(id: id)], to: &metadata, blocking: blocking)
-        }
-        let changes = epochs.enumerated().map { MetadataChange.epoch(group: UInt16($0.offset), epoch: $0.element) }
-        try EmbeddedStore.commit(changes, to: &metadata, blocking: blocking)
 
         let rings = try plan.threads.map { _ in try Broker.makeRing() }
         let assembly = Assembly(
-            configuration: configuration, plan: plan, rings: rings, groups: groups, metadata: metadata,
-            listener: listener, draining: draining, trace: trace, logger: logger, onFailure: onFailure)
+            configuration: configuration, plan: plan, host: RingHost(rings: rings), groups: groups, metadata: metadata,
+            listener: listener.socket, port: listener.port, draining: draining, trace: trace, logger: logger, onFailure: onFailure)
         let stages = assembly.makeStages()
         sequencers = assembly.sequencers
         threads = zip(plan.threads, rings).map { planned, ring in
@@ -118,7 +114,7 @@ public final class Broker {
     public func stop() -> Bool {
         draining.turnOn()
         let limit = Moment.now().monotonic + UInt64(configuration.drainMilliseconds) * 1_000_000
-        for control in controls { control.nudge() }
+        for control in controls { control.drain() }
         var quiet = 0
         while quiet < 2 && Moment.now().monotonic < limit {
             usleep(5000)
@@ -136,12 +132,7 @@ public final class Broker {
             let ring = try Broker.makeRing()
             ring.attach()
             let blocking = BlockingFiles(files: ring.makePort(), source: ring)
-            for (group, sequencer) in zip(groups, sequencers) {
-                let checkpoint = sequencer.body.checkpoint()
-                guard group.journal.positions.flushed.load() == checkpoint.position else { return false }
-                try CheckpointFile.write(checkpoint, paths: group.journal.paths, blocking: blocking)
-            }
-            return true
+            return try StageSet.writeCheckpoints(groups, sequencers, blocking)
         } catch {
             logger.error("the checkpoint can't be written: \(error)")
             return false

@@ -60,6 +60,8 @@ final class FetchJob {
     /// The record bytes of all partitions.
     private(set) var bytes = 0
     var state = State.collecting
+    /// Its place in the order of arrival.
+    var sequence: UInt64 = 0
     /// Its time is up: it answers with what there is.
     var isDue = false
 
@@ -86,6 +88,7 @@ final class FetchJob {
         minBytes = Int(message.minBytes)
         maxBytes = max(min(Int(message.maxBytes), limit), 0)
         deadline = request.arrival + UInt64(max(message.maxWaitMs, 0)) * 1_000_000
+        isDue = message.maxWaitMs <= 0
         committedOnly = message.isolationLevel == 1
         // Sessions (KIP-227) are not offered: every fetch is whole, and none can be continued.
         requestError = message.sessionId == 0 ? .none : .fetchSessionIdNotFound

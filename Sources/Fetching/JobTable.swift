@@ -12,7 +12,9 @@ struct JobTable: ~Copyable {
     private var free: [Int] = []
     private var toCheck: [Int] = []
     private var isQueued: [Bool] = []
-    private var loading: Set<Int> = []
+    /// Those that wait for the disk, oldest first.
+    private var loading: [Int] = []
+    private var nextSequence: UInt64 = 0
     private var starved: Set<Int> = []
     private var waiters: [PartitionKey: Set<Int>] = [:]
     private var timers = TimerWheel(capacity: 0, tick: 1_000_000)
@@ -33,6 +35,8 @@ struct JobTable: ~Copyable {
             timers.grow(to: jobs.count)
         }
         jobs[number] = job
+        job.sequence = nextSequence
+        nextSequence += 1
         count += 1
         check(number)
     }
@@ -40,7 +44,7 @@ struct JobTable: ~Copyable {
     mutating func remove(_ number: Int) {
         for partition in self[number].partitions { forget(number, partition) }
         timers.cancel(number)
-        loading.remove(number)
+        loading.removeAll { $0 == number }
         starved.remove(number)
         jobs[number] = nil
         free.append(number)
@@ -65,7 +69,12 @@ struct JobTable: ~Copyable {
         timers.set(number, deadline: job.deadline)
     }
 
-    mutating func setLoading(_ number: Int) { loading.insert(number) }
+    mutating func setLoading(_ number: Int) {
+        let sequence = self[number].sequence
+        let place = loading.lastIndex { self[$0].sequence < sequence }.map { $0 + 1 } ?? 0
+        loading.insert(number, at: place)
+    }
+
     mutating func setStarved(_ number: Int) { starved.insert(number) }
 
     /// Something was committed there.
@@ -74,9 +83,11 @@ struct JobTable: ~Copyable {
         for number in numbers where jobs[number]?.state == .waiting { check(number) }
     }
 
-    mutating func checkLoading() {
-        for number in loading { check(number) }
-        loading.removeAll(keepingCapacity: true)
+    /// Something was read from disk. Only the oldest few look whether it was for them: a fetch may need several windows at
+    /// once, and too many fetches would take them from each other for ever.
+    mutating func checkLoading(limit: Int) {
+        for number in loading.prefix(limit) { check(number) }
+        loading.removeFirst(min(limit, loading.count))
     }
 
     mutating func check(_ number: Int) {

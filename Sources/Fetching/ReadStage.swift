@@ -170,7 +170,7 @@ public struct ReadStage: Stage, ~Copyable {
             }
         }
         if coldCame {
-            jobs.checkLoading()
+            jobs.checkLoading(limit: cold.readersAtOnce)
             let waiting = listJobs
             listJobs = []
             for job in waiting { advance(job) }

@@ -17,15 +17,19 @@ public protocol EventSource: AnyObject {
 public final class ExecutorControl: Sendable {
     let stopping = Atomic<Bool>(false)
     let ended = Atomic<Bool>(false)
+    let draining = Atomic<Bool>(false)
     let quiet = Atomic<Bool>(false)
     let waker: Waker
 
     init(waker: Waker) { self.waker = waker }
 
-    /// Makes the thread look at what it was told outside its queues.
-    public func nudge() { waker.ring() }
+    /// Its stages have been told to finish: from now on the thread says when they have.
+    public func drain() {
+        draining.store(true, ordering: .releasing)
+        waker.ring()
+    }
 
-    /// Whether the thread sleeps, and none of its stages has anything unfinished.
+    /// Whether, since `drain`, the thread sleeps and none of its stages has anything unfinished.
     public var isQuiet: Bool { quiet.load(ordering: .acquiring) }
 
     /// Asks the thread to end.
@@ -111,7 +115,9 @@ public final class Executor {
         var deadline = UInt64.max
         for stage in stages { deadline = min(deadline, stage.deadline) }
         let now = hutong_monotonic_ns()
-        control.quiet.store(stages.allSatisfy { $0.isDrained }, ordering: .releasing)
+        if control.draining.load(ordering: .acquiring) {
+            control.quiet.store(stages.allSatisfy { $0.isDrained }, ordering: .releasing)
+        }
         defer { control.quiet.store(false, ordering: .releasing) }
         source.wait(nanoseconds: deadline == .max ? .max : (deadline > now ? deadline - now : 0))
     }

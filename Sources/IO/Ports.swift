@@ -49,6 +49,8 @@ public protocol SocketPort: Port {
     func send(_ socket: Int32, message: UnsafePointer<msghdr>, tag: UInt64)
     /// Asks for the operation with that tag to end early; it still completes.
     func cancel(_ target: UInt64, tag: UInt64)
+    /// What is sent leaves at once instead of waiting for company (TCP_NODELAY).
+    func setNoDelay(_ socket: Int32)
     /// Ends both directions at once; operations under way complete.
     func shutdown(_ socket: Int32)
     func close(_ socket: Int32)

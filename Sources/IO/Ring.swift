@@ -128,6 +128,8 @@ public final class RingPort: SocketPort, FilePort {
         ring.must(hutong_queue_cancel(ring.raw, full(target), full(tag)), "queueing a cancel")
     }
 
+    public func setNoDelay(_ socket: Int32) { _ = hutong_set_no_delay(socket) }
+
     public func shutdown(_ socket: Int32) { _ = Glibc.shutdown(socket, Int32(SHUT_RDWR)) }
 
     public func close(_ socket: Int32) { _ = Glibc.close(socket) }

@@ -19,12 +19,9 @@ public struct Listener: Sendable {
 public func connect(host: String, port: UInt16) throws(IOError) -> Int32 {
     let socket = hutong_connect(host, port)
     if socket < 0 { throw IOError(code: -socket, doing: "connecting to \(host):\(port)") }
-    setNoDelay(socket)
+    _ = hutong_set_no_delay(socket)
     return socket
 }
-
-/// Small answers leave at once instead of waiting for company.
-public func setNoDelay(_ socket: Int32) { _ = hutong_set_no_delay(socket) }
 
 /// An exclusive lock on a file that ends with the process; false where another process has it.
 public func lockFile(_ file: Int32) -> Bool { hutong_lock_file(file) == 0 }

@@ -78,6 +78,8 @@ public struct IntakeStage: Stage, ~Copyable {
     private var hasReclaimed = false
     private var openCount = 0
     private var isAccepting = false
+    /// After a failed accept not before then: what it failed for (no descriptors) does not pass at once.
+    private var acceptsFrom: UInt64 = 0
     private let draining: DrainSwitch
 
     public init(
@@ -100,7 +102,7 @@ public struct IntakeStage: Stage, ~Copyable {
         var progress = takeTables() + takeReleases() + takeEvents()
         if draining.isOn {
             progress += drain()
-        } else if !isAccepting {
+        } else if !isAccepting && now.monotonic >= acceptsFrom {
             isAccepting = true
             sockets.accept(listener: listener, tag: Tag.accept)
             progress += 1
@@ -113,6 +115,8 @@ public struct IntakeStage: Stage, ~Copyable {
         publish()
         return progress
     }
+
+    public var deadline: UInt64 { isAccepting || draining.isOn ? .max : acceptsFrom }
 
     public var isDrained: Bool { openCount == 0 }
 
@@ -178,7 +182,7 @@ public struct IntakeStage: Stage, ~Copyable {
     // MARK: Opening and closing
 
     private mutating func handle(_ completion: Completion, _ now: Moment) {
-        if completion.tag == Tag.accept { return accepted(completion) }
+        if completion.tag == Tag.accept { return accepted(completion, now) }
         if completion.tag & Tag.cancel != 0 { return }
         let slot = Int(completion.tag)
         connections[slot].isReceiving = false
@@ -194,15 +198,21 @@ public struct IntakeStage: Stage, ~Copyable {
         takeFrames(slot, now)
     }
 
-    private mutating func accepted(_ completion: Completion) {
+    private mutating func accepted(_ completion: Completion, _ now: Moment) {
         if !completion.more { isAccepting = false }
-        guard completion.result >= 0 else { return }
+        guard completion.result >= 0 else {
+            if !draining.isOn {
+                logger.error("a connection can't be accepted: \(describe(errno: -completion.result)); trying again")
+                acceptsFrom = now.monotonic + 100_000_000
+            }
+            return
+        }
         let socket = completion.result
         guard openCount < limits.connections, !draining.isOn, links.toRespond.hasRoom(), let buffer = takeBuffer() else {
             logger.warning("\(sockets.peerName(socket)): refused, there are \(openCount) connections already")
             return sockets.close(socket)
         }
-        setNoDelay(socket)
+        sockets.setNoDelay(socket)
         if freeSlots.isEmpty {
             freeSlots.append(UInt32(connections.count))
             connections.append(Connection())

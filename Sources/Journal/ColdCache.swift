@@ -68,13 +68,19 @@ public struct ColdCache: ~Copyable {
     ///   - budget: of memory, in bytes.
     ///   - path: where a file is.
     public init(files: any FilePort, budget: Int, firstTag: UInt64, path: @escaping (ColdFile) -> String) {
-        let count = max(budget / ColdCache.windowBytes, 4)
+        let count = max(budget / ColdCache.windowBytes, ColdCache.windowsOfReader)
         self.files = files
         self.path = path
         self.firstTag = firstTag
         memory = AlignedBuffer(count: count * ColdCache.windowBytes)
         windows = Array(repeating: Window(), count: count)
     }
+
+    /// How many windows one reader may need together: to find a segment by bisection among millions, and to read it.
+    private static let windowsOfReader = 28
+
+    /// How many readers find room for all they need.
+    public var readersAtOnce: Int { max(windows.count / ColdCache.windowsOfReader, 1) }
 
     /// The file's bytes from `offset` on.
     public mutating func bytes(_ file: ColdFile, offset: UInt64) -> ColdBytes {

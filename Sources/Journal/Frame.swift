@@ -60,7 +60,7 @@ public enum Frame {
 }
 
 /// A frame's header, read.
-public struct FrameHeader: BitwiseCopyable, Sendable {
+public struct FrameHeader: BitwiseCopyable, Equatable, Sendable {
     public var length: UInt32
     public var position: UInt64
     public var flushed: UInt64

@@ -52,7 +52,7 @@ public struct JournalWriter: ~Copyable {
     public var payloadLimit: Int { cache.segmentBytes - Frame.headerBytes }
 
     /// Whether the current segment has room for a payload of that length.
-    public func hasRoom(for payload: Int) -> Bool {
+    private func hasRoom(for payload: Int) -> Bool {
         base != nil && position + UInt64(Frame.stride(Frame.headerBytes + payload)) <= segmentEnd
     }
 

@@ -197,7 +197,7 @@ public struct RespondStage: Stage, ~Copyable {
             let response = cell.response
             let number = links.pending[queue].next
             if !response.isAnswered {
-                if response.position <= passed && !hasFailed {
+                if response.position <= passed {
                     answer(response, queue: queue, number: number, error: nil)
                 } else if hasFailed {
                     answer(response, queue: queue, number: number, error: .kafkaStorageError)

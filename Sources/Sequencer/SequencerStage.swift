@@ -221,11 +221,17 @@ public struct SequencerStage: Stage, ~Copyable {
                 return true
             }
         }
-        if positions.failure != nil || (!positions.hasSpace && !journal.hasRoom(for: records.count)) {
+        guard positions.failure == nil else {
             job.items[number].error = .kafkaStorageError
             return true
         }
-        guard links.index.hasRoom(), let room = journal.room(for: records.count) else { return false }
+        guard links.index.hasRoom() else { return false }
+        guard let room = journal.room(for: records.count) else {
+            // A segment is on its way, unless the disk is full.
+            guard !positions.hasSpace else { return false }
+            job.items[number].error = .kafkaStorageError
+            return true
+        }
         append(number, records, batch, to: room, now)
         return true
     }

@@ -17,7 +17,6 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var messageMaxBytes = 1_048_588
     public internal(set) var socketRequestMaxBytes = 100 << 20
     public internal(set) var fetchMaxBytes = 8 << 20
-    public internal(set) var maxRequestPartitions = 100_000
     public internal(set) var maxConnections = 10_000
     public internal(set) var connectionReceiveBytes = 256 << 10
     public internal(set) var connectionMaxInFlight = 4096

@@ -47,9 +47,6 @@ extension Settings {
             "Bytes of records in one answer to a fetch, whatever the client asks for; a first batch that is larger is sent "
                 + "whole. Kafka's default is 55 MiB: ours is lower because the answers under way of all connections count "
                 + "against one bounded memory, and a reader is not slower for it."),
-        Setting(
-            "max.request.partitions", \.maxRequestPartitions, .integer(1...1_000_000),
-            "Partitions that one request may name."),
         Setting("max.connections", \.maxConnections, .integer(1...1_000_000), "Connections at once; further ones are closed."),
         Setting(
             "connection.receive.bytes", \.connectionReceiveBytes, .size((4 << 10)...(1 << 30)),

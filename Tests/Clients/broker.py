@@ -5,6 +5,7 @@ import errno
 import os
 import pathlib
 import queue
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 START_PATIENCE = 60.0  # seconds; segments are zeroed at the first start, and a busy host does it slowly
 STOP_PATIENCE = 30.0
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 # The layouts that every broker test can be asked to run in: HUTONG_TEST_VARIANTS names some of them.
 VARIANTS = {
@@ -28,7 +30,8 @@ VARIANTS = {
 
 def binary():
     """The program under test. HUTONG_BIN may hold arguments too, so that a stand-in can be run by an interpreter."""
-    return os.environ.get("HUTONG_BIN", str(ROOT / ".build/release/hutong")).split()
+    program, *arguments = os.environ.get("HUTONG_BIN", str(ROOT / ".build/release/hutong")).split()
+    return [shutil.which(program) and os.path.abspath(shutil.which(program)) or program, *arguments]
 
 
 def environment(settings):
@@ -41,13 +44,17 @@ def environment(settings):
 
 def io_uring_allowed():
     """Whether this kernel lets this process make a ring: only where it does not may the broker do without."""
-    libc = ctypes.CDLL(None, use_errno=True)
     parameters = ctypes.create_string_buffer(256)
-    ring = libc.syscall(425, 8, parameters)  # io_uring_setup, the same number on x86-64 and arm64
+    ring = LIBC.syscall(425, 8, parameters)  # io_uring_setup, the same number on x86-64 and arm64
     if ring >= 0:
         os.close(ring)
         return True
     return ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM)
+
+
+def die_with_the_tests():
+    """Run in the child: should the tests themselves be killed, the kernel ends what they started (PR_SET_PDEATHSIG)."""
+    LIBC.prctl(1, signal.SIGKILL)
 
 
 def free_port():
@@ -95,7 +102,8 @@ class Broker:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 self.command(*extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                env=environment(self.settings), cwd=self.directory)
+                env=environment(self.settings), cwd=self.directory,
+                preexec_fn=die_with_the_tests)
         lines = queue.Queue()
         threading.Thread(target=self._drain, args=(self.process.stdout, lines), daemon=True).start()
         try:

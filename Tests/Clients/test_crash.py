@@ -10,7 +10,7 @@ import time
 import pytest
 
 from batches import batch, split
-from broker import VARIANTS, free_port
+from broker import VARIANTS, die_with_the_tests, free_port
 from conftest import variants
 from crash_worker import WORKERS, value_of
 from rawclient import Connection
@@ -32,7 +32,8 @@ class Worker:
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, HERE / "crash_worker.py", client, server, topic, str(PARTITIONS), self.path],
-                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, cwd=HERE)
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, cwd=HERE,
+                preexec_fn=die_with_the_tests)
 
     def events(self):
         text = self.path.read_text()

@@ -115,7 +115,7 @@ def test_weaker_qualities_are_weaker(make_broker, topic, tmp_path):
 # strace
 
 
-OPEN = re.compile(r'openat\((.*), ([A-Z_|0-9]+)(?:, 0?\d+)?\)\s*= \d+<([^>]*)>')
+OPEN = re.compile(r"openat\((.*), (O_[A-Z_|0-9]+)(?:, \d+)?\)\s*= \d+<([^>]*)>")
 
 
 def opens_for_writing(text, directory):

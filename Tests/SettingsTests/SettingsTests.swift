@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import Settings
@@ -114,6 +115,13 @@ import Testing
         let text = Settings.describe()
         for setting in Settings.all { #expect(text.contains("`\(setting.key)`")) }
         #expect(text.contains("| `message.max.bytes` | 1048588 |") && text.contains("| 64MiB |"))
+    }
+
+    /// docs/SETTINGS.md is what `hutong config describe` prints.
+    @Test func theDocumentationIsUpToDate() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let text = try String(contentsOf: root.appendingPathComponent("docs/SETTINGS.md"), encoding: .utf8)
+        #expect(text.hasSuffix(Settings.describe()), "run: hutong config describe")
     }
 
     @Test func distances() {
