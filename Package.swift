@@ -13,7 +13,6 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
-let containers = Target.Dependency.product(name: "BasicContainers", package: "swift-collections")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -49,17 +48,17 @@ let package = Package(
         module("Metadata", ["Host", "IO", "Wire", "CHost", deque, log]),
         module("Journal", ["Host", "IO", "Wire", "CHost", deque, log]),
         module("Replication", ["Host", "Journal"]),
-        module("Intake", ["Host", "IO", "Wire", "Metadata", containers, log]),
-        module("Responses", ["Host", "IO", "Wire", "Intake", "Journal", "Metadata", containers, deque, log]),
-        module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", containers, log]),
-        module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", containers, deque, log]),
-        module("Control", ["Host", "Wire", "Intake", "Responses", "Metadata", containers, log]),
+        module("Intake", ["Host", "IO", "Wire", "Metadata", log]),
+        module("Responses", ["Host", "IO", "Wire", "Intake", "Journal", "Metadata", deque, log]),
+        module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),
+        module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", deque, log]),
+        module("Control", ["Host", "Wire", "Intake", "Responses", "Metadata", log]),
         module("Settings", [.product(name: "Yams", package: "Yams")]),
         module(
             "Broker",
             [
                 "Host", "IO", "Wire", "Metadata", "Journal", "Replication", "Intake", "Responses", "Sequencer",
-                "Fetching", "Control", containers, log,
+                "Fetching", "Control", log,
             ]),
         module(
             "Simulator",
@@ -80,7 +79,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["Host"], path: "Tests/TestSupport"),
         tests("Host", ["Host", "CHost", "TestSupport"]),
         tests("Wire", ["Wire", "Codecs", "TestSupport"]),
-        tests("Intake", ["Intake", "Host", "IO", "Wire", "Codecs", "Metadata", "TestSupport", containers, log]),
+        tests("Intake", ["Intake", "Host", "IO", "Wire", "Codecs", "Metadata", "TestSupport", log]),
         tests("Sequencer", ["Sequencer", "Journal", "Wire", "Codecs", "TestSupport"]),
         tests("Client", ["Client", "Wire", "Codecs"]),
         tests("Settings", ["Settings"]),

@@ -1,4 +1,3 @@
-import BasicContainers
 import Control
 import Fetching
 import Host

@@ -1,7 +1,6 @@
 // Unsafe on purpose: the stages are made here and handed to their threads, and come back when the threads have ended; in
 // between, this file touches none of them.
 
-import BasicContainers
 import CHost
 import Control
 import Fetching

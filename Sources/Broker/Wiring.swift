@@ -1,4 +1,3 @@
-import BasicContainers
 import Control
 import Fetching
 import Host
@@ -95,8 +94,8 @@ struct Wiring {
     // MARK: What each stage is given
 
     func intake(_ io: Int) -> IntakeLinks {
-        var writers = UniqueArray<Sender<ClientRequest>>(minimumCapacity: plan.partitionGroups)
-        var back = UniqueArray<Receiver<Release>>(minimumCapacity: plan.partitionGroups + 2)
+        var writers = OwnedArray<Sender<ClientRequest>>(minimumCapacity: plan.partitionGroups)
+        var back = OwnedArray<Receiver<Release>>(minimumCapacity: plan.partitionGroups + 2)
         for group in 0..<plan.partitionGroups {
             writers.append(requests[io][group].sender())
             back.append(releases[io][group].receiver())
@@ -109,11 +108,11 @@ struct Wiring {
     }
 
     func respond(_ io: Int) -> RespondLinks {
-        var queues = UniqueArray<Receiver<PendingCell>>(minimumCapacity: 4 * plan.partitionGroups)
+        var queues = OwnedArray<Receiver<PendingCell>>(minimumCapacity: 4 * plan.partitionGroups)
         for group in 0..<plan.partitionGroups {
             for quality in 0..<4 { queues.append(pending[io][group][quality].receiver()) }
         }
-        var answers = UniqueArray<Receiver<Unmanaged<Answer>>>(minimumCapacity: 2)
+        var answers = OwnedArray<Receiver<Unmanaged<Answer>>>(minimumCapacity: 2)
         answers.append(readAnswers[io].receiver())
         answers.append(controlAnswers[io].receiver())
         return RespondLinks(
@@ -124,14 +123,14 @@ struct Wiring {
         SequencerLinks(
             requests: each { requests[$0][group].receiver() }, releases: each { releases[$0][group].sender() },
             pending: each { io in
-                var queues = UniqueArray<Sender<PendingCell>>(minimumCapacity: 4)
+                var queues = OwnedArray<Sender<PendingCell>>(minimumCapacity: 4)
                 for quality in 0..<4 { queues.append(pending[io][group][quality].sender()) }
                 return PendingSender(queues: queues, capacity: Wiring.pendingCapacity)
             }, index: batches[group].sender(), tables: writeTables[group].receiver())
     }
 
     func read() -> ReadLinks {
-        var fromWriters = UniqueArray<Receiver<AppendedBatch>>(minimumCapacity: plan.partitionGroups)
+        var fromWriters = OwnedArray<Receiver<AppendedBatch>>(minimumCapacity: plan.partitionGroups)
         for group in 0..<plan.partitionGroups { fromWriters.append(batches[group].receiver()) }
         return ReadLinks(
             requests: each { readRequests[$0].receiver() }, releases: each { readReleases[$0].sender() },
@@ -139,7 +138,7 @@ struct Wiring {
     }
 
     func control() -> ControlLinks {
-        var tables = UniqueArray<Sender<Unmanaged<TopicTable>>>(minimumCapacity: plan.ioThreads + plan.partitionGroups + 1)
+        var tables = OwnedArray<Sender<Unmanaged<TopicTable>>>(minimumCapacity: plan.ioThreads + plan.partitionGroups + 1)
         for io in 0..<plan.ioThreads { tables.append(ioTables[io].sender()) }
         for group in 0..<plan.partitionGroups { tables.append(writeTables[group].sender()) }
         tables.append(readTable.sender())
@@ -149,8 +148,8 @@ struct Wiring {
     }
 
     /// One end of each io stage's channel.
-    private func each<End: ~Copyable>(_ end: (Int) -> End) -> UniqueArray<End> {
-        var ends = UniqueArray<End>(minimumCapacity: plan.ioThreads)
+    private func each<End: ~Copyable>(_ end: (Int) -> End) -> OwnedArray<End> {
+        var ends = OwnedArray<End>(minimumCapacity: plan.ioThreads)
         for io in 0..<plan.ioThreads { ends.append(end(io)) }
         return ends
     }

@@ -1,4 +1,3 @@
-import BasicContainers
 import Host
 import Intake
 import Logging
@@ -9,18 +8,18 @@ import Wire
 /// What the control stage is given: one end of each of its channels.
 public struct ControlLinks: ~Copyable {
     /// From each io stage.
-    public var requests: UniqueArray<Receiver<ClientRequest>>
+    public var requests: OwnedArray<Receiver<ClientRequest>>
     /// To each io stage.
-    public var releases: UniqueArray<Sender<Release>>
+    public var releases: OwnedArray<Sender<Release>>
     /// To the respond stage that belongs to each io stage.
-    public var answers: UniqueArray<Sender<Unmanaged<Answer>>>
+    public var answers: OwnedArray<Sender<Unmanaged<Answer>>>
     /// To every stage that looks topics up.
-    public var tables: UniqueArray<Sender<Unmanaged<TopicTable>>>
+    public var tables: OwnedArray<Sender<Unmanaged<TopicTable>>>
 
     public init(
-        requests: consuming UniqueArray<Receiver<ClientRequest>>, releases: consuming UniqueArray<Sender<Release>>,
-        answers: consuming UniqueArray<Sender<Unmanaged<Answer>>>,
-        tables: consuming UniqueArray<Sender<Unmanaged<TopicTable>>>
+        requests: consuming OwnedArray<Receiver<ClientRequest>>, releases: consuming OwnedArray<Sender<Release>>,
+        answers: consuming OwnedArray<Sender<Unmanaged<Answer>>>,
+        tables: consuming OwnedArray<Sender<Unmanaged<TopicTable>>>
     ) {
         self.requests = requests
         self.releases = releases

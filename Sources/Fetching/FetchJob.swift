@@ -201,8 +201,12 @@ final class FetchJob {
     private func makeHeads() -> FetchResponseHeads {
         var heads = FetchResponseHeads(
             correlation: request.correlation, version: request.version, error: requestError, topics: topicNames.count)
+        // The partitions stand in the order of their topics.
+        var first = 0
         for (number, name) in topicNames.enumerated() {
-            let mine = partitions.filter { $0.topic == number }
+            let end = partitions[first...].firstIndex { $0.topic != number } ?? partitions.count
+            let mine = partitions[first..<end]
+            first = end
             heads.beginTopic(name, partitions: mine.count)
             for each in mine {
                 heads.partition(

@@ -104,7 +104,7 @@ struct JobTable: ~Copyable {
         return nil
     }
 
-    /// Those whose time is up (all, where `now` is the end of time) answer with what there is; those that starved look whether there is memory again.
+    /// Those whose time is up (all, where `now` is the end of time) answer with what there is.
     mutating func takeDue(_ now: UInt64) {
         var due: [Int] = []
         if now == .max {
@@ -118,6 +118,10 @@ struct JobTable: ~Copyable {
             job.isDue = true
             check(number)
         }
+    }
+
+    /// There is memory again: those that starved look whether it is enough.
+    mutating func checkStarved() {
         for number in starved { check(number) }
         starved.removeAll(keepingCapacity: true)
     }

@@ -1,4 +1,3 @@
-import BasicContainers
 import Host
 import IO
 import Intake
@@ -11,19 +10,19 @@ import Wire
 /// What the read stage is given: one end of each of its channels.
 public struct ReadLinks: ~Copyable {
     /// From each io stage.
-    public var requests: UniqueArray<Receiver<ClientRequest>>
+    public var requests: OwnedArray<Receiver<ClientRequest>>
     /// To each io stage.
-    public var releases: UniqueArray<Sender<Release>>
+    public var releases: OwnedArray<Sender<Release>>
     /// To the respond stage that belongs to each io stage.
-    public var answers: UniqueArray<Sender<Unmanaged<Answer>>>
+    public var answers: OwnedArray<Sender<Unmanaged<Answer>>>
     /// From each partition group's write stage: its batches, in journal order.
-    public var batches: UniqueArray<Receiver<AppendedBatch>>
+    public var batches: OwnedArray<Receiver<AppendedBatch>>
     public var tables: Receiver<Unmanaged<TopicTable>>
 
     public init(
-        requests: consuming UniqueArray<Receiver<ClientRequest>>, releases: consuming UniqueArray<Sender<Release>>,
-        answers: consuming UniqueArray<Sender<Unmanaged<Answer>>>,
-        batches: consuming UniqueArray<Receiver<AppendedBatch>>, tables: consuming Receiver<Unmanaged<TopicTable>>
+        requests: consuming OwnedArray<Receiver<ClientRequest>>, releases: consuming OwnedArray<Sender<Release>>,
+        answers: consuming OwnedArray<Sender<Unmanaged<Answer>>>,
+        batches: consuming OwnedArray<Receiver<AppendedBatch>>, tables: consuming Receiver<Unmanaged<TopicTable>>
     ) {
         self.requests = requests
         self.releases = releases
@@ -89,7 +88,7 @@ public struct ReadStage: Stage, ~Copyable {
     private let draining: DrainSwitch
     var links: ReadLinks
     var table: TopicTable
-    var indexes: UniqueArray<GroupIndex>
+    var indexes: OwnedArray<GroupIndex>
     var cold: ColdCache
     var jobs = JobTable()
     var listJobs: [ListOffsetsJob] = []
@@ -116,7 +115,7 @@ public struct ReadStage: Stage, ~Copyable {
             case .index: paths[Int(file.group)].index(file.number)
             }
         }
-        indexes = UniqueArray<GroupIndex>(minimumCapacity: groups.count)
+        indexes = OwnedArray<GroupIndex>(minimumCapacity: groups.count)
         for (number, group) in groups.enumerated() {
             indexes.append(
                 GroupIndex(
@@ -132,6 +131,7 @@ public struct ReadStage: Stage, ~Copyable {
         for io in 0..<links.requests.count { progress += takeRequests(io, now) }
         // Going down: who waits for data is answered with what there is.
         jobs.takeDue(draining.isOn ? .max : now.monotonic)
+        if budget.takeReturned() { jobs.checkStarved() }
         while let number = jobs.nextToCheck() {
             progress += 1
             advance(number)

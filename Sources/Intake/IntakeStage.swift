@@ -1,4 +1,3 @@
-import BasicContainers
 import Glibc
 import Host
 import IO
@@ -30,18 +29,18 @@ public struct IntakeLimits: Sendable {
 /// Where the io stage's requests go to, and what comes back: one end of each of its channels.
 public struct IntakeLinks: ~Copyable {
     /// To each partition group's write stage.
-    public var writers: UniqueArray<Sender<ClientRequest>>
+    public var writers: OwnedArray<Sender<ClientRequest>>
     public var reader: Sender<ClientRequest>
     public var control: Sender<ClientRequest>
     /// Request bytes given back, from each stage that is handed requests.
-    public var releases: UniqueArray<Receiver<Release>>
+    public var releases: OwnedArray<Receiver<Release>>
     public var toRespond: Sender<ConnectionEvent>
     public var fromRespond: Receiver<ConnectionEvent>
     public var tables: Receiver<Unmanaged<TopicTable>>
 
     public init(
-        writers: consuming UniqueArray<Sender<ClientRequest>>, reader: consuming Sender<ClientRequest>,
-        control: consuming Sender<ClientRequest>, releases: consuming UniqueArray<Receiver<Release>>,
+        writers: consuming OwnedArray<Sender<ClientRequest>>, reader: consuming Sender<ClientRequest>,
+        control: consuming Sender<ClientRequest>, releases: consuming OwnedArray<Receiver<Release>>,
         toRespond: consuming Sender<ConnectionEvent>, fromRespond: consuming Receiver<ConnectionEvent>,
         tables: consuming Receiver<Unmanaged<TopicTable>>
     ) {

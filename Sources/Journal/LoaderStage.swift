@@ -65,6 +65,8 @@ public struct LoaderStage: Stage, ~Copyable {
     private var free: [Int32]
     private var evictable: Deque<LoadedSegment> = []
     private var pinned: [Int32] = []
+    /// When to look for a slot again: nobody rings when a reader lets go of one.
+    private var retryAt: UInt64 = .max
 
     /// - Parameters:
     ///   - directory: the journal's directory, open, to sync its entries.
@@ -111,13 +113,21 @@ public struct LoaderStage: Stage, ~Copyable {
             begin(now)
             progress += 1
         }
-        while !ready.isEmpty, handOver() { progress += 1 }
+        retryAt = .max
+        while !ready.isEmpty, prepared.hasRoom() {
+            guard let slot = takeSlot() else {
+                if !pinned.isEmpty { retryAt = now.monotonic + 1_000_000 }
+                break
+            }
+            handOver(slot)
+            progress += 1
+        }
         return progress
     }
 
     public var deadline: UInt64 {
-        if case .resting(let until) = phase { return until }
-        return .max
+        if case .resting(let until) = phase { return min(until, retryAt) }
+        return retryAt
     }
 
     public var isDrained: Bool {
@@ -128,13 +138,11 @@ public struct LoaderStage: Stage, ~Copyable {
 
     // MARK: Slots
 
-    private mutating func handOver() -> Bool {
-        guard prepared.hasRoom(), let slot = takeSlot() else { return false }
+    private mutating func handOver(_ slot: Int32) {
         let next = ready.removeFirst()
         cache.admit(next.number, slot: slot)
         let sent = prepared.send(LoadedSegment(number: next.number, slot: slot, file: next.file))
         precondition(sent, "there was room")
-        return true
     }
 
     private mutating func takeSlot() -> Int32? {

@@ -5,6 +5,7 @@ import Synchronization
 public final class AnswerBudget: Sendable {
     private let taken = Atomic<Int>(0)
     private let waits = Atomic<Bool>(false)
+    private let returned = Atomic<Bool>(false)
     public let limit: Int
     private let waker: Waker?
 
@@ -17,8 +18,9 @@ public final class AnswerBudget: Sendable {
     func take(_ bytes: Int) { taken.add(bytes, ordering: .relaxed) }
 
     func give(_ bytes: Int) {
-        taken.subtract(bytes, ordering: .releasing)
-        if waits.load(ordering: .relaxed), waits.exchange(false, ordering: .relaxed) { waker?.ring() }
+        taken.subtract(bytes, ordering: .sequentiallyConsistent)
+        returned.store(true, ordering: .sequentiallyConsistent)
+        if waits.load(ordering: .sequentiallyConsistent), waits.exchange(false, ordering: .relaxed) { waker?.ring() }
     }
 
     /// Whether an answer of that size may be made now: it fits, or there is none. If not, the waker rings later.
@@ -28,8 +30,13 @@ public final class AnswerBudget: Sendable {
         return fits(bytes)
     }
 
+    /// Whether memory has come back since the last call.
+    public func takeReturned() -> Bool {
+        returned.load(ordering: .relaxed) && returned.exchange(false, ordering: .sequentiallyConsistent)
+    }
+
     private func fits(_ bytes: Int) -> Bool {
-        let now = taken.load(ordering: .acquiring)
+        let now = taken.load(ordering: .sequentiallyConsistent)
         return now == 0 || now + bytes <= limit
     }
 }

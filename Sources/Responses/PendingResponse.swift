@@ -1,6 +1,5 @@
 // Unsafe on purpose: responses lie encoded in the queue's own cells, so that none is allocated.
 
-import BasicContainers
 import Host
 import Intake
 import Metadata
@@ -66,13 +65,13 @@ public struct PendingCell: BitwiseCopyable, Sendable {
 /// order.
 public struct PendingSender: ~Copyable {
     /// By quality of service, from received on.
-    private var queues: UniqueArray<Sender<PendingCell>>
+    private var queues: OwnedArray<Sender<PendingCell>>
     private let capacity: Int
 
     /// - Parameters:
     ///   - queues: one for each quality of service from received to durable.
     ///   - capacity: of each, in cells.
-    public init(queues: consuming UniqueArray<Sender<PendingCell>>, capacity: Int) {
+    public init(queues: consuming OwnedArray<Sender<PendingCell>>, capacity: Int) {
         precondition(queues.count == 4, "a queue for each quality of service but oneWay")
         self.queues = queues
         self.capacity = capacity

@@ -1,4 +1,3 @@
-import BasicContainers
 import DequeModule
 import Glibc
 import Host
@@ -12,14 +11,14 @@ import Wire
 /// What the respond stage is given: one end of each of its channels.
 public struct RespondLinks: ~Copyable {
     /// For each partition group the four queues of pending responses, from received to durable.
-    public var pending: UniqueArray<Receiver<PendingCell>>
+    public var pending: OwnedArray<Receiver<PendingCell>>
     /// Complete answers, from each stage that makes them.
-    public var answers: UniqueArray<Receiver<Unmanaged<Answer>>>
+    public var answers: OwnedArray<Receiver<Unmanaged<Answer>>>
     public var fromIntake: Receiver<ConnectionEvent>
     public var toIntake: Sender<ConnectionEvent>
 
     public init(
-        pending: consuming UniqueArray<Receiver<PendingCell>>, answers: consuming UniqueArray<Receiver<Unmanaged<Answer>>>,
+        pending: consuming OwnedArray<Receiver<PendingCell>>, answers: consuming OwnedArray<Receiver<Unmanaged<Answer>>>,
         fromIntake: consuming Receiver<ConnectionEvent>, toIntake: consuming Sender<ConnectionEvent>
     ) {
         self.pending = pending

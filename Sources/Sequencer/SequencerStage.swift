@@ -1,6 +1,5 @@
 // Unsafe on purpose: it copies batches from receive buffers into the journal's memory.
 
-import BasicContainers
 import Host
 import Intake
 import Journal
@@ -12,17 +11,17 @@ import Wire
 /// What the write stage is given: one end of each of its channels.
 public struct SequencerLinks: ~Copyable {
     /// From each io stage.
-    public var requests: UniqueArray<Receiver<ClientRequest>>
+    public var requests: OwnedArray<Receiver<ClientRequest>>
     /// To each io stage.
-    public var releases: UniqueArray<Sender<Release>>
+    public var releases: OwnedArray<Sender<Release>>
     /// To the respond stage that belongs to each io stage.
-    public var pending: UniqueArray<PendingSender>
+    public var pending: OwnedArray<PendingSender>
     public var index: Sender<AppendedBatch>
     public var tables: Receiver<Unmanaged<TopicTable>>
 
     public init(
-        requests: consuming UniqueArray<Receiver<ClientRequest>>, releases: consuming UniqueArray<Sender<Release>>,
-        pending: consuming UniqueArray<PendingSender>, index: consuming Sender<AppendedBatch>,
+        requests: consuming OwnedArray<Receiver<ClientRequest>>, releases: consuming OwnedArray<Sender<Release>>,
+        pending: consuming OwnedArray<PendingSender>, index: consuming Sender<AppendedBatch>,
         tables: consuming Receiver<Unmanaged<TopicTable>>
     ) {
         self.requests = requests
@@ -74,6 +73,7 @@ public struct SequencerStage: Stage, ~Copyable {
     }
 
     public mutating func step(_ now: Moment) -> Int {
+        takeTables()
         if epochFrame != nil && !beginEpoch(now) { return 0 }
         var progress = 0
         if hasJob {

@@ -84,6 +84,7 @@ private final class Alarm: AnyStage {
         let executor = Executor(name: "test", cpu: nil, stages: [stage], source: source, spins: 3)
         let control = executor.control
         #expect(executor.start() == 0)
+        control.drain()
         for round in 1...200 {
             // Sometimes asleep, sometimes just going to sleep.
             if round % 10 == 0 { #expect(eventually { control.isQuiet }) }
@@ -104,17 +105,19 @@ private final class Alarm: AnyStage {
         let executor = Executor(name: "test", cpu: nil, stages: [stage], source: source, spins: 0)
         let control = executor.control
         #expect(executor.start() == 0)
-        #expect(eventually { control.isQuiet && source.waits.load(ordering: .acquiring) == 1 })
+        control.drain()
+        #expect(eventually { control.isQuiet })
         let before = steps.now
+        let waits = source.waits.load(ordering: .acquiring)
         usleep(200_000)
-        #expect(steps.now == before && source.waits.load(ordering: .acquiring) == 1, "it does not look again by itself")
+        #expect(steps.now == before && source.waits.load(ordering: .acquiring) == waits, "it does not look again by itself")
 
         work.set(drained: false)
-        control.nudge()
-        #expect(eventually { source.waits.load(ordering: .acquiring) == 2 }, "a nudge makes it look once")
+        control.drain()
+        #expect(eventually { source.waits.load(ordering: .acquiring) == waits + 1 }, "being told makes it look once")
         #expect(!control.isQuiet, "a stage has something unfinished")
         work.set(drained: true)
-        control.nudge()
+        control.drain()
         #expect(eventually { control.isQuiet })
         #expect(!control.hasEnded)
         control.stop()

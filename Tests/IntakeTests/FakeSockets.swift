@@ -62,6 +62,8 @@ final class FakeSockets: SocketPort {
         completions.append(Completion(tag: tag, result: 0))
     }
 
+    func setNoDelay(_ socket: Int32) {}
+
     func shutdown(_ socket: Int32) {
         shut.insert(socket)
         finish(socket, result: 0)

@@ -1,4 +1,3 @@
-import BasicContainers
 import Host
 import IO
 import Logging
@@ -32,9 +31,9 @@ final class IntakeBench {
         let toRespond = Channel<ConnectionEvent>(capacity: 1024)
         let fromRespond = Channel<ConnectionEvent>(capacity: 1024)
         let tables = Channel<Unmanaged<TopicTable>>(capacity: 4)
-        var writerEnds = UniqueArray<Sender<ClientRequest>>(minimumCapacity: groups)
+        var writerEnds = OwnedArray<Sender<ClientRequest>>(minimumCapacity: groups)
         for channel in toWriters { writerEnds.append(channel.sender()) }
-        var releaseEnds = UniqueArray<Receiver<Release>>(minimumCapacity: 1)
+        var releaseEnds = OwnedArray<Receiver<Release>>(minimumCapacity: 1)
         releaseEnds.append(back.receiver())
         let places = (0..<8).map { PartitionPlace(group: UInt16($0 % groups), number: UInt32($0)) }
         let topic = Topic(
