@@ -24,6 +24,8 @@ struct Connection {
     /// The number of the next answer.
     var answers: UInt32 = 0
     var isReceiving = false
+    /// The receive has been cancelled so that a large buffer becomes free.
+    var isReclaimed = false
     /// In the list of those whose next frame could not be handed on.
     var isStalled = false
     /// The capacity that the next frame needs, where it is more than the buffer has; else 0.

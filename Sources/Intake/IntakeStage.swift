@@ -73,6 +73,8 @@ public struct IntakeStage: Stage, ~Copyable {
     private var stalled: [UInt32] = []
     private var spareBuffers: [MirroredBuffer] = []
     private var largeBytes = 0
+    /// Whether this step has asked for idle connections' large buffers.
+    private var hasReclaimed = false
     private var openCount = 0
     private var isAccepting = false
     /// After a failed accept not before then: what it failed for (no descriptors) does not pass at once.
@@ -85,7 +87,9 @@ public struct IntakeStage: Stage, ~Copyable {
     ) {
         self.sockets = sockets
         self.listener = listener
-        self.limits = limits
+        var whole = limits
+        whole.receiveBytes = Int(alignedUp(UInt64(limits.receiveBytes)))
+        self.limits = whole
         self.links = links
         self.table = table
         self.draining = draining
@@ -93,6 +97,7 @@ public struct IntakeStage: Stage, ~Copyable {
     }
 
     public mutating func step(_ now: Moment) -> Int {
+        hasReclaimed = false
         var progress = takeTables() + takeReleases() + takeEvents()
         if draining.isOn {
             progress += drain()
@@ -180,7 +185,10 @@ public struct IntakeStage: Stage, ~Copyable {
         if completion.tag & Tag.cancel != 0 { return }
         let slot = Int(completion.tag)
         connections[slot].isReceiving = false
+        let isReclaimed = connections[slot].isReclaimed
+        connections[slot].isReclaimed = false
         guard connections[slot].state == .open else { return closeIfDone(slot) }
+        if isReclaimed && (completion.result == -ECANCELED || completion.result == -EINTR) { return takeFrames(slot, now) }
         guard completion.result > 0 else {
             // 0: the other side has sent all it wants to; it may still wait for answers.
             return completion.result == 0 ? end(slot, .finished) : abort(slot)
@@ -352,8 +360,8 @@ public struct IntakeStage: Stage, ~Copyable {
     private mutating func fit(_ slot: Int) -> Bool {
         let needed = connections[slot].neededCapacity
         let capacity = connections[slot].buffer!.capacity
-        let isIdleLarge = capacity > limits.receiveBytes && connections[slot].unread == 0
-        guard needed > capacity || (needed == 0 && isIdleLarge) else { return true }
+        let shrinks = needed == 0 && capacity > limits.receiveBytes && fitsUsualBuffer(slot)
+        guard needed > capacity || shrinks else { return true }
         guard connections[slot].frames.count == 0, !connections[slot].isReceiving else { return needed == 0 }
         let buffer: MirroredBuffer?
         if needed == 0 {
@@ -361,7 +369,7 @@ public struct IntakeStage: Stage, ~Copyable {
         } else {
             var size = limits.receiveBytes
             while size < needed { size *= 2 }
-            guard largeBytes + size <= limits.largeBufferBytes || largeBytes == 0 else {
+            guard hasMemory(for: size, slot) else {
                 stall(slot)
                 return false
             }
@@ -382,6 +390,40 @@ public struct IntakeStage: Stage, ~Copyable {
         connections[slot].received = unread
         connections[slot].neededCapacity = 0
         return true
+    }
+
+    /// Whether what is unread, and the frame that it begins, has room in a buffer of the usual size.
+    private func fitsUsualBuffer(_ slot: Int) -> Bool {
+        let unread = connections[slot].unread
+        guard unread > 0 else { return true }
+        guard unread >= 4, unread <= limits.receiveBytes else { return false }
+        return Int(Int32(bigEndian: connections[slot].front.loadUnaligned(as: Int32.self))) + 4 <= limits.receiveBytes
+    }
+
+    /// Whether the connection may have a buffer of that size. If not, whoever is idle with a large one, for a receive holds
+    /// it, is to get the usual one instead.
+    private mutating func hasMemory(for size: Int, _ slot: Int) -> Bool {
+        let others = largeBytes - largeBytes(of: slot)
+        if others + size <= limits.largeBufferBytes || others == 0 { return true }
+        guard !hasReclaimed else { return false }
+        hasReclaimed = true
+        var isInUse = false
+        for other in connections.indices where largeBytes(of: other) > 0 {
+            let connection = connections[other]
+            let isResting = connection.state == .open && connection.frames.count == 0
+            if isResting && !connection.isReceiving && connection.neededCapacity > 0 { continue }
+            isInUse = true
+            guard isResting, connection.isReceiving, !connection.isReclaimed, connection.unread == 0 else { continue }
+            connections[other].isReclaimed = true
+            sockets.cancel(UInt64(other), tag: Tag.cancel)
+        }
+        // Where all that have large ones wait for larger ones, nobody will ever give one back: one goes beyond the limit.
+        return !isInUse
+    }
+
+    private func largeBytes(of slot: Int) -> Int {
+        guard let capacity = connections[slot].buffer?.capacity, capacity > limits.receiveBytes else { return 0 }
+        return capacity
     }
 
     // MARK: Handing on
