@@ -89,6 +89,7 @@ struct Wiring {
         positions.flushed.watch(waker(.replicate(group)))
         positions.committed.watch(waker(.read))
         positions.failed.watch(waker(.control))
+        positions.space.watch(waker(.write(group)))
     }
 
     // MARK: What each stage is given

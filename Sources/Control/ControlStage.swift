@@ -86,6 +86,8 @@ public struct ControlStage: Stage, ~Copyable {
     private var nextToken: UInt64 = 1
     /// Producer ids that are committed as given out, and not given out yet.
     var freeProducerIds: Range<Int64> = 0..<0
+    /// For each stage that looks topics up, whether it has yet to be sent the newest.
+    private var behind: [Bool]
     private let failures: [Position]
     private let onFailure: @Sendable (Int32) -> Void
     private var hasFailed = false
@@ -100,6 +102,7 @@ public struct ControlStage: Stage, ~Copyable {
         self.identity = identity
         self.defaults = defaults
         self.store = store
+        behind = Array(repeating: false, count: links.tables.count)
         self.links = links
         self.failures = failures
         self.onFailure = onFailure
@@ -109,6 +112,7 @@ public struct ControlStage: Stage, ~Copyable {
     }
 
     public mutating func step(_ now: Moment) -> Int {
+        catchUp()
         var progress = store.step()
         while let outcome = store.nextOutcome() {
             progress += 1
@@ -132,7 +136,8 @@ public struct ControlStage: Stage, ~Copyable {
 
     private mutating func takeRequests(_ io: Int) -> Int {
         var count = 0
-        while links.answers[io].hasRoom(), links.releases[io].hasRoom(), let request = links.requests[io].pop() {
+        // Each request that is taken will want a place for its answer, and those that wait for the disk as well.
+        while links.answers[io].hasRoom(for: waiting.count + 1), links.releases[io].hasRoom(), let request = links.requests[io].pop() {
             count += 1
             do { try handle(request, io) } catch {
                 logger.notice("a request that can't be answered: \((error as? WireError)?.reason ?? "\(error)")")
@@ -159,10 +164,8 @@ public struct ControlStage: Stage, ~Copyable {
 
     mutating func send(_ answer: Answer, _ io: Int) {
         let owned = Unmanaged.passRetained(answer)
-        guard links.answers[io].push(owned) else {
-            owned.release()
-            return logger.error("an answer was dropped: its queue is full")
-        }
+        let sent = links.answers[io].push(owned)
+        precondition(sent, "there was room when the request was taken")
     }
 
     mutating func answer(_ response: some Response, _ request: ClientRequest, _ io: Int, version: Int16? = nil) throws {
@@ -223,10 +226,15 @@ public struct ControlStage: Stage, ~Copyable {
         let isSame = state.topics.count == table.topics.count && table.topics.allSatisfy { state.topics[$0.name]?.id == $0.id }
         guard !isSame else { return }
         table = state.table(defaults: defaults.settings)
-        for stage in 0..<links.tables.count {
-            let owned = Unmanaged.passRetained(table)
-            let sent = links.tables[stage].send(owned)
-            precondition(sent, "stages take tables in every step")
+        for stage in 0..<links.tables.count { behind[stage] = true }
+        catchUp()
+    }
+
+    /// Gives the newest topics to the stages that have older ones. One whose queue is full, because its thread has not run
+    /// for a while, gets them in a later step.
+    private mutating func catchUp() {
+        for stage in 0..<links.tables.count where behind[stage] && links.tables[stage].hasRoom() {
+            behind[stage] = !links.tables[stage].send(Unmanaged.passRetained(table))
         }
     }
 }

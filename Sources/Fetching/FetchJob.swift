@@ -47,6 +47,9 @@ final class FetchJob {
         case filling
     }
 
+    /// No fetch waits longer, in milliseconds, whatever it asks for: its client may be long gone.
+    private static let longestWait: Int32 = 60_000
+
     let request: ClientRequest
     /// The io stage that it came from.
     let io: Int
@@ -62,6 +65,8 @@ final class FetchJob {
     var state = State.collecting
     /// Its place in the order of arrival.
     var sequence: UInt64 = 0
+    /// How many reads from disk there had been when it last looked.
+    var checkedAtRead: UInt64 = 0
     /// Its time is up: it answers with what there is.
     var isDue = false
 
@@ -87,7 +92,7 @@ final class FetchJob {
         self.io = io
         minBytes = Int(message.minBytes)
         maxBytes = max(min(Int(message.maxBytes), limit), 0)
-        deadline = request.arrival + UInt64(max(message.maxWaitMs, 0)) * 1_000_000
+        deadline = request.arrival + UInt64(min(max(message.maxWaitMs, 0), FetchJob.longestWait)) * 1_000_000
         isDue = message.maxWaitMs <= 0
         committedOnly = message.isolationLevel == 1
         // Sessions (KIP-227) are not offered: every fetch is whole, and none can be continued.

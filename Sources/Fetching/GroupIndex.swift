@@ -54,15 +54,19 @@ struct GroupIndex: ~Copyable {
 
     /// Takes in a committed batch.
     mutating func append(_ batch: AppendedBatch) {
-        let segment = batch.entry.position / segmentBytes
-        while active.segment < segment {
-            sealed.append(active)
-            active = SegmentIndex(segment: active.segment + 1, startOffsets: active.nextOffsets)
-        }
+        seal(before: batch.entry.position / segmentBytes)
         let partition = Int(batch.partition)
         active.append(batch.entry, partition: partition)
         while highWatermarks.count <= partition { highWatermarks.append(0) }
         highWatermarks[partition] = batch.entry.nextOffset
+    }
+
+    /// Nothing more comes into the segments before that one.
+    mutating func seal(before segment: UInt64) {
+        while active.segment < segment {
+            sealed.append(active)
+            active = SegmentIndex(segment: active.segment + 1, startOffsets: active.nextOffsets)
+        }
     }
 
     /// Goes on writing files of full segments. Returns whether something was begun or ended.

@@ -14,6 +14,8 @@ struct JobTable: ~Copyable {
     private var isQueued: [Bool] = []
     /// Those that wait for the disk, oldest first.
     private var loading: [Int] = []
+    /// Counts the times that something was read from disk.
+    private var reads: UInt64 = 0
     private var nextSequence: UInt64 = 0
     private var starved: Set<Int> = []
     private var waiters: [PartitionKey: Set<Int>] = [:]
@@ -44,7 +46,7 @@ struct JobTable: ~Copyable {
     mutating func remove(_ number: Int) {
         for partition in self[number].partitions { forget(number, partition) }
         timers.cancel(number)
-        loading.removeAll { $0 == number }
+        stopLoading(number)
         starved.remove(number)
         jobs[number] = nil
         free.append(number)
@@ -62,6 +64,7 @@ struct JobTable: ~Copyable {
     mutating func park(_ number: Int) {
         let job = self[number]
         job.state = .waiting
+        stopLoading(number)
         for partition in job.partitions {
             guard let place = partition.place else { continue }
             waiters[PartitionKey(group: Int(place.group), number: place.number), default: []].insert(number)
@@ -70,12 +73,17 @@ struct JobTable: ~Copyable {
     }
 
     mutating func setLoading(_ number: Int) {
+        self[number].checkedAtRead = reads
+        guard !loading.contains(number) else { return }
         let sequence = self[number].sequence
         let place = loading.lastIndex { self[$0].sequence < sequence }.map { $0 + 1 } ?? 0
         loading.insert(number, at: place)
     }
 
-    mutating func setStarved(_ number: Int) { starved.insert(number) }
+    mutating func setStarved(_ number: Int) {
+        stopLoading(number)
+        starved.insert(number)
+    }
 
     /// Something was committed there.
     mutating func wake(_ key: PartitionKey) {
@@ -83,12 +91,20 @@ struct JobTable: ~Copyable {
         for number in numbers where jobs[number]?.state == .waiting { check(number) }
     }
 
-    /// Something was read from disk. Only the oldest few look whether it was for them: a fetch may need several windows at
-    /// once, and too many fetches would take them from each other for ever.
-    mutating func checkLoading(limit: Int) {
-        for number in loading.prefix(limit) { check(number) }
-        loading.removeFirst(min(limit, loading.count))
+    /// Something was read from disk.
+    mutating func noteRead() { reads += 1 }
+
+    /// Has the oldest few of those that wait for the disk look whether what was read was for them: a fetch may need several
+    /// windows at once, and too many fetches would take them from each other for ever. To be called again when some of
+    /// them have looked, because others move up. Returns whether there was one to look.
+    mutating func checkLoading(limit: Int) -> Bool {
+        let due = loading.prefix(limit).filter { self[$0].checkedAtRead < reads }
+        for number in due { check(number) }
+        return !due.isEmpty
     }
+
+    /// It no longer waits for the disk.
+    mutating func stopLoading(_ number: Int) { loading.removeAll { $0 == number } }
 
     mutating func check(_ number: Int) {
         guard !isQueued[number] else { return }

@@ -132,11 +132,16 @@ public struct ReadStage: Stage, ~Copyable {
         // Going down: who waits for data is answered with what there is.
         jobs.takeDue(draining.isOn ? .max : now.monotonic)
         if budget.takeReturned() { jobs.checkStarved() }
-        while let number = jobs.nextToCheck() {
-            progress += 1
-            advance(number)
+        repeat {
+            while let number = jobs.nextToCheck() {
+                progress += 1
+                advance(number)
+            }
+        } while jobs.checkLoading(limit: cold.readersAtOnce)
+        for group in 0..<groups.count {
+            if draining.isOn { sealIndex(group) }
+            if indexes[group].writeFiles(now) { progress += 1 }
         }
-        for group in 0..<groups.count where indexes[group].writeFiles(now) { progress += 1 }
         for io in 0..<links.answers.count {
             links.answers[io].publish()
             links.releases[io].publish()
@@ -155,6 +160,14 @@ public struct ReadStage: Stage, ~Copyable {
         return true
     }
 
+    /// Going down: every full segment gets its index file, though nothing may have come behind it yet, so that the next start
+    /// finds them all.
+    private mutating func sealIndex(_ group: Int) {
+        guard links.batches[group].available() == 0 else { return }
+        let cache = groups[group].cache
+        indexes[group].seal(before: cache.segment(of: groups[group].positions.committed.load()))
+    }
+
     // MARK: What comes in
 
     private mutating func takeCompletions(_ now: Moment) -> Int {
@@ -170,7 +183,7 @@ public struct ReadStage: Stage, ~Copyable {
             }
         }
         if coldCame {
-            jobs.checkLoading(limit: cold.readersAtOnce)
+            jobs.noteRead()
             let waiting = listJobs
             listJobs = []
             for job in waiting { advance(job) }
@@ -201,7 +214,8 @@ public struct ReadStage: Stage, ~Copyable {
         var waiting = links.requests[io].available()
         while let next = links.tables.pop() { table = next.takeRetainedValue() }
         links.tables.release()
-        while waiting > 0, jobs.count < 2 * limits.jobs, links.answers[io].hasRoom(), links.releases[io].hasRoom(),
+        // Each request that is taken will want a place for its answer, and those that are under way as well.
+        while waiting > 0, links.answers[io].hasRoom(for: jobs.count + listJobs.count + 1), links.releases[io].hasRoom(),
             let request = links.requests[io].pop()
         {
             waiting -= 1
@@ -249,11 +263,23 @@ public struct ReadStage: Stage, ~Copyable {
             if job.state != .collecting { job.reset() }
             guard collect(job) else { return jobs.setLoading(number) }
             if job.bytes < job.minBytes && job.bytes < job.maxBytes && !job.hasError && !job.isDue && !job.partitions.isEmpty {
+                // What was committed while it waited for the disk woke nobody.
+                if hasNews(job) { return jobs.check(number) }
                 return jobs.park(number)
             }
             fill(number, job)
         case .filling: fill(number, job)
         }
+    }
+
+    /// Whether a partition has got more since it was looked at; then everything is looked at again.
+    private func hasNews(_ job: FetchJob) -> Bool {
+        let hasNews = job.partitions.contains { partition in
+            guard let place = partition.place else { return false }
+            return indexes[Int(place.group)].highWatermark(place.number) > partition.highWatermark
+        }
+        if hasNews { job.reset() }
+        return hasNews
     }
 
     private mutating func fill(_ number: Int, _ job: FetchJob) {

@@ -81,12 +81,11 @@ public final class Executor {
         if let cpu { _ = hutong_pin_thread(Int32(cpu)) }
         source.attach()
         var idle = 0
-        while true {
+        while !control.stopping.load(ordering: .acquiring) {
             if turn() > 0 {
                 idle = 0
                 continue
             }
-            if control.stopping.load(ordering: .acquiring) { break }
             idle += 1
             if idle <= spins {
                 hutong_pause()

@@ -49,7 +49,7 @@ public protocol SocketPort: Port {
     func send(_ socket: Int32, message: UnsafePointer<msghdr>, tag: UInt64)
     /// Asks for the operation with that tag to end early; it still completes.
     func cancel(_ target: UInt64, tag: UInt64)
-    /// What is sent leaves at once instead of waiting for company (TCP_NODELAY).
+    /// What is sent leaves at once instead of waiting for company (TCP_NODELAY); a peer that has vanished is noticed.
     func setNoDelay(_ socket: Int32)
     /// Ends both directions at once; operations under way complete.
     func shutdown(_ socket: Int32)

@@ -19,6 +19,7 @@ public final class SimulatedNetwork {
     private var waiting: Deque<Int32> = []
     private var acceptors: [(port: SimulatedSocketPort, tag: UInt64)] = []
     private var nextSocket: Int32 = 1000
+    private var stalledReader: Int32?
     /// The most bytes that one receive or send moves: small, to cut frames anywhere.
     public var pieceLimit = Int.max
 
@@ -51,6 +52,12 @@ public final class SimulatedNetwork {
     /// Whether the broker has closed the connection.
     public func isClosed(_ connection: Int32) -> Bool { links[connection]?.brokerHasEnded ?? true }
 
+    /// That client takes nothing more; nil: all do again.
+    public func stalls(reader connection: Int32?) { stalledReader = connection }
+
+    /// How many bytes of the client's the broker has not read yet.
+    public func unread(_ connection: Int32) -> Int { links[connection]?.toBroker.count ?? 0 }
+
     // MARK: The broker's side
 
     /// Moves bytes and completes what can complete. Returns how much was done.
@@ -62,8 +69,9 @@ public final class SimulatedNetwork {
                 count += 1
             }
         }
-        for (_, link) in links.sorted(by: { $0.key < $1.key }) {
-            count += receive(link) + send(link)
+        for (socket, link) in links.sorted(by: { $0.key < $1.key }) {
+            count += receive(link)
+            if socket != stalledReader { count += send(link) }
         }
         return count
     }

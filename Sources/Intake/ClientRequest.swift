@@ -86,6 +86,8 @@ public struct ConnectionEvent: BitwiseCopyable, Sendable {
         /// It broke: nothing is to be sent any more.
         case aborted
         // respond to io:
+        /// So many answers have been sent, in all.
+        case sent
         /// It can't be sent to: read no more.
         case broken
         /// Nothing is being sent, and nothing will be: the socket may be closed.

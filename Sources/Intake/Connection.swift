@@ -23,6 +23,10 @@ struct Connection {
     var frames = FrameLedger()
     /// The number of the next answer.
     var answers: UInt32 = 0
+    /// How many answers have been sent.
+    var answersSent: UInt32 = 0
+    /// The numbers of answers that may be large and are not sent yet, oldest first.
+    var largeAnswers: [UInt32] = []
     var isReceiving = false
     /// The receive has been cancelled so that a large buffer becomes free.
     var isReclaimed = false
@@ -32,6 +36,14 @@ struct Connection {
     var neededCapacity = 0
     /// The other side is done with this connection.
     var respondIsDone = false
+
+    /// How many answers are owed.
+    var unanswered: Int { Int(answers &- answersSent) }
+
+    mutating func noteSent(_ answers: UInt32) {
+        answersSent = answers
+        largeAnswers.removeAll { Int32(bitPattern: $0 &- answers) < 0 }
+    }
 
     var unread: Int { received - parsed }
     var freeBytes: Int { (buffer?.capacity ?? 0) - (received - released) }

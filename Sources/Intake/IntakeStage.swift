@@ -14,6 +14,10 @@ public struct IntakeLimits: Sendable {
     public var requestBytes: Int
     /// How many requests of one connection may be out at once.
     public var inFlight: Int
+    /// How many answers one connection may be owed: a client that sends without reading is read from no further. Of those
+    /// that may be large, which are all but Produce's, a few.
+    public var unanswered = 16_384
+    public var largeUnanswered = 32
     /// How many bytes all buffers larger than `receiveBytes` may take together.
     public var largeBufferBytes: Int
 
@@ -160,6 +164,9 @@ public struct IntakeStage: Stage, ~Copyable {
             let slot = Int(event.connection.slot)
             guard connections[slot].generation == event.connection.generation else { continue }
             switch event.kind {
+            case .sent:
+                connections[slot].noteSent(event.answers)
+                if connections[slot].state == .open && !connections[slot].isReceiving { stall(slot) }
             case .broken: end(slot, .finished)
             case .done:
                 connections[slot].respondIsDone = true
@@ -349,7 +356,9 @@ public struct IntakeStage: Stage, ~Copyable {
                 return
             }
             guard connections[slot].unread >= 4 + length else { break }
-            guard connections[slot].frames.count < limits.inFlight else { return }  // its own releases bring it back
+            // Its own releases, or its answers' leaving, bring it back.
+            guard connections[slot].frames.count < limits.inFlight, connections[slot].unanswered < limits.unanswered
+            else { return }
             guard handOn(slot, frame: front + 4, count: length, now) else { return }
         }
         receive(slot)
@@ -447,6 +456,8 @@ public struct IntakeStage: Stage, ~Copyable {
             bytes: UnsafeRawPointer(frame), count: UInt32(count), bodyOffset: UInt32(header.bodyOffset),
             key: header.apiKey, version: header.apiVersion, correlation: header.correlationId, groups: 1,
             wantsAnswer: true, arrival: now.monotonic)
+        let isLarge = spec.key != .produce
+        if isLarge && connections[slot].largeAnswers.count >= limits.largeUnanswered { return false }
         let sent: Bool
         switch spec.key {
         case .produce where spec.served.contains(header.apiVersion):
@@ -461,6 +472,7 @@ public struct IntakeStage: Stage, ~Copyable {
         }
         connections[slot].parsed += 4 + count
         connections[slot].frames.add(end: connections[slot].parsed, holders: request.parts)
+        if isLarge { connections[slot].largeAnswers.append(request.answer) }
         if request.wantsAnswer { connections[slot].answers &+= 1 }
         return true
     }

@@ -17,6 +17,8 @@ public struct FlushStage: Stage, ~Copyable {
         static let sync: UInt64 = 2
     }
 
+    private static let shortWritesLimit = 16
+
     private let files: any FilePort
     private let cache: JournalCache
     private let positions: JournalPositions
@@ -30,6 +32,8 @@ public struct FlushStage: Stage, ~Copyable {
     private var flushed: UInt64
     private var phase = Phase.idle
     private var writeFellShort = false
+    /// Writes in a row that were not whole.
+    private var shortWrites = 0
     private var failed = false
     /// How many times bytes were made durable.
     public private(set) var flushes = 0
@@ -117,7 +121,9 @@ public struct FlushStage: Stage, ~Copyable {
         }
         guard completion.result >= 0 else { return fail(completion.result) }
         let written = from + UInt64(completion.result)
-        guard written < end else {
+        // The linked sync is cancelled by any short write, also by one that lacks only the rest of the last block.
+        guard written < (method == .linked ? alignedUp(end) : end) else {
+            shortWrites = 0
             if method == .dsync { advance(to: end) }
             if method == .fdatasync {
                 let result = files.syncNow(current!.file)
@@ -126,7 +132,8 @@ public struct FlushStage: Stage, ~Copyable {
             return
         }
         // A short write: whole blocks of it stand; what follows is written again. (Nothing at all is an error.)
-        guard completion.result >= directAlignment else { return fail(-EIO) }
+        shortWrites += 1
+        guard completion.result > 0, shortWrites < FlushStage.shortWritesLimit else { return fail(-EIO) }
         let rest = alignedDown(written)
         phase = .writing(from: rest, end: end)
         if method == .linked { writeFellShort = true } else { begin(again: rest, end: end) }

@@ -31,12 +31,13 @@ public final class JournalPositions: Sendable {
         return code == 0 ? nil : Int32(code)
     }
 
-    private let space = Atomic<Bool>(true)
+    /// 1, or 0 while the loader can't make segments.
+    public let space = Position(1)
 
-    /// False while the loader finds no room on disk for the next segment.
+    /// False while the loader can't make the next segment: mostly, because the disk is full.
     public var hasSpace: Bool {
-        get { space.load(ordering: .relaxed) }
-        set { space.store(newValue, ordering: .relaxed) }
+        get { space.load() != 0 }
+        set { space.advance(to: newValue ? 1 : 0) }
     }
 
     public func fail(_ code: Int32) { failed.advance(to: UInt64(code)) }

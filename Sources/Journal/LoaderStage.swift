@@ -198,7 +198,7 @@ public struct LoaderStage: Stage, ~Copyable {
             nextNumber += 1
             making = -1
             phase = .idle
-            positions.hasSpace = true
+            if !positions.hasSpace { positions.hasSpace = true }
         }
     }
 
@@ -211,7 +211,7 @@ public struct LoaderStage: Stage, ~Copyable {
 
     private mutating func rest(_ error: IOError, _ now: Moment) {
         logger.error("\(error); trying again in a second")
-        if error.code == ENOSPC { positions.hasSpace = false }
+        positions.hasSpace = false
         if making >= 0 { files.close(making) }
         making = -1
         try? files.remove(paths.unfinishedSegment)

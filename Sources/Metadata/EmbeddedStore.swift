@@ -15,8 +15,8 @@ public struct MetadataError: Error, CustomStringConvertible {
 
 /// Metadata of a broker that is alone: a log of changes in one file, synced before any change counts.
 ///
-/// A change is a line: the CRC-32C of the rest in 8 hexadecimal digits, a space, the change in JSON. A last line that
-/// is not whole was never acknowledged and is dropped; a damaged one before the end is an error.
+/// What is committed together is a line: the CRC-32C of the rest in 8 hexadecimal digits, a space, the changes as a JSON array.
+/// A last line that is not whole was never acknowledged and is dropped; a damaged one before the end is an error.
 public final class EmbeddedStore: MetadataStore {
     private struct Proposal {
         var changes: [MetadataChange]
@@ -78,24 +78,24 @@ public final class EmbeddedStore: MetadataStore {
     private static func replay(_ log: Data, path: String, into state: inout MetadataState) throws -> Int {
         var start = 0
         while let newline = log[start...].firstIndex(of: UInt8(ascii: "\n")) {
-            guard let change = decode(log[start..<newline]) else {
+            guard let changes = decode(log[start..<newline]) else {
                 let isLast = newline == log.count - 1
                 if isLast { return start }
                 throw MetadataError(
                     reason: "\(path): byte \(start) begins a damaged entry, with more behind it. Nothing was changed. Restore the file from a copy.")
             }
-            state.apply(change)
+            for change in changes { state.apply(change) }
             start = newline + 1
         }
         return start
     }
 
-    private static func decode(_ line: Data) -> MetadataChange? {
+    private static func decode(_ line: Data) -> [MetadataChange]? {
         guard line.count > 9, let text = String(data: line.prefix(8), encoding: .ascii), let sum = UInt32(text, radix: 16)
         else { return nil }
         let json = line.dropFirst(9)
         guard checksum(json) == sum else { return nil }
-        return try? JSONDecoder().decode(MetadataChange.self, from: json)
+        return try? JSONDecoder().decode([MetadataChange].self, from: json)
     }
 
     private static func checksum(_ data: Data) -> UInt32 {
@@ -105,22 +105,22 @@ public final class EmbeddedStore: MetadataStore {
         }
     }
 
-    private static func encode(_ change: MetadataChange) -> Data {
+    private static func encode(_ changes: [MetadataChange]) -> Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
-        guard let json = try? encoder.encode(change) else { preconditionFailure("changes are made of plain values") }
+        guard let json = try? encoder.encode(changes) else { preconditionFailure("changes are made of plain values") }
         let sum = String(checksum(json), radix: 16)
         return Data((String(repeating: "0", count: 8 - sum.count) + sum + " ").utf8) + json + Data("\n".utf8)
     }
 
     /// Commits changes at start-up, waiting for the disk.
     public static func commit(_ changes: [MetadataChange], to opened: inout Opened, blocking: BlockingFiles) throws(IOError) {
-        let lines = changes.reduce(into: Data()) { $0 += encode($1) }
-        let buffer = AlignedBuffer(count: lines.count)
-        lines.withUnsafeBytes { buffer.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-        try blocking.write(opened.file, from: buffer.base, count: lines.count, offset: opened.end)
+        let line = encode(changes)
+        let buffer = AlignedBuffer(count: line.count)
+        line.withUnsafeBytes { buffer.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        try blocking.write(opened.file, from: buffer.base, count: line.count, offset: opened.end)
         try blocking.sync(opened.file)
-        opened.end += UInt64(lines.count)
+        opened.end += UInt64(line.count)
         for change in changes { opened.state.apply(change) }
     }
 
@@ -151,13 +151,13 @@ public final class EmbeddedStore: MetadataStore {
         underWay = Array(waiting)
         waiting.removeAll()
         if failure != nil { return finish() }
-        let lines = underWay.flatMap(\.changes).reduce(into: Data()) { $0 += EmbeddedStore.encode($1) }
-        let buffer = AlignedBuffer(count: lines.count)
-        lines.withUnsafeBytes { buffer.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        let line = EmbeddedStore.encode(underWay.flatMap(\.changes))
+        let buffer = AlignedBuffer(count: line.count)
+        line.withUnsafeBytes { buffer.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         self.buffer = buffer
-        pendingBytes = lines.count
+        pendingBytes = line.count
         files.writeAndSync(
-            file, from: buffer.base, count: lines.count, offset: end, writeTag: Tag.write, syncTag: Tag.sync)
+            file, from: buffer.base, count: line.count, offset: end, writeTag: Tag.write, syncTag: Tag.sync)
     }
 
     private var pendingBytes = 0

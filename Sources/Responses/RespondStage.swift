@@ -44,6 +44,8 @@ public struct RespondStage: Stage, ~Copyable {
     private var links: RespondLinks
     private var connections: ContiguousArray<ResponderConnection> = []
     private var dirty: [UInt32] = []
+    /// Connections of whose sent answers the io stage is still to be told.
+    private var untold: [UInt32] = []
     private var spareChunks: [SendChunk] = []
     private var timers: TimerWheel
     private var dueTimers: [Int] = []
@@ -74,6 +76,11 @@ public struct RespondStage: Stage, ~Copyable {
 
     public mutating func step(_ now: Moment) -> Int {
         var progress = takeEvents()
+        if !untold.isEmpty {
+            let slots = untold
+            untold = []
+            for slot in slots where connections[Int(slot)].sendsMore { tellSent(Int(slot)) }
+        }
         while let completion = sockets.next() {
             progress += 1
             if completion.tag < RespondStage.cancelTag { sent(completion) }
@@ -118,7 +125,7 @@ public struct RespondStage: Stage, ~Copyable {
                 endIfDone(slot)
             case .aborted:
                 drop(slot, told: true)
-            case .broken, .done: preconditionFailure("these go the other way")
+            case .sent, .broken, .done: preconditionFailure("these go the other way")
             }
         }
         links.fromIntake.release()
@@ -166,6 +173,16 @@ public struct RespondStage: Stage, ~Copyable {
         guard isDone else { return }
         connections[slot].state = .free
         tell(.done, slot)
+    }
+
+    /// Tells the io stage how many answers have been sent; later, where the channel has only the room that ends need.
+    private mutating func tellSent(_ slot: Int) {
+        guard connections[slot].toldAnswers != connections[slot].sentAnswers else { return }
+        guard links.toIntake.hasRoom(for: links.toIntake.channel.capacity / 2) else { return untold.append(UInt32(slot)) }
+        connections[slot].toldAnswers = connections[slot].sentAnswers
+        let id = ConnectionID(slot: UInt32(slot), generation: connections[slot].generation)
+        let told = links.toIntake.push(ConnectionEvent(.sent, id, answers: connections[slot].sentAnswers))
+        precondition(told, "there was room")
     }
 
     private mutating func tell(_ kind: ConnectionEvent.Kind, _ slot: Int) {
@@ -298,6 +315,7 @@ public struct RespondStage: Stage, ~Copyable {
             writer.end()
             room.used += writer.count
             connections[slot].nextAnswer &+= 1
+            room.answers = connections[slot].nextAnswer
             if !connections[slot].parked.isEmpty { putParked(slot) }
             return
         }
@@ -382,6 +400,7 @@ public struct RespondStage: Stage, ~Copyable {
         if let bytes = answer.single, let room = room(slot, bytes.count) {
             if bytes.count > 0 { (room.base + room.used).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count) }
             room.used += bytes.count
+            room.answers = connections[slot].nextAnswer
         } else {
             connections[slot].outgoing.append(.answer(answer))
             mark(slot)
@@ -447,7 +466,14 @@ public struct RespondStage: Stage, ~Copyable {
             isWhole = chunk.sent == chunk.used
         case .answer(let answer): isWhole = answer.sent(Int(completion.result))
         }
-        if isWhole { recycle(connections[slot].outgoing.removeFirst()) }
+        if isWhole {
+            switch first {
+            case .chunk(let chunk): connections[slot].sentAnswers = chunk.answers
+            case .answer(let answer): connections[slot].sentAnswers = answer.number &+ 1
+            }
+            tellSent(slot)
+            recycle(connections[slot].outgoing.removeFirst())
+        }
         send(slot)
         endIfDone(slot)
     }

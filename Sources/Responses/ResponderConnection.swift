@@ -10,6 +10,8 @@ final class SendChunk {
     var used = 0
     /// How much of it has been sent.
     var sent = 0
+    /// How many of the connection's answers have left when it has been sent.
+    var answers: UInt32 = 0
 
     deinit { base.deallocate() }
 
@@ -46,6 +48,9 @@ struct ResponderConnection {
     var parked: [UInt32: Parked] = [:]
     var outgoing: Deque<Outgoing> = []
     var isSending = false
+    /// How many answers have been sent; and how many the io stage has been told of.
+    var sentAnswers: UInt32 = 0
+    var toldAnswers: UInt32 = 0
     /// In the list of those that have something new to send.
     var isDirty = false
 

@@ -164,7 +164,7 @@ public struct SequencerStage: Stage, ~Copyable {
     }
 
     private mutating func respond(_ quality: QualityOfService, _ now: Moment) {
-        if quality == .oneWay {
+        if !job.request.wantsAnswer {
             guard job.items.contains(where: { $0.error != .none }) else {
                 let released = links.releases[source].push(job.request.release)
                 precondition(released, "there was room")

@@ -40,6 +40,54 @@ import Wire
         }
     }
 
+    /// A request for nothing is answered too: what comes behind it on the connection would wait for ever.
+    @Test(arguments: [1, 2]) func anEmptyProduceIsAnswered(groups: Int) throws {
+        let (_, client) = try make(groups: groups)
+        try client.createTopic("t", partitions: 4)
+        var request = ProduceRequest()
+        request.acks = -1
+        #expect(try client.ask(request, version: 8).topics.isEmpty)
+        var topic = ProduceRequest.Topic()
+        topic.name = "t"
+        request.topics = [topic]
+        #expect(try client.ask(request, version: 8).topics.isEmpty)
+        #expect(try client.produce("t", ["after"]) == 0)
+    }
+
+    /// More fetches of old data at once than may read from disk at once: all are answered, though no time passes and nothing
+    /// else happens.
+    @Test func manyColdReadersAtOnce() throws {
+        let (broker, client) = try make()
+        try client.createTopic("t")
+        let value = String(repeating: "v", count: 3000)
+        for _ in 0..<300 { try client.produce("t", [value]) }
+        let readers = (0..<12).map { _ in TestClient(broker) }
+        for (number, reader) in readers.enumerated() {
+            try reader.send(TestClient.fetch("t", offset: Int64(number), maxWait: 60_000, maxBytes: 100_000), version: 11)
+        }
+        broker.settle()
+        for (number, reader) in readers.enumerated() {
+            let answer = try #require(reader.answers().first, "reader \(number)")
+            let response = try reader.decode(FetchRequest.self, answer.frame, version: 11)
+            #expect(try TestClient.records(response).first?.offset == Int64(number))
+        }
+    }
+
+    /// A client that asks for much and never reads is read from no further, and others go on.
+    @Test func whoNeverReadsIsNotReadFrom() throws {
+        let (broker, client) = try make()
+        try client.createTopic("t")
+        broker.network.stalls(reader: client.connection)
+        for _ in 0..<3000 { try client.send(MetadataRequest(), version: 4) }
+        broker.settle()
+        #expect(broker.network.unread(client.connection) > 0, "the broker has stopped reading")
+        let other = TestClient(broker)
+        #expect(try other.produce("t", ["unharmed"]) == 0)
+        broker.network.stalls(reader: nil)
+        broker.settle()
+        #expect(client.answers().count == 3000)
+    }
+
     /// A client that sends without reading, while the disk stands still: the broker takes so much and no more, and afterwards
     /// answers everything in order.
     @Test func stopsReadingWhenItsQueuesAreFull() throws {

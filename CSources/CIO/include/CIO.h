@@ -66,7 +66,7 @@ uint64_t hutong_ring_overflows(const hutong_ring *ring);
 int hutong_listen(const char *host, uint16_t port, int backlog, uint16_t *bound_port);
 /// A connected TCP socket, or a negative errno.
 int hutong_connect(const char *host, uint16_t port);
-/// Answers leave at once (TCP_NODELAY).
+/// Answers leave at once (TCP_NODELAY), and a peer that has vanished without a word is noticed in two minutes (keep-alive).
 int hutong_set_no_delay(int socket);
 /// The other side's address as text, "unknown" where it can't be had.
 void hutong_peer_name(int socket, char *into, size_t capacity);
