@@ -1,6 +1,6 @@
 import Synchronization
 
-/// A journal position that one stage advances and others watch. It never goes back.
+/// A number that one stage sets and others watch: mostly a journal position, which never goes back.
 public final class Position: @unchecked Sendable {
     @usableFromInline let before = PaddedCounter()
     @usableFromInline let value: PaddedCounter
