@@ -18,11 +18,14 @@ enum Output {
         return String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
     }
 
-    /// Writes all of it to standard output. False: nobody reads it any more.
-    static func write(_ bytes: [UInt8]) -> Bool {
+    /// Says something on standard error; that it can't be said is no reason to stop.
+    static func say(_ sentence: String) { _ = write(Array("hutong: \(sentence)\n".utf8), to: STDERR_FILENO) }
+
+    /// Writes all of it, to standard output unless said otherwise. False: nobody reads it any more, or it can't be written.
+    static func write(_ bytes: [UInt8], to file: Int32 = STDOUT_FILENO) -> Bool {
         var done = 0
         while done < bytes.count {
-            let count = bytes.withUnsafeBytes { Foundation.write(STDOUT_FILENO, $0.baseAddress! + done, $0.count - done) }
+            let count = bytes.withUnsafeBytes { Foundation.write(file, $0.baseAddress! + done, $0.count - done) }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { return false }
             done += count

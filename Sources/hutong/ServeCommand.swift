@@ -50,7 +50,7 @@ struct ServeCommand: ParsableCommand {
             let broker = try Broker(
                 BrokerConfiguration(settings), logger: Logger(label: "hutong"), onFailure: ServeCommand.storageFailed)
             try broker.start()
-            FileHandle.standardOutput.write(Data((readyLine(broker, settings) + "\n").utf8))
+            _ = Output.write(Array((readyLine(broker, settings) + "\n").utf8))
             wait(signals, broker)
         } catch {
             fail("\(error)")
@@ -73,7 +73,7 @@ struct ServeCommand: ParsableCommand {
     }
 
     private func fail(_ sentence: String) -> Never {
-        FileHandle.standardError.write(Data("hutong: \(sentence)\n".utf8))
+        Output.say(sentence)
         Glibc.exit(1)
     }
 
@@ -91,8 +91,7 @@ struct ServeCommand: ParsableCommand {
 
     /// Nothing is acknowledged any more, so there is nothing to go on for: the main thread is told.
     @Sendable private static func storageFailed(_ code: Int32) {
-        FileHandle.standardError.write(
-            Data("hutong: the journal can't be written: \(describe(errno: code)). Nothing more is acknowledged; stopping.\n".utf8))
+        Output.say("the journal can't be written: \(describe(errno: code)). Nothing more is acknowledged; stopping.")
         kill(getpid(), SIGUSR1)
     }
 
@@ -102,8 +101,7 @@ struct ServeCommand: ParsableCommand {
         while sigwait(&signals, &signal) != 0 {}
         if signal == SIGUSR1 { Glibc.exit(2) }
         let isClean = broker.stop()
-        FileHandle.standardError.write(
-            Data((isClean ? "hutong: stopped\n" : "hutong: stopped before everything was finished\n").utf8))
+        Output.say(isClean ? "stopped" : "stopped before everything was finished")
         Glibc.exit(0)
     }
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 
 import pytest
 
@@ -81,6 +82,7 @@ def broker(tmp_path_factory):
         shared.stop()
     finally:
         shared.end()
+        shutil.rmtree(shared.data, ignore_errors=True)  # gigabytes, after a run at full speed
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +96,7 @@ def broker_variant(request, tmp_path_factory):
         shared.stop()
     finally:
         shared.end()
+        shutil.rmtree(shared.data, ignore_errors=True)  # gigabytes, after a run at full speed
 
 
 @pytest.fixture
