@@ -35,8 +35,6 @@ public struct FlushStage: Stage, ~Copyable {
     /// Writes in a row that were not whole.
     private var shortWrites = 0
     private var failed = false
-    /// How many times bytes were made durable.
-    public private(set) var flushes = 0
 
     /// - Parameters:
     ///   - segments: the segments in the order in which they are written to.
@@ -115,7 +113,7 @@ public struct FlushStage: Stage, ~Copyable {
         if completion.tag == Tag.sync {
             if writeFellShort {
                 writeFellShort = false
-                return begin(again: from, end: end)
+                return submit(from: from, end: end)
             }
             return completion.result < 0 ? fail(completion.result) : advance(to: end)
         }
@@ -136,14 +134,11 @@ public struct FlushStage: Stage, ~Copyable {
         guard completion.result > 0, shortWrites < FlushStage.shortWritesLimit else { return fail(-EIO) }
         let rest = alignedDown(written)
         phase = .writing(from: rest, end: end)
-        if method == .linked { writeFellShort = true } else { begin(again: rest, end: end) }
+        if method == .linked { writeFellShort = true } else { submit(from: rest, end: end) }
     }
-
-    private mutating func begin(again from: UInt64, end: UInt64) { submit(from: from, end: end) }
 
     private mutating func advance(to end: UInt64) {
         flushed = end
-        flushes += 1
         phase = .idle
         trace?.line("sync-done group=\(group) flushed=\(end)")
         if end == (current!.number + 1) * UInt64(cache.segmentBytes) {

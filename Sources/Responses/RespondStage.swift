@@ -31,7 +31,6 @@ public struct RespondLinks: ~Copyable {
 /// Sends the answers: each when the position that its quality of service asks for is passed, or its time is up; those of a
 /// connection in the order of its requests; as many as there are with one send.
 public struct RespondStage: Stage, ~Copyable {
-    private static let cancelTag: UInt64 = 1 << 40
     /// How often timers are set for what has come to wait: most answers have left by then and never need one.
     private static let timerInterval: UInt64 = 50_000_000
     private static let batch = 8192
@@ -52,9 +51,6 @@ public struct RespondStage: Stage, ~Copyable {
     /// For each queue the first response for which no timer has been considered.
     private var unconsidered: [Int]
     private var nextTimerRound: UInt64 = 0
-    /// How many Produce answers have been handed to sends.
-    public private(set) var answered = 0
-    public private(set) var timedOut = 0
 
     /// - Parameters:
     ///   - positions: of each partition group.
@@ -83,7 +79,7 @@ public struct RespondStage: Stage, ~Copyable {
         }
         while let completion = sockets.next() {
             progress += 1
-            if completion.tag < RespondStage.cancelTag { sent(completion) }
+            sent(completion)
         }
         for source in 0..<links.answers.count { progress += takeAnswers(source) }
         for queue in 0..<links.pending.count { progress += takePassed(queue) }
@@ -253,7 +249,6 @@ public struct RespondStage: Stage, ~Copyable {
             let cell = links.pending[queue].element(number)
             answer(cell.pointee.response, queue: queue, number: number, error: .requestTimedOut)
             cell.pointee.response.flags |= PendingResponse.answered
-            timedOut += 1
         }
         let count = due.count
         due.removeAll(keepingCapacity: true)
@@ -304,7 +299,6 @@ public struct RespondStage: Stage, ~Copyable {
         if error == nil {
             trace?.line("answer group=\(queue / 4) qos=\(queue % 4 + 1) position=\(response.position)")
         }
-        answered += 1
         if response.parts == 1 && error == nil && response.answer == connections[slot].nextAnswer,
             let room = room(slot, Int(response.topicBytes) + ProduceResponseWriter.frameBytes)
         {

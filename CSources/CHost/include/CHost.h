@@ -49,6 +49,3 @@ static inline void hutong_pause(void) {
     __asm__ volatile("yield");
 #endif
 }
-
-/// A full fence: what was stored before it is seen by every thread before what is loaded after it.
-static inline void hutong_full_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
