@@ -74,6 +74,7 @@ final class Assembly {
                 "replicate",
                 ReplicateStage(positions: groups[group].journal.positions, followers: host.followers(group: group)))
             stages[.loader(group)] = StageBox("loader", loader(group))
+            stages[.archive(group)] = StageBox("archive", archive(group))
         }
         for io in 0..<plan.ioThreads {
             stages[.io(io)] = StageBox("io", intake(io))
@@ -99,7 +100,7 @@ final class Assembly {
     private func sequencer(_ group: Int) -> SequencerStage {
         let opened = groups[group]
         let journal = JournalWriter(
-            cache: opened.journal.cache, positions: opened.journal.positions, group: UInt16(group), epoch: opened.epoch,
+            cache: opened.journal.cache, positions: opened.journal.positions, identity: opened.journal.identity, epoch: opened.epoch,
             position: opened.journal.recovered.position, previous: opened.journal.recovered.previous,
             current: opened.journal.current, prepared: wiring.prepared[group].receiver(),
             toFlush: wiring.toFlush[group].sender())
@@ -124,17 +125,22 @@ final class Assembly {
             files: files(.loader(group)), cache: journal.cache, paths: journal.paths, positions: journal.positions,
             directory: journal.directory, existing: journal.prepared, next: journal.current.number + 1,
             used: journal.current.slot, prepared: wiring.prepared[group].sender(),
-            durable: wiring.durable[group].receiver(), logger: logger)
+            durable: wiring.durable[group].receiver(), freed: wiring.freed[group].receiver(), free: journal.free,
+            reserveBytes: configuration.journal.reserveBytes, logger: logger)
+    }
+
+    private func archive(_ group: Int) -> ArchiveStage {
+        let journal = groups[group].journal
+        return ArchiveStage(
+            files: files(.archive(group)), paths: journal.paths, journal: journal.identity, epochs: groups[group].epochs,
+            segmentBytes: journal.cache.segmentBytes, directory: journal.directory, catalog: journal.catalog,
+            links: wiring.archive(group), logger: logger)
     }
 
     private func read() -> ReadStage {
         ReadStage(
             files: files(.read),
-            groups: groups.map { group in
-                ReadGroup(
-                    positions: group.journal.positions, cache: group.journal.cache, paths: group.journal.paths,
-                    epoch: group.epoch, firstSegment: group.journal.recovered.firstSegment, active: group.journal.active)
-            }, limits: configuration.reading, links: wiring.read(), table: table,
+            groups: groups.map { ReadGroup($0.journal, epoch: $0.epoch) }, limits: configuration.reading, links: wiring.read(), table: table,
             waker: host.waker(thread: plan.thread(of: .read)), draining: draining, logger: logger)
     }
 

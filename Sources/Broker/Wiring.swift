@@ -37,6 +37,11 @@ struct Wiring {
     let prepared: [Channel<LoadedSegment>]
     let toFlush: [Channel<LoadedSegment>]
     let durable: [Channel<LoadedSegment>]
+    let logStarts: [Channel<LogStartRequest>]
+    let checkpoints: [Channel<Unmanaged<CheckpointBox>>]
+    let orders: [Channel<Unmanaged<ArchiveOrder>>]
+    let catalogs: [Channel<Unmanaged<ArchiveCatalog>>]
+    let freed: [Channel<UInt64>]
 
     /// - Parameters:
     ///   - wakers: of the plan's threads.
@@ -72,6 +77,11 @@ struct Wiring {
         prepared = groups.map { channel(1, .loader($0), .write($0)) }
         toFlush = groups.map { channel(slots, .write($0), .flush($0)) }
         durable = groups.map { channel(slots, .flush($0), .loader($0)) }
+        logStarts = groups.map { channel(1024, .read, .write($0)) }
+        checkpoints = groups.map { channel(1, .write($0), .archive($0)) }
+        orders = groups.map { channel(4, .read, .archive($0)) }
+        catalogs = groups.map { channel(1, .archive($0), .read) }
+        freed = groups.map { channel(64, .archive($0), .loader($0)) }
     }
 
     private func waker(_ stage: StageID) -> Waker { wakers[plan.thread(of: stage)] }
@@ -127,15 +137,31 @@ struct Wiring {
                 var queues = OwnedArray<Sender<PendingCell>>(minimumCapacity: 4)
                 for quality in 0..<4 { queues.append(pending[io][group][quality].sender()) }
                 return PendingSender(queues: queues, capacity: Wiring.pendingCapacity)
-            }, index: batches[group].sender(), tables: writeTables[group].receiver())
+            }, index: batches[group].sender(), logStarts: logStarts[group].receiver(),
+            checkpoints: checkpoints[group].sender(), tables: writeTables[group].receiver())
     }
 
     func read() -> ReadLinks {
         var fromWriters = OwnedArray<Receiver<AppendedBatch>>(minimumCapacity: plan.partitionGroups)
-        for group in 0..<plan.partitionGroups { fromWriters.append(batches[group].receiver()) }
+        var starts = OwnedArray<Sender<LogStartRequest>>(minimumCapacity: plan.partitionGroups)
+        var toArchives = OwnedArray<Sender<Unmanaged<ArchiveOrder>>>(minimumCapacity: plan.partitionGroups)
+        var fromArchives = OwnedArray<Receiver<Unmanaged<ArchiveCatalog>>>(minimumCapacity: plan.partitionGroups)
+        for group in 0..<plan.partitionGroups {
+            fromWriters.append(batches[group].receiver())
+            starts.append(logStarts[group].sender())
+            toArchives.append(orders[group].sender())
+            fromArchives.append(catalogs[group].receiver())
+        }
         return ReadLinks(
             requests: each { readRequests[$0].receiver() }, releases: each { readReleases[$0].sender() },
-            answers: each { readAnswers[$0].sender() }, batches: fromWriters, tables: readTable.receiver())
+            answers: each { readAnswers[$0].sender() }, batches: fromWriters, logStarts: starts, orders: toArchives,
+            catalogs: fromArchives, tables: readTable.receiver())
+    }
+
+    func archive(_ group: Int) -> ArchiveLinks {
+        ArchiveLinks(
+            orders: orders[group].receiver(), catalogs: catalogs[group].sender(), checkpoints: checkpoints[group].receiver(),
+            freed: freed[group].sender())
     }
 
     func control() -> ControlLinks {

@@ -16,6 +16,9 @@ struct FetchPartition {
     let leaderEpoch: Int32
     var error = ErrorCode.none
     var highWatermark: Int64 = -1
+    var logStart: Int64 = -1
+    /// Records from here on, up to the next batch that can be had, are damaged.
+    var refusedFrom: Int64?
     /// The batches to send, in order.
     var entries: [IndexEntry] = []
     var bytes = 0
@@ -23,6 +26,13 @@ struct FetchPartition {
     var nextOffset: Int64 = 0
     /// There is no more to look for.
     var isCollected = false
+
+    /// What lies before is still sent; who asks for that very offset is told.
+    mutating func refuse(from damaged: Int64) {
+        refusedFrom = damaged
+        isCollected = true
+        if damaged <= offset { fail(.corruptMessage) }
+    }
 
     mutating func fail(_ code: ErrorCode) {
         error = code
@@ -121,6 +131,10 @@ final class FetchJob {
 
     /// Takes a batch, unless a limit is reached; one batch is always taken, however large (KIP-74).
     func take(_ entry: IndexEntry, _ index: Int) {
+        if let refused = partitions[index].refusedFrom, entry.baseOffset >= refused {
+            partitions[index].isCollected = true
+            return
+        }
         let size = Int(entry.bytes)
         let total = bytes
         if total > 0 && (total + size > maxBytes || partitions[index].bytes + size > partitions[index].maxBytes) {
@@ -171,7 +185,7 @@ final class FetchJob {
             let cache = groups[Int(place.group)].cache
             for entry in partition.entries {
                 var slot: Int32 = -1
-                if entry.bytes >= FetchJob.gathered, let found = cache.pin(segment: cache.segment(of: entry.position)) {
+                if entry.bytes >= FetchJob.gathered, !entry.isArchived, let found = cache.pin(segment: cache.segment(of: entry.position)) {
                     if cache.pinnedSlots <= cache.pinnableSlots { slot = found } else { cache.unpin(slot: found) }
                 }
                 if slot < 0 { copied += Int(entry.bytes) }
@@ -216,7 +230,7 @@ final class FetchJob {
             for each in mine {
                 heads.partition(
                     each.partition, error: each.error, highWatermark: each.highWatermark,
-                    logStart: each.error == .none ? 0 : -1, committedOnly: committedOnly, recordBytes: each.bytes)
+                    logStart: each.error == .none ? each.logStart : -1, committedOnly: committedOnly, recordBytes: each.bytes)
             }
             heads.endTopic()
         }

@@ -1,6 +1,7 @@
-// Unsafe on purpose: rows and entries of index files are read where the cold cache holds them.
+// Unsafe on purpose: entries of index files are read where the cold cache holds them.
 
 import DequeModule
+import Glibc
 import Host
 import IO
 import Journal
@@ -16,56 +17,92 @@ enum IndexLookup {
     case failed(Int32)
 }
 
-/// The index of one partition group: the newest segment's in memory, older ones' in files. It holds committed batches only,
-/// and it knows the high watermarks.
+/// A stretch of a partition's log that lies together: an archive file, or its share of a segment. Known without reading.
+struct LogUnit: Equatable {
+    enum Place: Equatable {
+        case archive(ArchiveFile)
+        case file(segment: UInt64, firstEntry: Int, count: Int)
+        case memory(segment: UInt64)
+    }
+
+    var place: Place
+    var startOffset: Int64
+    var endOffset: Int64
+    var maxTimestamp: Int64
+    /// What its batches take on disk.
+    var bytes: UInt64
+
+    /// A share of a segment to which nothing is added any more.
+    var isFullSegment: Bool {
+        if case .file = place { return true }
+        return false
+    }
+}
+
+/// The index of one partition group: the newest segments' in memory, older ones' and the archives' in files. It holds committed
+/// batches only, and it knows the high watermarks and where each log starts.
 struct GroupIndex: ~Copyable {
     private static let run = 512
 
     let group: UInt16
     private let paths: JournalPaths
     private let segmentBytes: UInt64
-    private let firstSegment: UInt64
-    private var active: SegmentIndex
+    private(set) var catalog: ArchiveCatalog
+    /// What full segments hold whose index files are written, oldest first, from the catalog's first segment on.
+    private(set) var summaries: Deque<SegmentSummary>
     /// Full ones whose files are not written yet, oldest first.
     private var sealed: Deque<SegmentIndex> = []
+    private var active: SegmentIndex
     /// By partition number the offset behind the last committed batch.
     private(set) var highWatermarks: [Int64]
+    /// By partition number the offset of the first record that is not deleted.
+    private(set) var logStarts: [Int64]
     private var writer: IndexFileWriter
 
-    init(
-        group: UInt16, paths: JournalPaths, segmentBytes: Int, firstSegment: UInt64, active: SegmentIndex,
-        files: any FilePort, writerTag: UInt64, logger: Logger
-    ) {
+    init(_ opened: ReadGroup, group: UInt16, files: any FilePort, writerTag: UInt64, logger: Logger) {
         self.group = group
-        self.paths = paths
-        self.segmentBytes = UInt64(segmentBytes)
-        self.firstSegment = firstSegment
-        self.active = active
-        highWatermarks = active.nextOffsets
-        writer = IndexFileWriter(files: files, paths: paths, tag: writerTag, logger: logger)
+        paths = opened.paths
+        segmentBytes = UInt64(opened.cache.segmentBytes)
+        catalog = opened.catalog
+        summaries = Deque(opened.summaries)
+        active = opened.active
+        highWatermarks = opened.nextOffsets
+        logStarts = opened.logStarts
+        writer = IndexFileWriter(files: files, paths: opened.paths, group: group, tag: writerTag, logger: logger)
     }
 
     func highWatermark(_ partition: UInt32) -> Int64 {
         Int(partition) < highWatermarks.count ? highWatermarks[Int(partition)] : 0
     }
 
+    func logStart(_ partition: UInt32) -> Int64 { Int(partition) < logStarts.count ? logStarts[Int(partition)] : 0 }
+
     /// Whether another full segment may be taken on; if not, the files must catch up first.
     var hasRoom: Bool { sealed.count < 3 }
 
-    /// Takes in a committed batch.
+    /// Takes in a committed frame: a batch, or a new log start.
     mutating func append(_ batch: AppendedBatch) {
-        seal(before: batch.entry.position / segmentBytes)
         let partition = Int(batch.partition)
-        active.append(batch.entry, partition: partition)
-        while highWatermarks.count <= partition { highWatermarks.append(0) }
-        highWatermarks[partition] = batch.entry.nextOffset
+        switch batch.kind {
+        case .batch:
+            seal(before: batch.entry.position / segmentBytes)
+            active.append(batch.entry, partition: partition)
+            while highWatermarks.count <= partition { highWatermarks.append(0) }
+            highWatermarks[partition] = batch.entry.nextOffset
+        case .logStart:
+            while logStarts.count <= partition { logStarts.append(0) }
+            logStarts[partition] = max(logStarts[partition], batch.entry.baseOffset)
+        case .epoch, .padding: break
+        }
     }
+
+    // MARK: Segments
 
     /// Nothing more comes into the segments before that one.
     mutating func seal(before segment: UInt64) {
         while active.segment < segment {
             sealed.append(active)
-            active = SegmentIndex(segment: active.segment + 1, startOffsets: active.nextOffsets)
+            active = SegmentIndex(segment: active.segment + 1)
         }
     }
 
@@ -78,175 +115,115 @@ struct GroupIndex: ~Copyable {
     var writerDeadline: UInt64 { sealed.isEmpty ? .max : writer.deadline }
     var isDrained: Bool { sealed.isEmpty }
 
-    /// A completion of the file writer's.
-    mutating func handle(_ completion: Completion, _ now: Moment) {
-        if writer.handle(completion, now) { sealed.removeFirst() }
+    /// A completion of the file writer's. Returns whether another segment has its file.
+    mutating func handle(_ completion: Completion, _ now: Moment) -> Bool {
+        guard writer.handle(completion, now) else { return false }
+        summaries.append(sealed.removeFirst().summary)
+        return true
+    }
+
+    /// The first segment whose index is not in a file.
+    var firstInMemory: UInt64 { sealed.first?.segment ?? active.segment }
+    /// How many segments the journal has, the one that is written to included.
+    var segmentCount: Int { Int(active.segment - catalog.firstSegment) + 1 }
+
+    /// A pass has archived batches and freed segments.
+    mutating func install(_ catalog: ArchiveCatalog) {
+        self.catalog = catalog
+        while let first = summaries.first, first.segment < catalog.firstSegment { summaries.removeFirst() }
+    }
+
+    // MARK: Units
+
+    /// The partition's log, oldest first.
+    func units(_ partition: UInt32) -> [LogUnit] {
+        var units = (catalog.files[partition] ?? []).map(LogUnit.init)
+        for summary in summaries {
+            if let row = summary.row(partition: partition) { units.append(LogUnit(row, segment: summary.segment)) }
+        }
+        for index in sealed {
+            if let row = index.row(partition: Int(partition)) { units.append(LogUnit(memory: row, segment: index.segment)) }
+        }
+        if let row = active.row(partition: Int(partition)) { units.append(LogUnit(memory: row, segment: active.segment)) }
+        return units
+    }
+
+    /// The unit that holds the offset, or the next behind it; nil: there is none.
+    private func unit(_ partition: UInt32, _ offset: Int64) -> LogUnit? {
+        var later: LogUnit?
+        /// The newest one that begins at or before the offset ends the search.
+        func holds(_ unit: LogUnit) -> Bool {
+            if unit.endOffset > offset { later = unit }
+            return unit.startOffset <= offset
+        }
+        if let row = active.row(partition: Int(partition)), holds(LogUnit(memory: row, segment: active.segment)) { return later }
+        for index in sealed.reversed() {
+            if let row = index.row(partition: Int(partition)), holds(LogUnit(memory: row, segment: index.segment)) { return later }
+        }
+        for summary in summaries.reversed() {
+            if let row = summary.row(partition: partition), holds(LogUnit(row, segment: summary.segment)) { return later }
+        }
+        if let files = catalog.files[partition] {
+            let next = files.firstIndex(bisecting: { $0.endOffset > offset })
+            if next < files.count { return LogUnit(files[next]) }
+        }
+        return later
     }
 
     // MARK: Lookups
 
     /// The batches of the partition from `offset` on, as far as they lie together.
     mutating func lookup(partition: UInt32, offset: Int64, cold: inout ColdCache) -> IndexLookup {
-        let number = Int(partition)
-        if offset >= start(active, number) {
-            return .entries(active.run(partition: number, offset: offset, limit: GroupIndex.run))
-        }
-        for index in sealed.indices.reversed() where offset >= start(sealed[index], number) {
-            return .entries(sealed[index].run(partition: number, offset: offset, limit: GroupIndex.run))
-        }
-        return lookupInFiles(number, offset, &cold)
+        guard let unit = unit(partition, offset) else { return .entries([]) }
+        return lookup(partition, unit, offset, &cold)
     }
 
-    private func start(_ index: SegmentIndex, _ partition: Int) -> Int64 {
-        partition < index.partitionCount ? index.startOffsets[partition] : 0
-    }
-
-    /// The first segment whose index is not in a file.
-    private var firstInMemory: UInt64 { sealed.first?.segment ?? active.segment }
-
-    /// The last segment that begins at or before the offset holds it.
-    private mutating func lookupInFiles(_ partition: Int, _ offset: Int64, _ cold: inout ColdCache) -> IndexLookup {
-        var low = firstSegment
-        var high = firstInMemory
-        while high - low > 1 {
-            let middle = low + (high - low) / 2
-            switch row(middle, partition, &cold) {
-            case .found(let row, _): if row.startOffset <= offset { low = middle } else { high = middle }
-            case .loading: return .loading
-            case .failed(let code): return .failed(code)
-            }
-        }
-        guard low < firstInMemory else { return .entries([]) }
-        return entries(low, partition, from: { $0.nextOffset > offset }, &cold)
-    }
-
-    enum RowLookup {
-        case found(IndexRow, IndexFile.Header)
-        case loading
-        case failed(Int32)
-    }
-
-    /// The partition's row in a segment's file.
-    private func row(_ segment: UInt64, _ partition: Int, _ cold: inout ColdCache) -> RowLookup {
-        let file = ColdFile(.index, group: group, number: segment)
-        let header: IndexFile.Header
-        switch cold.bytes(file, offset: 0) {
-        case .loading: return .loading
-        case .failed(let code): return .failed(code)
-        case .ready(let bytes):
-            guard bytes.count >= IndexFile.headerBytes, let read = IndexFile.Header(bytes.baseAddress!) else {
-                return .failed(badFile)
-            }
-            header = read
-        }
-        guard partition < Int(header.rows) else {
-            return .found(IndexRow(startOffset: 0, firstEntry: 0, count: 0, maxTimestamp: .min), header)
-        }
-        switch cold.bytes(file, offset: header.offset(row: partition)) {
-        case .loading: return .loading
-        case .failed(let code): return .failed(code)
-        case .ready(let bytes):
-            guard bytes.count >= IndexRow.bytes else { return .failed(badFile) }
-            return .found(bytes.loadUnaligned(as: IndexRow.self), header)
-        }
-    }
-
-    /// The partition's entries in a segment's file, from the first that fulfils the condition on, as many as one window holds.
-    private func entries(
-        _ segment: UInt64, _ partition: Int, from condition: (IndexEntry) -> Bool, _ cold: inout ColdCache
-    ) -> IndexLookup {
-        let row: IndexRow
-        let header: IndexFile.Header
-        switch self.row(segment, partition, &cold) {
-        case .found(let found, let its): (row, header) = (found, its)
-        case .loading: return .loading
-        case .failed(let code): return .failed(code)
-        }
-        let file = ColdFile(.index, group: group, number: segment)
-        let size = MemoryLayout<IndexEntry>.size
-        var low = Int(row.firstEntry)
-        let end = low + Int(row.count)
-        guard end <= Int(header.entries) else { return .failed(badFile) }
-        var high = end
-        while low < high {
-            let middle = low + (high - low) / 2
-            switch cold.bytes(file, offset: header.offset(entry: middle)) {
-            case .loading: return .loading
-            case .failed(let code): return .failed(code)
-            case .ready(let bytes):
-                guard bytes.count >= size else { return .failed(badFile) }
-                if condition(bytes.loadUnaligned(as: IndexEntry.self)) { high = middle } else { low = middle + 1 }
-            }
-        }
-        guard low < end else { return .entries([]) }
-        guard case .ready(let bytes) = cold.bytes(file, offset: header.offset(entry: low)) else { return .loading }
-        let count = min(end - low, bytes.count / size, GroupIndex.run)
-        return .entries(ArraySlice((0..<count).map { bytes.loadUnaligned(fromByteOffset: $0 * size, as: IndexEntry.self) }))
-    }
-
-    // MARK: Times
-
-    /// The segments that there are, oldest first.
-    var segments: ClosedRange<UInt64> { firstSegment...active.segment }
-
-    /// The partition's batches of one segment, from the first on whose greatest timestamp is at least `time`; none where
-    /// the segment has none.
+    /// The unit's batches from `offset` on, as far as they lie together.
     mutating func lookup(
-        partition: UInt32, segment: UInt64, time: Int64, cold: inout ColdCache
+        _ partition: UInt32, _ unit: LogUnit, _ offset: Int64, _ cold: inout ColdCache
     ) -> IndexLookup {
-        let number = Int(partition)
-        if let inMemory = memoryIndex(segment) {
-            let all = inMemory.all(partition: number)
-            guard let first = all.firstIndex(where: { $0.maxTimestamp >= time }) else { return .entries([]) }
-            return .entries(ArraySlice(all[first..<min(first + GroupIndex.run, all.count)]))
+        let run: EntryRun
+        switch unit.place {
+        case .memory(let segment):
+            let index = segment == active.segment ? active : sealed.first { $0.segment == segment }
+            return .entries(index?.run(partition: Int(partition), offset: offset, limit: GroupIndex.run) ?? [])
+        case .file(let segment, let firstEntry, let count):
+            run = EntryRun(
+                file: .index(group: group, number: segment), owner: IndexOwner(segment: segment, group: group), firstBlock: nil,
+                entries: firstEntry..<firstEntry + count, isArchived: false)
+        case .archive(let file):
+            run = EntryRun(
+                file: .archiveIndex(group: group, partition: partition, base: file.base),
+                owner: IndexOwner(group: group, partition: partition, number: UInt64(max(file.base, 0))), firstBlock: 0,
+                entries: 0..<Int(file.indexBlocks) * IndexBlock.entries, isArchived: true)
         }
-        switch row(segment, number, &cold) {
-        case .loading: return .loading
-        case .failed(let code): return .failed(code)
-        case .found(let row, let header):
-            guard row.count > 0, row.maxTimestamp >= time else { return .entries([]) }
-            return scan(segment, row, header, time, &cold)
-        }
+        return run.lookup(offset, limit: GroupIndex.run, &cold)
     }
 
-    /// Timestamps need not grow, so here is no bisection: entry after entry.
-    private func scan(
-        _ segment: UInt64, _ row: IndexRow, _ header: IndexFile.Header, _ time: Int64, _ cold: inout ColdCache
-    ) -> IndexLookup {
-        let file = ColdFile(.index, group: group, number: segment)
-        let size = MemoryLayout<IndexEntry>.size
-        var number = Int(row.firstEntry)
-        let end = number + Int(row.count)
-        while number < end {
-            switch cold.bytes(file, offset: header.offset(entry: number)) {
-            case .loading: return .loading
-            case .failed(let code): return .failed(code)
-            case .ready(let bytes):
-                let count = min(end - number, bytes.count / size)
-                guard count > 0 else { return .failed(badFile) }
-                for index in 0..<count {
-                    let entry = bytes.loadUnaligned(fromByteOffset: index * size, as: IndexEntry.self)
-                    if entry.maxTimestamp >= time { return .entries([entry]) }
-                }
-                number += count
-            }
-        }
-        return .entries([])
+    /// The file that holds an archived batch of the partition.
+    func archiveFile(_ partition: UInt32, offset: Int64) -> ColdFile? {
+        guard let files = catalog.files[partition] else { return nil }
+        let next = files.firstIndex(bisecting: { $0.endOffset > offset })
+        return next < files.count ? .archive(group: group, partition: partition, base: files[next].base) : nil
+    }
+}
+
+extension LogUnit {
+    init(_ file: ArchiveFile) {
+        self.init(
+            place: .archive(file), startOffset: file.base, endOffset: file.endOffset, maxTimestamp: file.maxTimestamp,
+            bytes: file.dataBytes)
     }
 
-    /// The greatest timestamp that the partition has in a segment; `Int64.min` where it has none; nil: being read, or `failed`.
-    mutating func maxTimestamp(partition: UInt32, segment: UInt64, cold: inout ColdCache) -> RowLookup {
-        if let inMemory = memoryIndex(segment) {
-            return .found(inMemory.row(partition: Int(partition)), IndexFile.Header.none)
-        }
-        return row(segment, Int(partition), &cold)
+    init(_ row: IndexRow, segment: UInt64) {
+        self.init(
+            place: .file(segment: segment, firstEntry: Int(row.firstEntry), count: Int(row.count)), startOffset: row.startOffset,
+            endOffset: row.endOffset, maxTimestamp: row.maxTimestamp, bytes: row.bytes)
     }
 
-    private func memoryIndex(_ segment: UInt64) -> SegmentIndex? {
-        if segment == active.segment { return active }
-        return sealed.first { $0.segment == segment }
+    init(memory row: IndexRow, segment: UInt64) {
+        self.init(
+            place: .memory(segment: segment), startOffset: row.startOffset, endOffset: row.endOffset,
+            maxTimestamp: row.maxTimestamp, bytes: row.bytes)
     }
-
-    /// What the broker reports of an index file whose contents can't be right (EBADMSG).
-    private var badFile: Int32 { 74 }
 }

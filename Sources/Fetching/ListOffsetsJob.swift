@@ -19,10 +19,10 @@ final class ListOffsetsJob {
         let place: PartitionPlace?
         var answer = ListOffsetsResponse.Partition()
         var isDone = false
-        /// Where the search goes on.
-        var segment: UInt64?
-        /// The segment with the greatest timestamp so far.
-        var best: (segment: UInt64, timestamp: Int64)?
+        /// The timestamp that a record must have at least.
+        var wanted: Int64?
+        /// The search has been through everything before this offset.
+        var scannedTo: Int64 = 0
         /// The batch in which the record is, while it is read.
         var batch: ColdBatch?
         var entry: IndexEntry?

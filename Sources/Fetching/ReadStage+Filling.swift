@@ -13,9 +13,13 @@ struct ColdBatch {
     var header: [UInt8] = Array(repeating: 0, count: Frame.headerBytes)
     /// How much of frame and batch is there.
     var done = 0
+    /// It was damaged the first time, and is read once more.
+    var isSecond = false
+    let partition: UInt32
 
-    init(_ entry: IndexEntry, target: UnsafeMutableRawPointer) {
+    init(_ entry: IndexEntry, partition: UInt32, target: UnsafeMutableRawPointer) {
         self.entry = entry
+        self.partition = partition
         self.target = target
     }
 }
@@ -23,6 +27,9 @@ struct ColdBatch {
 enum Filled {
     case done
     case loading
+    /// What the batch's place was then is free now: it is to be looked up again.
+    case moved
+    /// It can't be read, or is damaged.
     case failed
 }
 
@@ -56,35 +63,50 @@ extension ReadStage {
                 return .done
             }
             let target = job.answer!.reserve(Int(entry.bytes))
-            if let slot = cache.pin(segment: cache.segment(of: entry.position)) {
+            if !entry.isArchived, let slot = cache.pin(segment: cache.segment(of: entry.position)) {
                 target.copyMemory(from: cache.base(slot: slot) + offset, byteCount: Int(entry.bytes))
                 cache.unpin(slot: slot)
                 return .done
             }
-            job.coldBatch = ColdBatch(entry, target: target)
+            job.coldBatch = ColdBatch(entry, partition: place.number, target: target)
         }
         let filled = read(&job.coldBatch!, group: group)
         switch filled {
         case .done: job.coldBatch = nil
-        case .loading: break
+        case .loading, .moved: break
         case .failed:
             let partition = job.partitions[job.partition]
             logger.error(
-                "\(job.topicNames[partition.topic])-\(partition.partition): the batch at offset \(entry.baseOffset), position \(entry.position), can't be read or is damaged")
-            job.partitions[job.partition].fail(.kafkaStorageError)
+                "\(job.topicNames[partition.topic])-\(partition.partition): the batch of offsets \(entry.baseOffset) to \(entry.nextOffset - 1) can't be read or is damaged: whoever asks for it is refused")
+            job.partitions[job.partition].refuse(from: entry.baseOffset)
         }
         return filled
     }
 
-    /// Goes on reading a batch from the segment's file; checks it when it is whole.
-    mutating func read(_ batch: inout ColdBatch, group: Int) -> Filled {
+    /// Where a batch is on disk; nil: no longer where its entry says.
+    private func place(_ batch: ColdBatch, group: Int) -> (ColdFile, UInt64)? {
+        let entry = batch.entry
+        if entry.isArchived {
+            guard let file = indexes[group].archiveFile(batch.partition, offset: entry.baseOffset) else { return nil }
+            return (file, entry.archiveOffset)
+        }
         let cache = groups[group].cache
-        let file = ColdFile(.segment, group: UInt16(group), number: cache.segment(of: batch.entry.position))
+        let segment = cache.segment(of: entry.position)
+        guard segment >= indexes[group].catalog.firstSegment else { return nil }
+        return (.segment(group: UInt16(group), number: segment), UInt64(cache.offset(of: entry.position)))
+    }
+
+    /// Goes on reading a batch from its file; checks it when it is whole. What is damaged is read once more.
+    mutating func read(_ batch: inout ColdBatch, group: Int) -> Filled {
+        guard let (file, offset) = place(batch, group: group) else { return .moved }
         let whole = Frame.headerBytes + Int(batch.entry.bytes)
         while batch.done < whole {
-            switch cold.bytes(file, offset: UInt64(cache.offset(of: batch.entry.position) + batch.done)) {
+            switch cold.bytes(file, offset: offset + UInt64(batch.done), isInOrder: true) {
             case .loading: return .loading
-            case .failed: return .failed
+            case .failed:
+                if batch.isSecond { return .failed }
+                batch.isSecond = true
+                batch.done = 0
             case .ready(let bytes):
                 let inHeader = batch.done < Frame.headerBytes
                 let count = min(bytes.count, (inHeader ? Frame.headerBytes : whole) - batch.done)
@@ -98,16 +120,26 @@ extension ReadStage {
                 batch.done += count
             }
         }
-        let target = batch.target
-        let position = batch.entry.position
-        let isSound = batch.header.withUnsafeBytes { header in
-            if case .success(let read) = FrameHeader.read(
-                header: header.baseAddress!, payload: UnsafeRawPointer(target), available: whole, position: position)
-            {
-                return Int(read.length) == whole && read.group == UInt16(group)
-            }
-            return false
+        if isSound(batch, whole, groups[group].identity) { return .done }
+        if batch.isSecond { return .failed }
+        cold.forget(file, offset..<offset + UInt64(whole))
+        batch.isSecond = true
+        batch.done = 0
+        return read(&batch, group: group)
+    }
+
+    /// Whether it is the frame that its entry speaks of, undamaged.
+    private func isSound(_ batch: ColdBatch, _ whole: Int, _ identity: JournalIdentity) -> Bool {
+        batch.header.withUnsafeBytes { header in
+            // An archived frame keeps the position that it had in the journal.
+            let position = batch.entry.isArchived
+                ? UInt64(littleEndian: header.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) : batch.entry.position
+            let read = FrameHeader.read(
+                header: header.baseAddress!, payload: UnsafeRawPointer(batch.target), available: whole, position: position,
+                of: identity)
+            guard case .success(let frame) = read else { return false }
+            return Int(frame.length) == whole && frame.kind == .batch && frame.partition == batch.partition
+                && IndexEntry(frame, batch: batch.target).baseOffset == batch.entry.baseOffset
         }
-        return isSound ? .done : .failed
     }
 }

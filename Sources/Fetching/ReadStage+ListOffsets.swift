@@ -45,75 +45,53 @@ extension ReadStage {
             partition.finish(offset: indexes[Int(place.group)].highWatermark(place.number), timestamp: -1)
             return true
         case ListOffsetsJob.Special.earliest:
-            partition.finish(offset: 0, timestamp: -1)
+            partition.finish(offset: indexes[Int(place.group)].logStart(place.number), timestamp: -1)
             return true
         case ListOffsetsJob.Special.maxTimestamp:
-            return searchMaximum(&partition, place)
+            if partition.wanted == nil {
+                let group = Int(place.group)
+                let start = indexes[group].logStart(place.number)
+                partition.wanted = indexes[group].units(place.number).filter { $0.endOffset > start }.map(\.maxTimestamp).max()
+            }
+            return searchTime(&partition, place)
         case 0...:
-            return searchTime(&partition, place, time)
+            partition.wanted = time
+            return searchTime(&partition, place)
         default:
             partition.fail(.unsupportedVersion)
             return true
         }
     }
 
-    /// From the oldest segment on, the first batch with such a timestamp.
-    private mutating func searchTime(
-        _ partition: inout ListOffsetsJob.Partition, _ place: PartitionPlace, _ time: Int64
-    ) -> Bool {
+    /// The first batch that has a record with the wanted timestamp or a later one. Only units that have one are read, and timestamps
+    /// need not grow, so within them it is entry after entry.
+    private mutating func searchTime(_ partition: inout ListOffsetsJob.Partition, _ place: PartitionPlace) -> Bool {
         let group = Int(place.group)
-        var segment = partition.segment ?? indexes[group].segments.lowerBound
-        while indexes[group].segments.contains(segment) {
-            partition.segment = segment
-            switch indexes[group].lookup(partition: place.number, segment: segment, time: time, cold: &cold) {
-            case .loading: return false
-            case .failed:
-                partition.fail(.kafkaStorageError)
-                return true
-            case .entries(let entries):
-                if let first = entries.first {
-                    partition.entry = first
-                    return findRecord(&partition, place)
-                }
-            }
-            segment += 1
-        }
-        partition.finish(offset: -1, timestamp: -1)
-        return true
-    }
-
-    /// The segment with the greatest timestamp, then the batch, then the record.
-    private mutating func searchMaximum(_ partition: inout ListOffsetsJob.Partition, _ place: PartitionPlace) -> Bool {
-        let group = Int(place.group)
-        var segment = partition.segment ?? indexes[group].segments.lowerBound
-        while indexes[group].segments.contains(segment) {
-            partition.segment = segment
-            switch indexes[group].maxTimestamp(partition: place.number, segment: segment, cold: &cold) {
-            case .loading: return false
-            case .failed:
-                partition.fail(.kafkaStorageError)
-                return true
-            case .found(let row, _):
-                if row.count > 0, row.maxTimestamp > partition.best?.timestamp ?? .min {
-                    partition.best = (segment, row.maxTimestamp)
-                }
-            }
-            segment += 1
-        }
-        partition.segment = segment
-        guard let best = partition.best else {
+        guard let wanted = partition.wanted else {
             partition.finish(offset: -1, timestamp: -1)
             return true
         }
-        switch indexes[group].lookup(partition: place.number, segment: best.segment, time: best.timestamp, cold: &cold) {
-        case .loading: return false
-        case .entries(let entries) where !entries.isEmpty:
-            partition.entry = entries.first
-            return findRecord(&partition, place)
-        case .entries, .failed:
-            partition.fail(.kafkaStorageError)
-            return true
+        var from = max(partition.scannedTo, indexes[group].logStart(place.number))
+        for unit in indexes[group].units(place.number) where unit.endOffset > from && unit.maxTimestamp >= wanted {
+            from = max(from, unit.startOffset)
+            while from < unit.endOffset {
+                partition.scannedTo = from
+                switch indexes[group].lookup(place.number, unit, from, &cold) {
+                case .loading: return false
+                case .failed:
+                    partition.fail(.kafkaStorageError)
+                    return true
+                case .entries(let entries):
+                    if let found = entries.first(where: { $0.maxTimestamp >= wanted }) {
+                        partition.entry = found
+                        return findRecord(&partition, place)
+                    }
+                    from = entries.last?.nextOffset ?? unit.endOffset
+                }
+            }
         }
+        partition.finish(offset: -1, timestamp: -1)
+        return true
     }
 
     /// Reads the batch, and finds the first record in it that is late enough.
@@ -121,27 +99,31 @@ extension ReadStage {
         guard let entry = partition.entry else { return true }
         let group = Int(place.group)
         let cache = groups[group].cache
-        let wanted = partition.asked.timestamp == ListOffsetsJob.Special.maxTimestamp
-            ? entry.maxTimestamp : partition.asked.timestamp
-        if partition.batch == nil, let slot = cache.pin(segment: cache.segment(of: entry.position)) {
+        let wanted = partition.wanted ?? entry.maxTimestamp
+        if partition.batch == nil, !entry.isArchived, let slot = cache.pin(segment: cache.segment(of: entry.position)) {
             defer { cache.unpin(slot: slot) }
             let base = cache.base(slot: slot) + cache.offset(of: entry.position) + Frame.headerBytes
             finish(&partition, UnsafeRawBufferPointer(start: base, count: Int(entry.bytes)), wanted)
             return true
         }
         if partition.batch == nil {
-            partition.batch = ColdBatch(entry, target: .allocate(byteCount: Int(entry.bytes), alignment: 16))
+            partition.batch = ColdBatch(
+                entry, partition: place.number, target: .allocate(byteCount: Int(entry.bytes), alignment: 16))
         }
         let filled = read(&partition.batch!, group: group)
         if filled == .loading { return false }
         let memory = partition.batch!.target
-        if filled == .done {
-            finish(&partition, UnsafeRawBufferPointer(start: memory, count: Int(entry.bytes)), wanted)
-        } else {
-            partition.fail(.kafkaStorageError)
+        defer {
+            memory.deallocate()
+            partition.batch = nil
         }
-        memory.deallocate()
-        partition.batch = nil
+        switch filled {
+        case .done: finish(&partition, UnsafeRawBufferPointer(start: memory, count: Int(entry.bytes)), wanted)
+        case .moved:
+            partition.entry = nil
+            return search(&partition, place)
+        case .failed, .loading: partition.fail(.corruptMessage)
+        }
         return true
     }
 

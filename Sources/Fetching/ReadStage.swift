@@ -17,17 +17,28 @@ public struct ReadLinks: ~Copyable {
     public var answers: OwnedArray<Sender<Unmanaged<Answer>>>
     /// From each partition group's write stage: its batches, in journal order.
     public var batches: OwnedArray<Receiver<AppendedBatch>>
+    /// To each partition group's write stage: where logs are to start.
+    public var logStarts: OwnedArray<Sender<LogStartRequest>>
+    /// To each partition group's archive stage: what is to be done.
+    public var orders: OwnedArray<Sender<Unmanaged<ArchiveOrder>>>
+    /// From each partition group's archive stage: what has been done.
+    public var catalogs: OwnedArray<Receiver<Unmanaged<ArchiveCatalog>>>
     public var tables: Receiver<Unmanaged<TopicTable>>
 
     public init(
         requests: consuming OwnedArray<Receiver<ClientRequest>>, releases: consuming OwnedArray<Sender<Release>>,
         answers: consuming OwnedArray<Sender<Unmanaged<Answer>>>,
-        batches: consuming OwnedArray<Receiver<AppendedBatch>>, tables: consuming Receiver<Unmanaged<TopicTable>>
+        batches: consuming OwnedArray<Receiver<AppendedBatch>>, logStarts: consuming OwnedArray<Sender<LogStartRequest>>,
+        orders: consuming OwnedArray<Sender<Unmanaged<ArchiveOrder>>>,
+        catalogs: consuming OwnedArray<Receiver<Unmanaged<ArchiveCatalog>>>, tables: consuming Receiver<Unmanaged<TopicTable>>
     ) {
         self.requests = requests
         self.releases = releases
         self.answers = answers
         self.batches = batches
+        self.logStarts = logStarts
+        self.orders = orders
+        self.catalogs = catalogs
         self.tables = tables
     }
 }
@@ -42,39 +53,54 @@ public struct ReadLimits: Sendable {
     public var coldBytes: Int
     /// How many fetches may be under way; beyond it none waits for data.
     public var jobs: Int
+    /// How many segments a group's journal has before the oldest are archived.
+    public var journalSegments: Int
+    /// How often retention is looked at though nothing else happens, in milliseconds.
+    public var retentionInterval: Int
 
-    public init(fetchBytes: Int, answerBytes: Int, coldBytes: Int, jobs: Int = 16_384) {
+    public init(
+        fetchBytes: Int, answerBytes: Int, coldBytes: Int, jobs: Int = 16_384, journalSegments: Int = 16,
+        retentionInterval: Int = 10_000
+    ) {
         self.fetchBytes = fetchBytes
         self.answerBytes = answerBytes
         self.coldBytes = coldBytes
         self.jobs = jobs
+        self.journalSegments = journalSegments
+        self.retentionInterval = retentionInterval
     }
 }
 
 /// One partition group, as the read stage is given it.
 public struct ReadGroup: Sendable {
+    public var identity: JournalIdentity
     public var positions: JournalPositions
     public var cache: JournalCache
     public var paths: JournalPaths
     public var epoch: UInt32
-    public var firstSegment: UInt64
-    /// The index of the newest segment, as recovery made it.
+    /// The index of the newest segment, as recovery made it; and what the older ones hold.
     public var active: SegmentIndex
+    public var summaries: [SegmentSummary]
+    public var catalog: ArchiveCatalog
+    /// By partition number.
+    public var nextOffsets: [Int64]
+    public var logStarts: [Int64]
 
-    public init(
-        positions: JournalPositions, cache: JournalCache, paths: JournalPaths, epoch: UInt32, firstSegment: UInt64,
-        active: SegmentIndex
-    ) {
-        self.positions = positions
-        self.cache = cache
-        self.paths = paths
+    public init(_ opened: OpenedJournal, epoch: UInt32) {
+        identity = opened.identity
+        positions = opened.positions
+        cache = opened.cache
+        paths = opened.paths
         self.epoch = epoch
-        self.firstSegment = firstSegment
-        self.active = active
+        active = opened.active
+        summaries = opened.summaries
+        catalog = opened.catalog
+        nextOffsets = opened.nextOffsets
+        logStarts = opened.logStarts
     }
 }
 
-/// Answers Fetch and ListOffsets. It is also the one stage that advances the high watermarks: a batch enters the index when
+/// Answers Fetch, ListOffsets and DeleteRecords. It is also the one stage that advances the high watermarks: a batch enters the index when
 /// the committed position has passed it, and whoever waits for it is woken by that.
 public struct ReadStage: Stage, ~Copyable {
     static let coldTag: UInt64 = 1 << 20
@@ -92,6 +118,9 @@ public struct ReadStage: Stage, ~Copyable {
     var cold: ColdCache
     var jobs = JobTable()
     var listJobs: [ListOffsetsJob] = []
+    var deleteJobs: [DeleteRecordsJob] = []
+    var keepers: [LogKeeper]
+    var clock: RetentionClock
 
     /// - Parameters:
     ///   - epoch: each group's, which is its partitions' leader epoch.
@@ -108,29 +137,28 @@ public struct ReadStage: Stage, ~Copyable {
         self.draining = draining
         self.logger = logger
         budget = AnswerBudget(limit: limits.answerBytes, waker: waker)
-        let paths = groups.map(\.paths)
-        cold = ColdCache(files: files, budget: limits.coldBytes, firstTag: ReadStage.coldTag) { file in
-            switch file.kind {
-            case .segment: paths[Int(file.group)].segment(file.number)
-            case .index: paths[Int(file.group)].index(file.number)
-            }
-        }
+        cold = ColdCache(
+            files: files, budget: limits.coldBytes, firstTag: ReadStage.coldTag, paths: groups.map(\.paths))
+        keepers = groups.map { _ in LogKeeper() }
+        clock = RetentionClock()
         indexes = OwnedArray<GroupIndex>(minimumCapacity: groups.count)
         for (number, group) in groups.enumerated() {
+            keepers[number].take(table, group: number)
             indexes.append(
-                GroupIndex(
-                    group: UInt16(number), paths: group.paths, segmentBytes: group.cache.segmentBytes,
-                    firstSegment: group.firstSegment, active: group.active, files: files, writerTag: UInt64(number),
-                    logger: logger))
+                GroupIndex(group, group: UInt16(number), files: files, writerTag: UInt64(number), logger: logger))
         }
     }
 
     public mutating func step(_ now: Moment) -> Int {
         var progress = takeCompletions(now)
-        for group in 0..<groups.count { progress += advanceWatermarks(group) }
+        for group in 0..<groups.count {
+            progress += advanceWatermarks(group)
+            progress += keep(group, now)
+        }
         for io in 0..<links.requests.count { progress += takeRequests(io, now) }
         // Going down: who waits for data is answered with what there is.
         jobs.takeDue(draining.isOn ? .max : now.monotonic)
+        progress += finishDeletes(draining.isOn ? .max : now.monotonic)
         if budget.takeReturned() { jobs.checkStarved() }
         repeat {
             while let number = jobs.nextToCheck() {
@@ -151,7 +179,10 @@ public struct ReadStage: Stage, ~Copyable {
 
     public var deadline: UInt64 {
         var deadline = jobs.deadline
-        for group in 0..<groups.count { deadline = min(deadline, indexes[group].writerDeadline) }
+        for group in 0..<groups.count {
+            deadline = min(deadline, indexes[group].writerDeadline, keepers[group].deadline)
+        }
+        for job in deleteJobs { deadline = min(deadline, job.deadline) }
         return deadline
     }
 
@@ -179,7 +210,8 @@ public struct ReadStage: Stage, ~Copyable {
                 cold.handle(completion)
                 coldCame = true
             } else {
-                indexes[Int(completion.tag)].handle(completion, now)
+                let group = Int(completion.tag)
+                if indexes[group].handle(completion, now) { keepers[group].isDue = true }
             }
         }
         if coldCame {
@@ -202,6 +234,7 @@ public struct ReadStage: Stage, ~Copyable {
         {
             _ = links.batches[group].pop()
             indexes[group].append(batch)
+            if batch.kind == .logStart { noteLogStart(batch.partition, group) }
             jobs.wake(PartitionKey(group: group, number: batch.partition))
             count += 1
         }
@@ -212,10 +245,9 @@ public struct ReadStage: Stage, ~Copyable {
     private mutating func takeRequests(_ io: Int, _ now: Moment) -> Int {
         var count = 0
         var waiting = links.requests[io].available()
-        while let next = links.tables.pop() { table = next.takeRetainedValue() }
-        links.tables.release()
+        takeTables()
         // Each request that is taken will want a place for its answer, and those that are under way as well.
-        while waiting > 0, links.answers[io].hasRoom(for: jobs.count + listJobs.count + 1), links.releases[io].hasRoom(),
+        while waiting > 0, links.answers[io].hasRoom(for: jobs.count + listJobs.count + deleteJobs.count + 1), links.releases[io].hasRoom(),
             let request = links.requests[io].pop()
         {
             waiting -= 1
@@ -228,6 +260,17 @@ public struct ReadStage: Stage, ~Copyable {
         return count
     }
 
+    private mutating func takeTables() {
+        var isNew = false
+        while let next = links.tables.pop() {
+            table = next.takeRetainedValue()
+            isNew = true
+        }
+        links.tables.release()
+        guard isNew else { return }
+        for group in keepers.indices { keepers[group].take(table, group: group) }
+    }
+
     private mutating func begin(_ request: ClientRequest, io: Int, _ now: Moment) {
         do {
             if request.key == APIKey.fetch.rawValue {
@@ -235,6 +278,9 @@ public struct ReadStage: Stage, ~Copyable {
                 let job = FetchJob(request, io: io, message: message, table: table, limit: limits.fetchBytes)
                 if jobs.count >= limits.jobs { job.isDue = true }
                 jobs.add(job)
+            } else if request.key == APIKey.deleteRecords.rawValue {
+                let message = try DeleteRecordsRequest.decode(request.body, version: request.version)
+                begin(DeleteRecordsJob(request, io: io, message: message, table: table))
             } else {
                 let message = try ListOffsetsRequest.decode(request.body, version: request.version)
                 advance(ListOffsetsJob(request, io: io, message: message, table: table))
@@ -293,7 +339,7 @@ public struct ReadStage: Stage, ~Copyable {
         }
         switch fill(job) {
         case .loading: jobs.setLoading(number)
-        case .failed:
+        case .failed, .moved:
             job.reset()
             jobs.check(number)
         case .done:
@@ -310,9 +356,9 @@ public struct ReadStage: Stage, ~Copyable {
             guard let place = job.partitions[index].place else { continue }
             let group = Int(place.group)
             if job.partitions[index].highWatermark < 0 || job.partitions[index].entries.isEmpty {
-                let highWatermark = indexes[group].highWatermark(place.number)
-                job.partitions[index].highWatermark = highWatermark
-                if let error = check(job.partitions[index], highWatermark, epoch: groups[group].epoch) {
+                job.partitions[index].highWatermark = indexes[group].highWatermark(place.number)
+                job.partitions[index].logStart = indexes[group].logStart(place.number)
+                if let error = check(job.partitions[index], epoch: groups[group].epoch) {
                     job.partitions[index].fail(error)
                     continue
                 }
@@ -322,9 +368,9 @@ public struct ReadStage: Stage, ~Copyable {
         return true
     }
 
-    private func check(_ partition: FetchPartition, _ highWatermark: Int64, epoch: UInt32) -> ErrorCode? {
+    private func check(_ partition: FetchPartition, epoch: UInt32) -> ErrorCode? {
         if let error = checkEpoch(partition.leaderEpoch, epoch) { return error }
-        return partition.offset < 0 || partition.offset > highWatermark ? .offsetOutOfRange : nil
+        return partition.offset < partition.logStart || partition.offset > partition.highWatermark ? .offsetOutOfRange : nil
     }
 
     private mutating func collect(_ job: FetchJob, _ index: Int, _ place: PartitionPlace) -> Bool {
@@ -340,7 +386,13 @@ public struct ReadStage: Stage, ~Copyable {
                 logger.error("\(job.topicNames[job.partitions[index].topic])-\(job.partitions[index].partition): reading the index: \(describe(errno: code))")
                 job.partitions[index].fail(.kafkaStorageError)
             case .entries(let entries):
-                if entries.isEmpty { job.partitions[index].isCollected = true }
+                // Offsets have no gaps but where the journal was damaged.
+                guard let first = entries.first, first.baseOffset <= from else {
+                    let next = entries.first?.baseOffset ?? job.partitions[index].highWatermark
+                    logger.error("\(job.topicNames[job.partitions[index].topic])-\(job.partitions[index].partition): offsets \(from) to \(next - 1) were lost to damage: whoever asks for them is refused")
+                    job.partitions[index].refuse(from: from)
+                    break
+                }
                 for entry in entries where !job.partitions[index].isCollected { job.take(entry, index) }
             }
         }

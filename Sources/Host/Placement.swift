@@ -10,7 +10,7 @@ public enum Layout: String, Sendable, CaseIterable {
 
 /// One stage of the broker; the number tells which of its kind.
 public enum StageID: Hashable, Sendable, CustomStringConvertible {
-    case io(Int), write(Int), flush(Int), replicate(Int), respond(Int), loader(Int)
+    case io(Int), write(Int), flush(Int), replicate(Int), respond(Int), loader(Int), archive(Int)
     /// Answers fetches, and advances the high watermarks; one for all partition groups.
     case read
     /// Metadata and administration.
@@ -24,6 +24,7 @@ public enum StageID: Hashable, Sendable, CustomStringConvertible {
         case .replicate(let n): "replicate-\(n)"
         case .respond(let n): "respond-\(n)"
         case .loader(let n): "loader-\(n)"
+        case .archive(let n): "archive-\(n)"
         case .read: "read"
         case .control: "control"
         }
@@ -136,7 +137,7 @@ public struct PlacementPlan: Equatable, Sendable {
         var main: [StageID] = (0..<ios).map { .io($0) } + (0..<groups).map { .write($0) }
         let flush: [StageID] = (0..<groups).map { .flush($0) }
         let rest: [StageID] = (0..<groups).map { .replicate($0) } + [.read] + (0..<ios).map { .respond($0) }
-            + (0..<groups).map { .loader($0) } + [.control]
+            + (0..<groups).flatMap { [.loader($0), .archive($0)] } + [.control]
         guard layout == .two else {
             main += flush + rest
             return [PlannedThread(name: "all", stages: main, node: node)]
@@ -168,7 +169,7 @@ public struct PlacementPlan: Equatable, Sendable {
         }
         if !ioResponds { for io in ios { add("respond-\(io)", [.respond(io)]) } }
         let replicates: [StageID] = loadersReplicate ? groups.map { .replicate($0) } : []
-        add("loader-\(node)", replicates + common + groups.map { .loader($0) })
+        add("loader-\(node)", replicates + common + groups.flatMap { [.loader($0), .archive($0)] })
         return threads
     }
 

@@ -77,6 +77,8 @@ public protocol FilePort: Port {
     func makeDirectory(_ path: String) throws(IOError)
     func rename(_ path: String, to: String) throws(IOError)
     func remove(_ path: String) throws(IOError)
+    /// How many bytes of the directory's file system can still be had; nil where it does not say.
+    func freeBytes(_ directory: String) -> UInt64?
 
     func read(_ file: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64, tag: UInt64)
     /// Writes; where `durable`, the completion means that the bytes are on stable storage.

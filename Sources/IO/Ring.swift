@@ -180,6 +180,11 @@ public final class RingPort: SocketPort, FilePort {
         if unlink(path) != 0 { throw IOError(code: errno, doing: "removing \(path)") }
     }
 
+    public func freeBytes(_ directory: String) -> UInt64? {
+        var status = statvfs()
+        return statvfs(directory, &status) == 0 ? UInt64(status.f_bavail) * UInt64(status.f_frsize) : nil
+    }
+
     public func read(_ file: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64, tag: UInt64) {
         ring.must(hutong_queue_read(ring.raw, file, into, UInt32(count), offset, full(tag)), "queueing a read")
     }

@@ -57,6 +57,8 @@ public final class SimulatedDisk {
     public var nextSyncError: Int32?
     /// How many bytes can still be allocated.
     public var freeBytes = Int.max
+    /// Blocks that can't be read, by file and number.
+    public var badBlocks: [String: Set<Int>] = [:]
     /// How many bytes the next write writes, if fewer than asked for.
     public var nextWriteLimit: Int?
     /// How many operations of each kind have completed.
@@ -121,7 +123,12 @@ public final class SimulatedDisk {
     }
 
     private func read(_ handle: Int32, _ into: UnsafeMutableRawPointer, _ count: Int, _ offset: UInt64) -> Int32 {
-        guard let file = open[handle]?.file else { return -EBADF }
+        guard let opened = open[handle], let file = opened.file else { return -EBADF }
+        if let bad = badBlocks[opened.path], bad.contains(where: {
+            $0 * SimulatedDisk.sectorBytes < Int(offset) + count && ($0 + 1) * SimulatedDisk.sectorBytes > Int(offset)
+        }) {
+            return -EIO
+        }
         let available = max(0, min(count, file.content.count - Int(offset)))
         file.content.withUnsafeBytes { content in
             if available > 0 { into.copyMemory(from: content.baseAddress! + Int(offset), byteCount: available) }
@@ -166,9 +173,11 @@ public final class SimulatedDisk {
             file.dirty = []
             return 0
         }
-        let prefix = opened.path + "/"
-        durableNames = durableNames.filter { !$0.key.hasPrefix(prefix) }
-        for (path, file) in names where path.hasPrefix(prefix) { durableNames[path] = file }
+        func isEntry(_ path: String) -> Bool {
+            path.hasPrefix(opened.path + "/") && !path.dropFirst(opened.path.count + 1).contains("/")
+        }
+        durableNames = durableNames.filter { !isEntry($0.key) }
+        for (path, file) in names where isEntry(path) { durableNames[path] = file }
         return 0
     }
 
@@ -198,7 +207,7 @@ public final class SimulatedDisk {
         return UInt64(file.content.count)
     }
 
-    func list(_ directory: String) -> [String] {
+    public func list(_ directory: String) -> [String] {
         names.keys.filter { $0.hasPrefix(directory + "/") }.map { String($0.dropFirst(directory.count + 1)) }
             .filter { !$0.contains("/") }.sorted()
     }
@@ -259,6 +268,7 @@ public final class SimulatedFilePort: FilePort {
     public func makeDirectory(_ path: String) throws(IOError) {}
     public func rename(_ path: String, to: String) throws(IOError) { try disk.rename(path, to: to) }
     public func remove(_ path: String) throws(IOError) { try disk.remove(path) }
+    public func freeBytes(_ directory: String) -> UInt64? { UInt64(disk.freeBytes) }
 
     public func read(_ file: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64, tag: UInt64) {
         disk.submit(.init(kind: .read(into, count, offset), file: file, tag: tag, port: self))

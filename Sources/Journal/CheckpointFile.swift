@@ -12,6 +12,11 @@ public enum CheckpointFile {
     static let stateAt = 64
 
     public static func write(_ checkpoint: Checkpoint, paths: JournalPaths, blocking: BlockingFiles) throws(IOError) {
+        try blocking.replace(
+            paths.checkpoint, by: paths.unfinishedCheckpoint, in: paths.directory, with: image(of: checkpoint))
+    }
+
+    static func image(of checkpoint: Checkpoint) -> AlignedBuffer {
         let image = AlignedBuffer(count: stateAt + checkpoint.state.count)
         func put<T: FixedWidthInteger>(_ value: T, _ at: Int) {
             image.base.storeBytes(of: value.littleEndian, toByteOffset: at, as: T.self)
@@ -26,8 +31,7 @@ public enum CheckpointFile {
         put(hutong_crc32c(0, image.base + stateAt, checkpoint.state.count), 20)
         put(UInt64(checkpoint.state.count), 24)
         put(hutong_crc32c(0, image.base, 32), 32)
-        try blocking.replace(
-            paths.checkpoint, by: paths.unfinishedCheckpoint, in: paths.directory, with: image)
+        return image
     }
 
     /// Nil where there is none, or none that can be believed.

@@ -12,6 +12,21 @@ public enum FrameKind: UInt8, Sendable, BitwiseCopyable {
     case epoch = 2
     /// The rest of a segment into which the next frame did not fit.
     case padding = 3
+    /// A partition's log begins later from here on (`LogStartFrame`).
+    case logStart = 4
+}
+
+/// Which journal a frame belongs to. The key is random, made with the journal, and known to no client: frames' checksums begin
+/// with it, so that bytes which a producer sends are never taken for a frame, nor a frame of another journal for one of this.
+public struct JournalIdentity: BitwiseCopyable, Hashable, Sendable {
+    /// The partition group.
+    public var group: UInt16
+    public var key: UInt32
+
+    public init(group: UInt16, key: UInt32) {
+        self.group = group
+        self.key = key
+    }
 }
 
 /// The journal's frame: a header of 64 bytes, little endian, before each payload. Frames begin at multiples of 8 and
@@ -30,16 +45,20 @@ public enum FrameKind: UInt8, Sendable, BitwiseCopyable {
 /// | 38 | 1 | kind |
 /// | 39 | 1 | zero |
 /// | 40 | 8 | milliseconds since 1970 when it was written |
-/// | 48 | 12 | zeros |
-/// | 60 | 4 | checksum: CRC-32C over the 60 bytes before it and the covered part of the payload |
+/// | 48 | 4 | how much of the payload the checksum covers, in bytes |
+/// | 52 | 8 | zeros |
+/// | 60 | 4 | checksum: CRC-32C, begun with the journal's key, over the 60 bytes before it and the covered part of the payload |
 ///
-/// The covered part of an epoch frame is its whole payload; of padding, nothing. Of a batch it is the first 21 bytes, up to
-/// and with the batch's own CRC, and that covers the rest: so every byte is under one of the two checksums, and none is
-/// read twice for them (docs/decisions/frame-checksum.md).
+/// The covered part of a batch is its first 21 bytes, up to and with the batch's own CRC, and that covers the rest; of padding
+/// it is nothing; of everything else the whole payload. So every byte is under one of the two checksums, and none is read twice
+/// for them (docs/decisions/frame-checksum.md). A frame of a kind that a later version has added can still be told from
+/// damage: its checksum fits.
 public enum Frame {
     public static let magic: UInt32 = 0x314A_5448
     public static let headerBytes = 64
     public static let noPartition: UInt32 = .max
+    /// The greatest partition number that a frame can bear.
+    public static let lastPartition: UInt32 = (1 << 26) - 1
     static let checksumAt = 60
     /// Base offset, length, leader epoch, magic and CRC of a batch: what the batch's CRC does not cover, and itself.
     static let coveredBatchBytes = 21
@@ -53,7 +72,7 @@ public enum Frame {
     static func covered(_ kind: FrameKind, payload: Int) -> Int {
         switch kind {
         case .batch: min(payload, 21)
-        case .epoch: payload
+        case .epoch, .logStart: payload
         case .padding: 0
         }
     }
@@ -96,8 +115,9 @@ public struct FrameHeader: BitwiseCopyable, Equatable, Sendable {
     public var end: UInt64 { position + UInt64(Frame.stride(Int(length))) }
 
     /// Writes the header before the payload that already stands at `base + 64`; returns the checksum.
+    /// - Parameter key: the journal's.
     @inlinable
-    public func write(at base: UnsafeMutableRawPointer) -> UInt32 {
+    public func write(at base: UnsafeMutableRawPointer, key: UInt32) -> UInt32 {
         func put<T: FixedWidthInteger>(_ value: T, _ at: Int) {
             base.storeBytes(of: value.littleEndian, toByteOffset: at, as: T.self)
         }
@@ -112,10 +132,10 @@ public struct FrameHeader: BitwiseCopyable, Equatable, Sendable {
         put(kind.rawValue, 38)
         put(UInt8(0), 39)
         put(time, 40)
-        put(UInt64(0), 48)
-        put(UInt32(0), 56)
         let covered = Frame.covered(kind, payload: Int(length) - Frame.headerBytes)
-        var sum = hutong_crc32c(0, base, 60)
+        put(UInt32(covered), 48)
+        put(UInt64(0), 52)
+        var sum = hutong_crc32c(key, base, 60)
         sum = hutong_crc32c(sum, base + Frame.headerBytes, covered)
         put(sum, 60)
         return sum
@@ -127,10 +147,10 @@ public struct FrameHeader: BitwiseCopyable, Equatable, Sendable {
         case noMagic
         /// A length that is too small, or reaches beyond what there is.
         case badLength
-        /// A valid header of another place: a recycled segment, or a misdirected write.
-        case otherPosition
-        /// A kind, or reserved bytes, of a format that this version does not know.
-        case unknownKind
+        /// What stands here says that it belongs elsewhere: a recycled segment, or a misdirected write.
+        case otherPlace
+        /// A sound frame of a kind that only a later version knows.
+        case laterVersion
         /// The frame's checksum does not fit.
         case badChecksum
         /// The batch's own CRC does not fit.
@@ -140,32 +160,38 @@ public struct FrameHeader: BitwiseCopyable, Equatable, Sendable {
     /// Reads and checks the frame that should stand at `position`.
     /// - Parameter available: how many bytes there are from `base` on.
     public static func read(
-        at base: UnsafeRawPointer, available: Int, position: UInt64
+        at base: UnsafeRawPointer, available: Int, position: UInt64, of journal: JournalIdentity
     ) -> Result<FrameHeader, Flaw> {
         guard available >= Frame.headerBytes else { return .failure(.badLength) }
-        return read(header: base, payload: base + Frame.headerBytes, available: available, position: position)
+        return read(
+            header: base, payload: base + Frame.headerBytes, available: available, position: position, of: journal)
     }
 
-    /// As `read(at:available:position:)`, where header and payload need not lie together.
+    /// As `read(at:available:position:of:)`, where header and payload need not lie together.
     public static func read(
-        header base: UnsafeRawPointer, payload body: UnsafeRawPointer, available: Int, position: UInt64
+        header base: UnsafeRawPointer, payload body: UnsafeRawPointer, available: Int, position: UInt64,
+        of journal: JournalIdentity
     ) -> Result<FrameHeader, Flaw> {
         func get<T: FixedWidthInteger>(_ at: Int, _: T.Type = T.self) -> T {
             T(littleEndian: base.loadUnaligned(fromByteOffset: at, as: T.self))
         }
         guard get(0, UInt32.self) == Frame.magic else { return .failure(.noMagic) }
-        guard get(8, UInt64.self) == position else { return .failure(.otherPosition) }
+        guard get(8, UInt64.self) == position, get(36, UInt16.self) == journal.group else { return .failure(.otherPlace) }
         let length = get(4, UInt32.self)
         guard length >= Frame.headerBytes, Int(length) <= available else { return .failure(.badLength) }
-        guard let kind = FrameKind(rawValue: get(38)), get(39, UInt8.self) == 0 else { return .failure(.unknownKind) }
+        let payload = Int(length) - Frame.headerBytes
+        let covered = Int(get(48, UInt32.self))
+        guard covered <= payload else { return .failure(.badChecksum) }
+        var sum = hutong_crc32c(journal.key, base, Frame.checksumAt)
+        sum = hutong_crc32c(sum, body, covered)
+        guard sum == get(Frame.checksumAt, UInt32.self) else { return .failure(.badChecksum) }
+        guard let kind = FrameKind(rawValue: get(38)), covered == Frame.covered(kind, payload: payload),
+            get(39, UInt8.self) == 0, get(52, UInt64.self) == 0
+        else { return .failure(.laterVersion) }
         var header = FrameHeader(
             length: length, position: position, flushed: get(16), epoch: get(24), partition: get(28),
-            previous: get(32), group: get(36), kind: kind, time: get(40))
-        header.checksum = get(Frame.checksumAt)
-        let payload = header.payloadBytes
-        var sum = hutong_crc32c(0, base, Frame.checksumAt)
-        sum = hutong_crc32c(sum, body, Frame.covered(kind, payload: payload))
-        guard sum == header.checksum else { return .failure(.badChecksum) }
+            previous: get(32), group: journal.group, kind: kind, time: get(40))
+        header.checksum = sum
         if kind == .batch && !batchIsSound(body, payload: payload) { return .failure(.badBatch) }
         return .success(header)
     }

@@ -6,7 +6,7 @@ import Host
 public struct JournalWriter: ~Copyable {
     private let cache: JournalCache
     private let positions: JournalPositions
-    private let group: UInt16
+    private let identity: JournalIdentity
     public let epoch: UInt32
     /// Where the next frame goes.
     public private(set) var position: UInt64
@@ -25,13 +25,13 @@ public struct JournalWriter: ~Copyable {
     ///   - prepared: the next segments, in order.
     ///   - toFlush: told of each segment before anything in it is published.
     public init(
-        cache: JournalCache, positions: JournalPositions, group: UInt16, epoch: UInt32, position: UInt64,
+        cache: JournalCache, positions: JournalPositions, identity: JournalIdentity, epoch: UInt32, position: UInt64,
         previous: UInt32, current: LoadedSegment?, prepared: consuming Receiver<LoadedSegment>,
         toFlush: consuming Sender<LoadedSegment>
     ) {
         self.cache = cache
         self.positions = positions
-        self.group = group
+        self.identity = identity
         self.epoch = epoch
         self.position = position
         self.previous = previous
@@ -48,19 +48,27 @@ public struct JournalWriter: ~Copyable {
         }
     }
 
-    /// The longest payload that a frame can hold.
-    public var payloadLimit: Int { cache.segmentBytes - Frame.headerBytes }
+    /// Of each segment so much is kept for frames that are not batches: where the disk is full and no further segment can be had,
+    /// records can still be deleted.
+    private var reserve: UInt64 { UInt64(min(cache.segmentBytes / 64, 64 << 10)) }
 
     /// Whether the current segment has room for a payload of that length.
-    private func hasRoom(for payload: Int) -> Bool {
-        base != nil && position + UInt64(Frame.stride(Frame.headerBytes + payload)) <= segmentEnd
+    private func hasRoom(for payload: Int, _ kind: FrameKind) -> Bool {
+        let end = position + UInt64(Frame.stride(Frame.headerBytes + payload)) + (kind == .batch ? reserve : 0)
+        return base != nil && end <= segmentEnd
     }
+
+    /// The longest payload of a batch.
+    public var payloadLimit: Int { cache.segmentBytes - Frame.headerBytes - Int(reserve) }
+
+    /// The next frame is its segment's first.
+    public var isAtSegmentStart: Bool { cache.offset(of: position) == 0 }
 
     /// Where the next payload of that length goes; nil while the loader has no segment ready for it. What is put there
     /// counts only after `append`.
-    public mutating func room(for payload: Int) -> UnsafeMutableRawPointer? {
+    public mutating func room(for payload: Int, _ kind: FrameKind) -> UnsafeMutableRawPointer? {
         precondition(payload <= payloadLimit, "a frame does not cross a segment")
-        if !hasRoom(for: payload) {
+        if !hasRoom(for: payload, kind) {
             guard nextSegment() else { return nil }
         }
         return base! + cache.offset(of: position) + Frame.headerBytes
@@ -72,9 +80,9 @@ public struct JournalWriter: ~Copyable {
         let length = Frame.headerBytes + payload
         let header = FrameHeader(
             length: UInt32(length), position: position, flushed: flushed, epoch: epoch, partition: partition,
-            previous: previous, group: group, kind: kind, time: time)
+            previous: previous, group: identity.group, kind: kind, time: time)
         let at = base! + cache.offset(of: position)
-        previous = header.write(at: at)
+        previous = header.write(at: at, key: identity.key)
         let stride = Frame.stride(length)
         if stride > length { (at + length).initializeMemory(as: UInt8.self, repeating: 0, count: stride - length) }
         position += UInt64(stride)
@@ -90,8 +98,8 @@ public struct JournalWriter: ~Copyable {
     }
 
     private mutating func nextSegment() -> Bool {
+        guard prepared.peek() != nil else { return false }
         if let base, position < segmentEnd {
-            // The segment must be full before the next begins; this may happen once, and then wait for the loader.
             let left = Int(segmentEnd - position)
             if left >= Frame.headerBytes {
                 append(.padding, partition: Frame.noPartition, payload: left - Frame.headerBytes, time: 0)
@@ -99,7 +107,6 @@ public struct JournalWriter: ~Copyable {
                 (base + cache.offset(of: position)).initializeMemory(as: UInt8.self, repeating: 0, count: left)
                 position = segmentEnd
             }
-            self.base = nil
         }
         guard let next = prepared.pop() else { return false }
         prepared.release()

@@ -4,32 +4,6 @@ import Host
 import IO
 import Logging
 
-/// Where the files of one partition group's journal are.
-public struct JournalPaths: Sendable {
-    public let directory: String
-
-    public init(directory: String) { self.directory = directory }
-
-    public func segment(_ number: UInt64) -> String { "\(directory)/\(JournalPaths.padded(number)).segment" }
-    public func index(_ number: UInt64) -> String { "\(directory)/\(JournalPaths.padded(number)).index" }
-    /// A segment that is being zeroed: nothing until it is renamed.
-    public var unfinishedSegment: String { "\(directory)/unfinished.segment" }
-    public var unfinishedIndex: String { "\(directory)/unfinished.index" }
-    public var checkpoint: String { "\(directory)/checkpoint" }
-    public var unfinishedCheckpoint: String { "\(directory)/unfinished.checkpoint" }
-
-    /// The number in a segment's or an index's file name; nil where the name is another's.
-    public static func number(in name: String, suffix: String) -> UInt64? {
-        guard name.hasSuffix(suffix), name.utf8.count == 20 + suffix.utf8.count else { return nil }
-        return UInt64(name.dropLast(suffix.count))
-    }
-
-    private static func padded(_ number: UInt64) -> String {
-        let digits = String(number)
-        return String(repeating: "0", count: 20 - digits.count) + digits
-    }
-}
-
 /// Keeps the writer in segments and the cache in memory: makes files ahead, zeroed and synced, so that no durable write
 /// waits for the file system; gives each a slot; takes the slots of the oldest durable segments back. A reader that holds
 /// one back delays only that slot.
@@ -47,7 +21,9 @@ public struct LoaderStage: Stage, ~Copyable {
     }
 
     private static let chunk = 1 << 20
+    /// How many files stand ready where each is made anew, which takes time.
     private static let filesAhead = 2
+    private static let mostRecyclable = 1
 
     private let files: any FilePort
     private let cache: JournalCache
@@ -58,6 +34,12 @@ public struct LoaderStage: Stage, ~Copyable {
     private let zeros: AlignedBuffer
     private var prepared: Sender<LoadedSegment>
     private var durable: Receiver<LoadedSegment>
+    private var freed: Receiver<UInt64>
+    /// Segments that are free, to be used again.
+    private var recyclable: Deque<UInt64>
+    /// Freed segments come as fast as new ones are needed: to use one again takes no time, so none has to stand ready.
+    private var isRecycling: Bool
+    private let reserveBytes: UInt64
     private var phase = Phase.idle
     private var making: Int32 = -1
     private var ready: Deque<Ready> = []
@@ -75,10 +57,13 @@ public struct LoaderStage: Stage, ~Copyable {
     ///   - used: the slot that the writer's current segment has; nil: none.
     ///   - prepared: to the writer. Its room is how many slots lie ready.
     ///   - durable: segments that are entirely flushed.
+    ///   - freed: segments that may be used again; `free`: those that an earlier life left.
+    ///   - reserveBytes: so much of the file system is left free.
     public init(
         files: any FilePort, cache: JournalCache, paths: JournalPaths, positions: JournalPositions,
         directory: Int32, existing: [Int32], next: UInt64, used: Int32?, prepared: consuming Sender<LoadedSegment>,
-        durable: consuming Receiver<LoadedSegment>, logger: Logger
+        durable: consuming Receiver<LoadedSegment>, freed: consuming Receiver<UInt64>, free recyclable: [UInt64],
+        reserveBytes: Int, logger: Logger
     ) {
         self.files = files
         self.cache = cache
@@ -87,6 +72,10 @@ public struct LoaderStage: Stage, ~Copyable {
         self.logger = logger
         self.prepared = prepared
         self.durable = durable
+        self.freed = freed
+        self.recyclable = Deque(recyclable)
+        isRecycling = !recyclable.isEmpty
+        self.reserveBytes = UInt64(reserveBytes)
         zeros = AlignedBuffer(count: LoaderStage.chunk)
         self.directory = directory
         free = (0..<Int32(cache.slotCount)).filter { $0 != used }.reversed()
@@ -104,12 +93,13 @@ public struct LoaderStage: Stage, ~Copyable {
             progress += 1
         }
         durable.release()
+        progress += takeFreed()
         while let completion = files.next() {
             advance(completion, now)
             progress += 1
         }
         if case .resting(let until) = phase, now.monotonic >= until { phase = .idle }
-        if case .idle = phase, ready.count < LoaderStage.filesAhead {
+        if case .idle = phase, ready.count < (isRecycling ? (prepared.hasRoom() ? 1 : 0) : LoaderStage.filesAhead) {
             begin(now)
             progress += 1
         }
@@ -159,8 +149,34 @@ public struct LoaderStage: Stage, ~Copyable {
 
     // MARK: Making files
 
+    /// Freed segments are kept for use, a few; the others give their space back.
+    private mutating func takeFreed() -> Int {
+        var count = 0
+        while let number = freed.pop() {
+            recyclable.append(number)
+            isRecycling = true
+            count += 1
+        }
+        freed.release()
+        while recyclable.count > LoaderStage.mostRecyclable { try? files.remove(paths.segment(recyclable.removeFirst())) }
+        return count
+    }
+
     private mutating func begin(_ now: Moment) {
-        do {
+        do throws(IOError) {
+            // What is in it is of other positions, so no reader takes it for the journal's.
+            if let number = recyclable.popFirst() {
+                try files.rename(paths.segment(number), to: paths.segment(nextNumber))
+                making = try files.open(paths.segment(nextNumber), .direct)
+                files.sync(directory, dataOnly: false, tag: 0)
+                phase = .syncingDirectory
+                return
+            }
+            isRecycling = false
+            if let space = files.freeBytes(paths.directory), space < reserveBytes + UInt64(cache.segmentBytes) {
+                throw IOError(
+                    code: ENOSPC, doing: "making a journal segment in \(paths.directory), of whose file system \(reserveBytes) bytes are kept free (disk.reserve.bytes)")
+            }
             making = try files.open(paths.unfinishedSegment, .createDirect)
             files.allocate(making, offset: 0, count: UInt64(cache.segmentBytes), tag: 0)
             phase = .allocating
@@ -210,7 +226,8 @@ public struct LoaderStage: Stage, ~Copyable {
     }
 
     private mutating func rest(_ error: IOError, _ now: Moment) {
-        logger.error("\(error); trying again in a second")
+        // Once, not every second.
+        if positions.hasSpace { logger.error("\(error); producers are refused until there is room, which is looked for every second") }
         positions.hasSpace = false
         if making >= 0 { files.close(making) }
         making = -1

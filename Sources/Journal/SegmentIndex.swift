@@ -1,10 +1,14 @@
+// Unsafe on purpose: it reads a batch's header where it lies.
+
 import IO
+import Wire
 
 /// Where one record batch is, and what a reader wants to know of it before reading it.
 public struct IndexEntry: BitwiseCopyable, Sendable, Equatable {
     /// The offset of its first record.
     public var baseOffset: Int64
-    /// The position of its frame.
+    /// The position of its frame in the journal; or, of an archived batch, where its frame begins in the archive's file, with
+    /// `archived` set.
     public var position: UInt64
     /// The greatest timestamp in it, in milliseconds since 1970.
     public var maxTimestamp: Int64
@@ -21,30 +25,78 @@ public struct IndexEntry: BitwiseCopyable, Sendable, Equatable {
         self.lastOffsetDelta = lastOffsetDelta
     }
 
+    /// Of the batch in a frame.
+    /// - Parameter batch: at least a batch header of memory.
+    public init(_ header: FrameHeader, batch: UnsafeRawPointer) {
+        func get<T: FixedWidthInteger>(_ at: Int, _: T.Type) -> T {
+            T(bigEndian: batch.loadUnaligned(fromByteOffset: at, as: T.self))
+        }
+        self.init(
+            baseOffset: get(RecordBatch.Field.baseOffset, Int64.self), position: header.position,
+            maxTimestamp: get(RecordBatch.Field.maxTimestamp, Int64.self), bytes: UInt32(header.payloadBytes),
+            lastOffsetDelta: get(RecordBatch.Field.lastOffsetDelta, UInt32.self))
+    }
+
     /// The offset behind its last record.
-    public var nextOffset: Int64 { baseOffset + Int64(lastOffsetDelta) + 1 }
+    public var nextOffset: Int64 { baseOffset &+ Int64(lastOffsetDelta) &+ 1 }
+    /// How long its frame is, with what fills it up.
+    public var stride: Int { Frame.stride(Frame.headerBytes + Int(bytes)) }
     /// The position behind its frame.
-    public var end: UInt64 { position + UInt64(Frame.stride(Frame.headerBytes + Int(bytes))) }
+    public var end: UInt64 { position + UInt64(stride) }
+
+    /// Set in `position` of an entry whose batch is in an archive.
+    public static let archived: UInt64 = 1 << 63
+    public var isArchived: Bool { position & IndexEntry.archived != 0 }
+    /// Where an archived batch's frame begins in its file.
+    public var archiveOffset: UInt64 { position & ~IndexEntry.archived }
 }
 
-/// A partition's share of one segment's index.
+/// A partition's share of one segment.
 public struct IndexRow: BitwiseCopyable, Sendable, Equatable {
-    /// The partition's next offset when the segment began.
-    public var startOffset: Int64
-    /// Its entries are those from this number on, `count` of them.
-    public var firstEntry: UInt32
+    public var partition: UInt32
+    /// Its entries are those from `firstEntry` on, `count` of them.
     public var count: UInt32
-    /// The greatest timestamp among them; `Int64.min` where there are none.
+    public var firstEntry: UInt32
+    var reserved: UInt32 = 0
+    /// The offset of its first record here.
+    public var startOffset: Int64
+    /// The offset behind its last record here.
+    public var endOffset: Int64
+    /// The greatest timestamp among them.
     public var maxTimestamp: Int64
-    var reserved: UInt64 = 0
+    /// The bytes of its batches' frames.
+    public var bytes: UInt64
 
-    public static let bytes = 32
-
-    public init(startOffset: Int64, firstEntry: UInt32, count: UInt32, maxTimestamp: Int64) {
-        self.startOffset = startOffset
-        self.firstEntry = firstEntry
+    public init(
+        partition: UInt32, count: UInt32, firstEntry: UInt32, startOffset: Int64, endOffset: Int64, maxTimestamp: Int64,
+        bytes: UInt64
+    ) {
+        self.partition = partition
         self.count = count
+        self.firstEntry = firstEntry
+        self.startOffset = startOffset
+        self.endOffset = endOffset
         self.maxTimestamp = maxTimestamp
+        self.bytes = bytes
+    }
+}
+
+/// What each partition has in one full segment: the rows of its index file, which are kept in memory.
+public struct SegmentSummary: Sendable {
+    /// The segment's number.
+    public let segment: UInt64
+    /// By partition number, ascending.
+    public let rows: ContiguousArray<IndexRow>
+
+    public init(segment: UInt64, rows: ContiguousArray<IndexRow>) {
+        self.segment = segment
+        self.rows = rows
+    }
+
+    /// Nil where the partition has nothing here.
+    public func row(partition: UInt32) -> IndexRow? {
+        let index = rows.firstIndex(bisecting: { $0.partition >= partition })
+        return index < rows.count && rows[index].partition == partition ? rows[index] : nil
     }
 }
 
@@ -53,37 +105,27 @@ public struct IndexRow: BitwiseCopyable, Sendable, Equatable {
 public struct SegmentIndex: Sendable {
     /// The segment's number.
     public let segment: UInt64
-    /// For each partition number the next offset when the segment began.
-    public private(set) var startOffsets: [Int64]
-    private var entries: [ContiguousArray<IndexEntry>]
+    private var entries: [ContiguousArray<IndexEntry>] = []
+    private var maxTimestamps: [Int64] = []
+    private var bytes: [UInt64] = []
     public private(set) var count = 0
 
-    public init(segment: UInt64, startOffsets: [Int64]) {
-        self.segment = segment
-        self.startOffsets = startOffsets
-        entries = Array(repeating: [], count: startOffsets.count)
-    }
-
-    /// How many partition numbers it has rows for.
-    public var partitionCount: Int { startOffsets.count }
+    public init(segment: UInt64) { self.segment = segment }
 
     public mutating func append(_ entry: IndexEntry, partition: Int) {
-        while startOffsets.count <= partition {
-            startOffsets.append(entry.baseOffset)
+        while entries.count <= partition {
             entries.append([])
+            maxTimestamps.append(.min)
+            bytes.append(0)
         }
-        // Recovery from a checkpoint within the segment knows the partition's later offset only.
-        if entries[partition].isEmpty { startOffsets[partition] = min(startOffsets[partition], entry.baseOffset) }
         entries[partition].append(entry)
+        maxTimestamps[partition] = max(maxTimestamps[partition], entry.maxTimestamp)
+        bytes[partition] += UInt64(entry.stride)
         count += 1
     }
 
-    /// For each partition number the offset behind its last batch.
-    public var nextOffsets: [Int64] {
-        zip(startOffsets, entries).map { start, mine in mine.last?.nextOffset ?? start }
-    }
-
-    /// Up to `limit` entries of the partition from the one that holds `offset` on; empty where there is none.
+    /// Up to `limit` entries of the partition from the one that holds `offset` on, or the next behind it; empty where there is
+    /// none.
     public func run(partition: Int, offset: Int64, limit: Int) -> ArraySlice<IndexEntry> {
         guard partition < entries.count else { return [] }
         let mine = entries[partition]
@@ -91,14 +133,26 @@ public struct SegmentIndex: Sendable {
         return ArraySlice(mine[first..<min(first + limit, mine.count)])
     }
 
-    public func row(partition: Int) -> IndexRow {
-        guard partition < entries.count else {
-            return IndexRow(startOffset: 0, firstEntry: 0, count: 0, maxTimestamp: .min)
-        }
-        let latest = entries[partition].reduce(Int64.min) { max($0, $1.maxTimestamp) }
+    /// Nil where the partition has nothing here.
+    public func row(partition: Int, firstEntry: Int = 0) -> IndexRow? {
+        guard partition < entries.count, let first = entries[partition].first, let last = entries[partition].last
+        else { return nil }
         return IndexRow(
-            startOffset: startOffsets[partition], firstEntry: 0, count: UInt32(entries[partition].count),
-            maxTimestamp: latest)
+            partition: UInt32(partition), count: UInt32(entries[partition].count), firstEntry: UInt32(firstEntry),
+            startOffset: first.baseOffset, endOffset: last.nextOffset, maxTimestamp: maxTimestamps[partition],
+            bytes: bytes[partition])
+    }
+
+    /// All rows, ascending by partition number.
+    public var summary: SegmentSummary {
+        var rows = ContiguousArray<IndexRow>()
+        var number = 0
+        for partition in entries.indices {
+            guard let row = row(partition: partition, firstEntry: number) else { continue }
+            rows.append(row)
+            number += Int(row.count)
+        }
+        return SegmentSummary(segment: segment, rows: rows)
     }
 
     /// All entries of the partition, in order.
@@ -110,7 +164,7 @@ public struct SegmentIndex: Sendable {
 extension RandomAccessCollection where Index == Int {
     /// The first index whose element fulfils the condition, by bisection; `endIndex` where none does. The condition must
     /// hold for all elements from some point on.
-    func firstIndex(bisecting condition: (Element) -> Bool) -> Int {
+    public func firstIndex(bisecting condition: (Element) -> Bool) -> Int {
         var low = startIndex
         var high = endIndex
         while low < high {

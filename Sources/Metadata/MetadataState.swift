@@ -8,8 +8,11 @@ public enum MetadataChange: Codable, Sendable, Equatable {
     case deleteTopic(id: TopicID)
     /// All producer ids below this may have been given out.
     case producerIds(below: Int64)
-    /// The partition group's leader begins this epoch. None lower, and not this one, will be begun again.
-    case epoch(group: UInt16, epoch: UInt32)
+    /// The partition group's leader begins this epoch, at this position of its journal. None lower, and not this one, will be
+    /// begun again.
+    case epoch(group: UInt16, epoch: UInt32, position: UInt64)
+    /// The partition group's journal, in a format of that number, has this key.
+    case journal(group: UInt16, key: UInt32, format: Int)
 }
 
 /// A topic's id in a form that can be stored.
@@ -39,8 +42,20 @@ public struct MetadataState: Sendable {
     /// By partition group how many partition numbers have been given out; none is given out twice.
     public private(set) var partitionNumbers: [UInt32] = []
     public private(set) var producerIdsBelow: Int64 = 0
-    /// By partition group the highest epoch that was begun.
-    public private(set) var epochs: [UInt16: UInt32] = [:]
+    /// By partition group the epochs that were begun, ascending.
+    public private(set) var epochs: [UInt16: [EpochStart]] = [:]
+    /// By partition group its journal's key and format.
+    public private(set) var journals: [UInt16: JournalKey] = [:]
+
+    public struct EpochStart: Sendable, Equatable {
+        public var epoch: UInt32
+        public var position: UInt64
+    }
+
+    public struct JournalKey: Sendable, Equatable {
+        public var key: UInt32
+        public var format: Int
+    }
 
     public init() {}
 
@@ -58,7 +73,14 @@ public struct MetadataState: Sendable {
         case .deleteTopic(let id):
             if let name = topics.first(where: { $0.value.id == id.uuid })?.key { topics[name] = nil }
         case .producerIds(let below): producerIdsBelow = max(producerIdsBelow, below)
-        case .epoch(let group, let epoch): epochs[group] = max(epochs[group] ?? 0, epoch)
+        case .epoch(let group, let epoch, let position):
+            var starts = epochs[group] ?? []
+            guard epoch > starts.last?.epoch ?? 0 else { return }
+            // An epoch that wrote nothing says nothing of any position.
+            while let last = starts.last, last.position >= position { starts.removeLast() }
+            starts.append(EpochStart(epoch: epoch, position: position))
+            epochs[group] = starts
+        case .journal(let group, let key, let format): journals[group] = journals[group] ?? JournalKey(key: key, format: format)
         }
     }
 

@@ -4,6 +4,8 @@ public enum TopicConfig {
     enum Rule {
         case qualityOfService([QualityOfService])
         case bytes(ClosedRange<Int>)
+        /// A number from -1, which means without limit.
+        case limit(String)
         /// Known from Kafka, but only this value is what Hutong does.
         case only([String])
     }
@@ -16,8 +18,8 @@ public enum TopicConfig {
         "compression.type": .only(["producer"]),
         "message.timestamp.type": .only(["CreateTime"]),
         "min.insync.replicas": .only(["1"]),
-        "retention.ms": .only(["-1"]),
-        "retention.bytes": .only(["-1"]),
+        "retention.ms": .limit("milliseconds"),
+        "retention.bytes": .limit("bytes"),
     ]
 
     /// Why the setting can't be given; nil: it can.
@@ -31,6 +33,9 @@ public enum TopicConfig {
         case .bytes(let range):
             if let number = Int(value), range.contains(number) { return nil }
             return "\(name) is a number of bytes from \(range.lowerBound) to \(range.upperBound), not \(value)"
+        case .limit(let unit):
+            if let number = Int64(value), number >= -1 { return nil }
+            return "\(name) is a number of \(unit), or -1 for no limit, not \(value)"
         case .only(let values):
             return values.contains(value) ? nil : "\(name) can only be \(values.joined(separator: " or ")) here, not \(value)"
         }
@@ -42,6 +47,8 @@ public enum TopicConfig {
         if let quality = configs["qos.leader"].flatMap(QualityOfService.init(name:)) { settings.qosLeader = quality }
         if let quality = configs["qos.all"].flatMap(QualityOfService.init(name:)) { settings.qosAll = quality }
         if let bytes = configs["max.message.bytes"].flatMap(Int.init) { settings.maxMessageBytes = bytes }
+        if let limit = configs["retention.ms"].flatMap({ Int64($0) }) { settings.retentionMs = limit }
+        if let limit = configs["retention.bytes"].flatMap({ Int64($0) }) { settings.retentionBytes = limit }
         return settings
     }
 }

@@ -53,8 +53,17 @@ public struct TopicSettings: Sendable, Equatable {
     public var qosAll: QualityOfService
     /// The longest record batch, in bytes.
     public var maxMessageBytes: Int
+    /// How long a record is kept after its timestamp, in milliseconds; -1: for ever.
+    public var retentionMs: Int64
+    /// What each partition may take on disk, in bytes; -1: whatever it takes.
+    public var retentionBytes: Int64
 
-    public init(qosLeader: QualityOfService = .persisted, qosAll: QualityOfService = .durable, maxMessageBytes: Int = 1_048_588) {
+    public init(
+        qosLeader: QualityOfService = .persisted, qosAll: QualityOfService = .durable, maxMessageBytes: Int = 1_048_588,
+        retentionMs: Int64 = -1, retentionBytes: Int64 = -1
+    ) {
+        self.retentionMs = retentionMs
+        self.retentionBytes = retentionBytes
         self.qosLeader = qosLeader
         self.qosAll = qosAll
         self.maxMessageBytes = maxMessageBytes

@@ -101,7 +101,8 @@ struct ProduceJob {
     }
 
     /// Encodes what came of each item. Returns the length in bytes, and the number of topics.
-    mutating func encodeTopics() -> (bytes: Int, topics: Int) {
+    /// - Parameter logStart: of a partition by its number.
+    mutating func encodeTopics(logStart: (UInt32) -> Int64) -> (bytes: Int, topics: Int) {
         if encoding.count < topicBytesBound { encoding = AlignedBuffer(count: 2 * topicBytesBound) }
         var writer = ProduceResponseWriter(encoding.base, capacity: encoding.count, version: request.version)
         var topics = 0
@@ -116,7 +117,7 @@ struct ProduceJob {
                     ProduceOutcome(
                         partition: item.partition, error: item.error,
                         baseOffset: item.error == .none ? item.baseOffset : -1,
-                        logStartOffset: item.error == .none ? 0 : -1))
+                        logStartOffset: item.error == .none ? logStart(item.place.number) : -1))
             }
             writer.endTopic()
             topics += 1

@@ -17,17 +17,24 @@ public struct SequencerLinks: ~Copyable {
     /// To the respond stage that belongs to each io stage.
     public var pending: OwnedArray<PendingSender>
     public var index: Sender<AppendedBatch>
+    /// From the read stage: where logs are to start.
+    public var logStarts: Receiver<LogStartRequest>
+    /// To the archive stage: the state at a segment's beginning.
+    public var checkpoints: Sender<Unmanaged<CheckpointBox>>
     public var tables: Receiver<Unmanaged<TopicTable>>
 
     public init(
         requests: consuming OwnedArray<Receiver<ClientRequest>>, releases: consuming OwnedArray<Sender<Release>>,
         pending: consuming OwnedArray<PendingSender>, index: consuming Sender<AppendedBatch>,
+        logStarts: consuming Receiver<LogStartRequest>, checkpoints: consuming Sender<Unmanaged<CheckpointBox>>,
         tables: consuming Receiver<Unmanaged<TopicTable>>
     ) {
         self.requests = requests
         self.releases = releases
         self.pending = pending
         self.index = index
+        self.logStarts = logStarts
+        self.checkpoints = checkpoints
         self.tables = tables
     }
 }
@@ -75,7 +82,7 @@ public struct SequencerStage: Stage, ~Copyable {
     public mutating func step(_ now: Moment) -> Int {
         takeTables()
         if epochFrame != nil && !beginEpoch(now) { return 0 }
-        var progress = 0
+        var progress = takeLogStarts(now)
         if hasJob {
             guard resume(now) else { return publish() ? 1 : 0 }
             progress += 1
@@ -105,11 +112,45 @@ public struct SequencerStage: Stage, ~Copyable {
     }
 
     private mutating func beginEpoch(_ now: Moment) -> Bool {
-        guard let payload = epochFrame, let room = journal.room(for: payload.count) else { return false }
+        guard let payload = epochFrame, let room = room(for: payload.count, .epoch) else { return false }
         payload.withUnsafeBytes { room.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         journal.append(.epoch, partition: Frame.noPartition, payload: payload.count, time: now.wall)
         epochFrame = nil
         return true
+    }
+
+    /// Room for the next frame; nil while there is none. Where it is a segment's first, what is known up to there goes to the
+    /// archive stage, so that recovery need not begin further back.
+    private mutating func room(for payload: Int, _ kind: FrameKind) -> UnsafeMutableRawPointer? {
+        let room = journal.room(for: payload, kind)
+        if room != nil, journal.isAtSegmentStart, journal.position > 0, links.checkpoints.hasRoom() {
+            let sent = links.checkpoints.send(Unmanaged.passRetained(CheckpointBox(checkpoint())))
+            precondition(sent, "there was room")
+        }
+        return room
+    }
+
+    /// Makes the new log starts journal entries.
+    private mutating func takeLogStarts(_ now: Moment) -> Int {
+        var count = 0
+        while positions.failure == nil, links.index.hasRoom(), let request = links.logStarts.peek() {
+            if request.offset > state.logStart(request.partition), request.offset <= state.nextOffset(request.partition) {
+                guard let room = room(for: LogStartFrame.bytes, .logStart) else { break }
+                LogStartFrame(offset: request.offset).write(at: room)
+                let position = journal.position
+                journal.append(.logStart, partition: request.partition, payload: LogStartFrame.bytes, time: now.wall)
+                state.setLogStart(request.offset, partition: request.partition)
+                let entry = IndexEntry(
+                    baseOffset: request.offset, position: position, maxTimestamp: 0, bytes: UInt32(LogStartFrame.bytes),
+                    lastOffsetDelta: 0)
+                let sent = links.index.push(AppendedBatch(entry: entry, partition: request.partition, kind: .logStart))
+                precondition(sent, "there was room")
+            }
+            _ = links.logStarts.pop()
+            count += 1
+        }
+        links.logStarts.release()
+        return count
     }
 
     private mutating func takeTables() {
@@ -173,7 +214,8 @@ public struct SequencerStage: Stage, ~Copyable {
             }
             return finish(.received, position: 0, topicBytes: 0, topicCount: 0, closes: true)
         }
-        let encoded = job.encodeTopics()
+        let starts = state.logStarts
+        let encoded = job.encodeTopics { Int($0) < starts.count ? starts[Int($0)] : 0 }
         // What failed altogether waits for no position.
         let waits = job.position > 0
         finish(
@@ -226,7 +268,7 @@ public struct SequencerStage: Stage, ~Copyable {
             return true
         }
         guard links.index.hasRoom() else { return false }
-        guard let room = journal.room(for: records.count) else {
+        guard let room = room(for: records.count, .batch) else {
             // A segment is on its way, unless the disk is full.
             guard !positions.hasSpace else { return false }
             job.items[number].error = .kafkaStorageError

@@ -8,7 +8,13 @@ import Wire
 public struct SequencerState: Sendable {
     /// By partition number the offset of the next record.
     var nextOffsets: [Int64] = []
+    /// By partition number the offset of the first record that is not deleted; partitions beyond its end begin at 0.
+    var logStarts: [Int64] = []
     var producers: ProducerTable
+    /// Recovery's alone: the partitions that may have lost their last records to damage, and how many offsets these may have
+    /// been.
+    private var uncertain: Set<UInt32> = []
+    private var lostOffsets: Int64 = 0
 
     /// - Parameter producerLimit: how many (producer, partition) pairs are remembered.
     public init(producerLimit: Int) { producers = ProducerTable(limit: producerLimit) }
@@ -25,9 +31,33 @@ public struct SequencerState: Sendable {
         Int(partition) < nextOffsets.count ? nextOffsets[Int(partition)] : 0
     }
 
-    /// Takes in a batch frame that is in the journal. Returns what an index holds of it.
-    public mutating func apply(_ header: FrameHeader, batch: UnsafeRawPointer) -> IndexEntry {
+    /// By partition number the offset of the first record that is not deleted; those beyond its end begin at 0.
+    public var starts: [Int64] { logStarts }
+
+    func logStart(_ partition: UInt32) -> Int64 { Int(partition) < logStarts.count ? logStarts[Int(partition)] : 0 }
+
+    /// The log start never goes back.
+    mutating func setLogStart(_ offset: Int64, partition: UInt32) {
+        while logStarts.count <= Int(partition) { logStarts.append(0) }
+        logStarts[Int(partition)] = max(logStarts[Int(partition)], offset)
+    }
+
+    /// Takes in a frame that is in the journal. Returns what an index holds of it, if it is a batch.
+    public mutating func apply(_ header: FrameHeader, payload: UnsafeRawPointer) -> IndexEntry? {
+        switch header.kind {
+        case .batch: return apply(header, batch: payload)
+        case .logStart:
+            if let frame = LogStartFrame(payload, count: header.payloadBytes) {
+                setLogStart(frame.offset, partition: header.partition)
+            }
+            return nil
+        case .epoch, .padding: return nil
+        }
+    }
+
+    private mutating func apply(_ header: FrameHeader, batch: UnsafeRawPointer) -> IndexEntry {
         let fields = BatchFields(batch)
+        uncertain.remove(header.partition)
         setNextOffset(fields.baseOffset + Int64(fields.lastOffsetDelta) + 1, partition: header.partition)
         if fields.producerId >= 0 {
             producers.record(
@@ -37,20 +67,33 @@ public struct SequencerState: Sendable {
                     end: header.end),
                 time: header.time)
         }
-        return SequencerState.entry(header, batch: batch)
+        return IndexEntry(header, batch: batch)
     }
 
-    /// What an index holds of a batch frame.
-    static func entry(_ header: FrameHeader, batch: UnsafeRawPointer) -> IndexEntry {
-        let fields = BatchFields(batch)
-        return IndexEntry(
-            baseOffset: fields.baseOffset, position: header.position, maxTimestamp: fields.maxTimestamp,
-            bytes: UInt32(header.payloadBytes), lastOffsetDelta: UInt32(fields.lastOffsetDelta))
+    // MARK: Damage
+
+    /// A range of the journal can't be read: whatever partitions it held, and whichever producers wrote to them, is unknown.
+    /// - Parameter partitions: how many partition numbers the group has given out.
+    mutating func noteDamage(_ range: Range<UInt64>, partitions: UInt32) {
+        producers = ProducerTable(limit: producers.limit)
+        uncertain = Set(0..<max(partitions, UInt32(nextOffsets.count)))
+        // No frame is shorter than 128 bytes, none holds more than 2^31 records.
+        lostOffsets += (Int64(range.count) / 128 + 1) << 31
+    }
+
+    /// At the journal's end: where nothing tells how many records a partition has lost, its next record's offset skips as many
+    /// as could have been, because one offset must never have two values.
+    mutating func skipLostOffsets() {
+        for partition in uncertain {
+            setNextOffset(max(nextOffset(partition) + lostOffsets, logStart(partition)), partition: partition)
+        }
+        uncertain = []
+        lostOffsets = 0
     }
 
     // MARK: Checkpoints
 
-    private static let format: UInt32 = 1
+    private static let format: UInt32 = 2
 
     /// The state as bytes, little endian.
     public func encode() -> [UInt8] {
@@ -59,6 +102,8 @@ public struct SequencerState: Sendable {
         put(SequencerState.format)
         put(UInt32(nextOffsets.count))
         for offset in nextOffsets { put(offset) }
+        put(UInt32(logStarts.count))
+        for offset in logStarts { put(offset) }
         put(UInt32(producers.count))
         for state in producers.all {
             put(state.partition)
@@ -90,6 +135,11 @@ public struct SequencerState: Sendable {
         for _ in 0..<partitions {
             guard let offset = get(Int64.self) else { return nil }
             nextOffsets.append(offset)
+        }
+        guard let starts = get(UInt32.self) else { return nil }
+        for _ in 0..<starts {
+            guard let offset = get(Int64.self) else { return nil }
+            logStarts.append(offset)
         }
         guard let count = get(UInt32.self) else { return nil }
         for _ in 0..<count {

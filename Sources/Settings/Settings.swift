@@ -14,6 +14,10 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var qosLeader = LeaderQoS.persisted
     public internal(set) var qosAll = AllQoS.durable
 
+    public internal(set) var logRetentionMs = 604_800_000
+    public internal(set) var logRetentionBytes = -1
+    public internal(set) var logRetentionCheckIntervalMs = 10_000
+
     public internal(set) var messageMaxBytes = 1_048_588
     public internal(set) var socketRequestMaxBytes = 100 << 20
     public internal(set) var fetchMaxBytes = 8 << 20
@@ -32,6 +36,8 @@ public struct Settings: Sendable, Equatable {
 
     public internal(set) var journalSegmentBytes = 64 << 20
     public internal(set) var journalCacheSegments = 6
+    public internal(set) var journalMaxBytes = 1 << 30
+    public internal(set) var diskReserveBytes = 512 << 20
     public internal(set) var journalFlushMethod = FlushMethod.linked
     public internal(set) var ioBackend = IOBackend.auto
     public internal(set) var ioTrace: String?

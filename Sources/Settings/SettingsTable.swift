@@ -33,6 +33,17 @@ extension Settings {
             "qos.all", \.qosAll, .choice(),
             "What acks=all means where the topic does not say it: durable, a majority has it on stable storage; replicated, a "
                 + "majority has it in memory."),
+        Setting(
+            "log.retention.ms", \.logRetentionMs, .integer(-1...Int.max),
+            "Milliseconds after which a record may be deleted, by its timestamp, where the topic does not say it (retention.ms); "
+                + "-1: never."),
+        Setting(
+            "log.retention.bytes", \.logRetentionBytes, .integer(-1...Int.max),
+            "Bytes that a partition may take on disk before its oldest records are deleted, where the topic does not say it "
+                + "(retention.bytes); what it is about to write is counted in. -1: no limit."),
+        Setting(
+            "log.retention.check.interval.ms", \.logRetentionCheckIntervalMs, .integer(100...86_400_000),
+            "How often, in milliseconds, retention is looked at though nothing is written."),
     ]
 
     private static let limits: [Setting] = [
@@ -86,6 +97,14 @@ extension Settings {
         Setting(
             "journal.cache.segments", \.journalCacheSegments, .integer(3...100_000),
             "Segments of each partition group that are held in memory."),
+        Setting(
+            "journal.max.bytes", \.journalMaxBytes, .size((4 << 20)...(1 << 50)),
+            "Bytes of each partition group's journal beyond which the oldest segments are freed: what is live in them goes to the "
+                + "partitions' archives. At least four segments."),
+        Setting(
+            "disk.reserve.bytes", \.diskReserveBytes, .size(0...(1 << 50)),
+            "Bytes of the file system that are left free: where there are fewer, no new segments are made, and when those at hand "
+                + "are full, producers are refused; reading and deleting go on."),
         Setting(
             "journal.flush.method", \.journalFlushMethod, .choice(),
             "How a write is made durable: linked, a write and an fdatasync submitted together; fdatasync, one after the "

@@ -103,6 +103,9 @@ public final class SimulatedBroker {
         now.wall += Int64(milliseconds)
     }
 
+    /// The wall clock jumps; the monotonic one does not.
+    public func jump(wallMilliseconds: Int64) { now.wall += wallMilliseconds }
+
     /// A clean stop: everything is answered and durable.
     public func stop() throws -> Bool {
         set.draining.turnOn()
@@ -111,15 +114,20 @@ public final class SimulatedBroker {
     }
 
     /// Small sizes, so that segments roll often.
-    public static func configuration(partitionGroups: Int = 1, flushMethod: FlushMethod = .linked) -> BrokerConfiguration {
+    public static func configuration(
+        partitionGroups: Int = 1, flushMethod: FlushMethod = .linked, journalSegments: Int = 8
+    ) -> BrokerConfiguration {
         BrokerConfiguration(
             dataDirectory: "/data", listenHost: "simulated", listenPort: 9092, advertisedHost: nil, advertisedPort: nil,
             nodeId: 0, clusterId: "simulated", topology: Topology(nodes: [.init(id: 0, cores: [[0]])]),
             wishes: PlacementWishes(partitionGroups: partitionGroups, pin: false), flushMethod: flushMethod,
-            journal: JournalOptions(segmentBytes: 64 << 10, cacheSegments: 5, locksMemory: false),
+            journal: JournalOptions(
+                segmentBytes: 64 << 10, cacheSegments: 5, locksMemory: false, journalBytes: journalSegments * (64 << 10)),
             intake: IntakeLimits(
                 connections: 64, receiveBytes: 16 << 10, requestBytes: 1 << 20, inFlight: 256, largeBufferBytes: 8 << 20),
-            reading: ReadLimits(fetchBytes: 256 << 10, answerBytes: 4 << 20, coldBytes: 1 << 20),
+            reading: ReadLimits(
+                fetchBytes: 256 << 10, answerBytes: 4 << 20, coldBytes: 1 << 20, journalSegments: journalSegments,
+                retentionInterval: 1000),
             topics: TopicDefaults(partitions: 1, autoCreate: true, settings: TopicSettings(maxMessageBytes: 32 << 10)),
             producerLimit: 1000, producerExpiration: 86_400_000, traceFile: nil)
     }

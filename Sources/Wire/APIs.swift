@@ -50,6 +50,7 @@ public enum APIs {
         APISpec(.apiVersions, "ApiVersions", served: 0...4, firstFlexible: 3),
         APISpec(.createTopics, "CreateTopics", served: 2...7, firstFlexible: 5),
         APISpec(.deleteTopics, "DeleteTopics", served: 1...6, firstFlexible: 4),
+        APISpec(.deleteRecords, "DeleteRecords", served: 0...2, firstFlexible: 2),
         APISpec(.initProducerId, "InitProducerId", served: 0...4, firstFlexible: 2),
     ]
 

@@ -131,23 +131,26 @@ extension BrokerConfiguration {
         let topicSettings = TopicSettings(
             qosLeader: QualityOfService(name: settings.qosLeader.rawValue) ?? .persisted,
             qosAll: QualityOfService(name: settings.qosAll.rawValue) ?? .durable,
-            maxMessageBytes: settings.messageMaxBytes)
+            maxMessageBytes: settings.messageMaxBytes, retentionMs: Int64(settings.logRetentionMs),
+            retentionBytes: Int64(settings.logRetentionBytes))
+        let journal = JournalOptions(
+            segmentBytes: settings.journalSegmentBytes, cacheSegments: settings.journalCacheSegments,
+            locksMemory: settings.memoryLock, journalBytes: settings.journalMaxBytes, reserveBytes: settings.diskReserveBytes)
         self.init(
             dataDirectory: settings.dataDir, listenHost: settings.listen.host, listenPort: settings.listen.port,
             advertisedHost: settings.advertise?.host, advertisedPort: settings.advertise?.port,
             nodeId: Int32(settings.brokerId), clusterId: settings.clusterId, topology: .discover(),
             wishes: PlacementWishes(settings),
             flushMethod: IO.FlushMethod(rawValue: settings.journalFlushMethod.rawValue) ?? .linked,
-            journal: JournalOptions(
-                segmentBytes: settings.journalSegmentBytes, cacheSegments: settings.journalCacheSegments,
-                locksMemory: settings.memoryLock),
+            journal: journal,
             intake: IntakeLimits(
                 connections: settings.maxConnections, receiveBytes: settings.connectionReceiveBytes,
                 requestBytes: settings.socketRequestMaxBytes, inFlight: settings.connectionMaxInFlight,
                 largeBufferBytes: max(256 << 20, 2 * settings.socketRequestMaxBytes)),
             reading: ReadLimits(
                 fetchBytes: settings.fetchMaxBytes, answerBytes: max(64 << 20, 2 * settings.fetchMaxBytes),
-                coldBytes: 32 << 20),
+                coldBytes: 32 << 20, journalSegments: journal.journalSegments,
+                retentionInterval: settings.logRetentionCheckIntervalMs),
             topics: TopicDefaults(
                 partitions: settings.numPartitions, autoCreate: settings.autoCreateTopicsEnable, settings: topicSettings),
             producerLimit: settings.producerStateMax, producerExpiration: Int64(settings.producerIdExpirationMs),

@@ -76,7 +76,7 @@ private enum Machine {
         let nodes = Dictionary(uniqueKeysWithValues: topology.nodes.map { ($0.id, $0) })
         var expected: Set<StageID> = [.read, .control]
         for group in 0..<plan.partitionGroups {
-            expected.formUnion([.write(group), .flush(group), .replicate(group), .loader(group)])
+            expected.formUnion([.write(group), .flush(group), .replicate(group), .loader(group), .archive(group)])
         }
         for io in 0..<plan.ioThreads { expected.formUnion([.io(io), .respond(io)]) }
         let stages = plan.threads.flatMap(\.stages)
@@ -89,7 +89,7 @@ private enum Machine {
 
         #expect(plan.nodeOfGroup.count == plan.partitionGroups)
         for (group, node) in plan.nodeOfGroup.enumerated() {
-            for stage in [StageID.write(group), .flush(group), .replicate(group), .loader(group)] {
+            for stage in [StageID.write(group), .flush(group), .replicate(group), .loader(group), .archive(group)] {
                 #expect(plan.threads[plan.thread(of: stage)].node == node, "\(stage)")
             }
         }

@@ -1,3 +1,4 @@
+import CHost
 import Codecs
 import Journal
 import Testing
@@ -5,6 +6,7 @@ import Wire
 
 /// Memory for one frame of a batch, and what reads it.
 private final class FrameMemory {
+    static let journal = JournalIdentity(group: 2, key: 77)
     let batch: [UInt8]
     let base: UnsafeMutableRawPointer
     let count: Int
@@ -17,13 +19,20 @@ private final class FrameMemory {
         let header = FrameHeader(
             length: UInt32(count), position: position, flushed: 40, epoch: 3, partition: 5, previous: previous, group: 2,
             kind: .batch, time: 1_700_000_000_000)
-        _ = header.write(at: base)
+        _ = header.write(at: base, key: Self.journal.key)
     }
 
     deinit { base.deallocate() }
 
+    /// Makes the checksum fit what stands there.
+    func seal() {
+        let covered = Int(base.loadUnaligned(fromByteOffset: 48, as: UInt32.self))
+        let sum = hutong_crc32c(hutong_crc32c(Self.journal.key, base, 60), base + Frame.headerBytes, covered)
+        base.storeBytes(of: sum, toByteOffset: 60, as: UInt32.self)
+    }
+
     func read(at position: UInt64, available: Int? = nil) -> Result<FrameHeader, FrameHeader.Flaw> {
-        FrameHeader.read(at: base, available: available ?? count, position: position)
+        FrameHeader.read(at: base, available: available ?? count, position: position, of: Self.journal)
     }
 }
 
@@ -40,7 +49,26 @@ private final class FrameMemory {
     /// A recycled segment, or a write that went astray: valid, but of another place.
     @Test func aFrameOfAnotherPositionIsNone() throws {
         let memory = try FrameMemory(position: 4096)
-        #expect(memory.read(at: 8192) == .failure(.otherPosition))
+        #expect(memory.read(at: 8192) == .failure(.otherPlace))
+    }
+
+    /// Another partition group's, or another journal's altogether.
+    @Test func aFrameOfAnotherJournalIsNone() throws {
+        let memory = try FrameMemory(position: 4096)
+        func read(_ journal: JournalIdentity) -> Result<FrameHeader, FrameHeader.Flaw> {
+            FrameHeader.read(at: memory.base, available: memory.count, position: 4096, of: journal)
+        }
+        #expect(read(JournalIdentity(group: 3, key: 77)) == .failure(.otherPlace))
+        #expect(read(JournalIdentity(group: 2, key: 78)) == .failure(.badChecksum))
+    }
+
+    /// A kind that a later version may add: told from damage.
+    @Test func aLaterVersionsFrameIsKnownAsSuch() throws {
+        let memory = try FrameMemory(position: 4096)
+        memory.base.storeBytes(of: 200, toByteOffset: 38, as: UInt8.self)
+        #expect(memory.read(at: 4096) == .failure(.badChecksum))
+        memory.seal()
+        #expect(memory.read(at: 4096) == .failure(.laterVersion))
     }
 
     @Test func everyBitCounts() throws {
@@ -75,9 +103,11 @@ private final class FrameMemory {
                 base.storeBytes(of: 64, toByteOffset: 8, as: UInt64.self)
                 base.storeBytes(of: UInt8.random(in: 0...4, using: &random), toByteOffset: 38, as: UInt8.self)
                 base.storeBytes(of: 0, toByteOffset: 39, as: UInt8.self)
+                base.storeBytes(of: 2, toByteOffset: 36, as: UInt16.self)
+                base.storeBytes(of: UInt32.random(in: 0...200, using: &random), toByteOffset: 48, as: UInt32.self)
                 plausible += 1
             }
-            if case .success = FrameHeader.read(at: base, available: 512, position: 64) { Issue.record("noise is a frame") }
+            if case .success = FrameHeader.read(at: base, available: 512, position: 64, of: FrameMemory.journal) { Issue.record("noise is a frame") }
         }
         #expect(plausible == 100_000)
     }

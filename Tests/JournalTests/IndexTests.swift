@@ -3,13 +3,17 @@ import Journal
 import Testing
 
 @Suite struct IndexTests {
+    private let owner = IndexOwner(segment: 9, group: 1)
+
     private func entry(_ offset: Int64, _ position: UInt64, count: UInt32 = 1, time: Int64 = 0) -> IndexEntry {
         IndexEntry(baseOffset: offset, position: position, maxTimestamp: time, bytes: 100, lastOffsetDelta: count - 1)
     }
 
-    private func sample() -> SegmentIndex {
-        var index = SegmentIndex(segment: 9, startOffsets: [100, 0, 50])
-        for number in 0..<10 { index.append(entry(100 + Int64(number) * 3, UInt64(number), count: 3, time: Int64(number)), partition: 0) }
+    private func sample(_ count: Int = 10) -> SegmentIndex {
+        var index = SegmentIndex(segment: 9)
+        for number in 0..<count {
+            index.append(entry(100 + Int64(number) * 3, UInt64(number), count: 3, time: Int64(number)), partition: 0)
+        }
         index.append(entry(0, 77), partition: 1)
         index.append(entry(0, 78), partition: 4)
         return index
@@ -18,45 +22,63 @@ import Testing
     @Test func findsTheBatchThatHoldsAnOffset() {
         let index = sample()
         #expect(index.run(partition: 0, offset: 100, limit: 100).count == 10)
+        #expect(index.run(partition: 0, offset: 0, limit: 1).map(\.baseOffset) == [100])
         #expect(index.run(partition: 0, offset: 104, limit: 2).map(\.baseOffset) == [103, 106])
         #expect(index.run(partition: 0, offset: 129, limit: 9).map(\.baseOffset) == [127])
         #expect(index.run(partition: 0, offset: 130, limit: 9).isEmpty)
         #expect(index.run(partition: 2, offset: 50, limit: 9).isEmpty)
         #expect(index.run(partition: 99, offset: 0, limit: 9).isEmpty)
-        #expect(index.nextOffsets == [130, 1, 50, 0, 1])
     }
 
-    @Test func anIndexFileHoldsItAll() throws {
-        let index = sample()
-        let image = IndexFile.image(of: index)
+    @Test func theSummaryTellsWhatEachPartitionHas() throws {
+        let summary = sample().summary
+        #expect(summary.rows.map(\.partition) == [0, 1, 4])
+        let row = try #require(summary.row(partition: 0))
+        #expect((row.startOffset, row.endOffset, row.maxTimestamp) == (100, 130, 9))
+        #expect(row.count == 10 && row.bytes == 10 * UInt64(Frame.stride(Frame.headerBytes + 100)))
+        #expect(summary.row(partition: 4)?.firstEntry == 11)
+        #expect(summary.row(partition: 2) == nil)
+    }
+
+    /// From no entry to several blocks of them.
+    @Test(arguments: [0, 1, 125, 126, 127, 128, 1000]) func anIndexFileHoldsItAll(count: Int) throws {
+        let index = sample(count)
+        let image = IndexFile.image(of: index, owner: owner)
         #expect(image.count % directAlignment == 0)
-        #expect(IndexFile.isSound(image.base, count: image.count, segment: 9))
-        #expect(!IndexFile.isSound(image.base, count: image.count, segment: 8), "another segment's")
-        let header = try #require(IndexFile.Header(image.base))
-        #expect(header.rows == 5 && header.entries == 12 && header.segment == 9)
-        var number = 0
-        for partition in 0..<5 {
-            let row = image.base.loadUnaligned(fromByteOffset: Int(header.offset(row: partition)), as: IndexRow.self)
-            let mine = index.all(partition: partition)
-            #expect(Int(row.firstEntry) == number && Int(row.count) == mine.count)
-            #expect(row.startOffset == index.startOffsets[partition])
-            for expected in mine {
-                let at = Int(header.offset(entry: number))
-                #expect(image.base.loadUnaligned(fromByteOffset: at, as: IndexEntry.self) == expected)
-                number += 1
+        #expect(IndexFile.isSound(image.base, count: image.count, owner: owner))
+        let header = try #require(IndexFile.Header(image.base, owner: owner))
+        #expect(header.entries == count + 2 && header.blocks * IndexBlock.bytes == image.count)
+        let summary = try #require(IndexFile.summary(image.base, count: image.count, owner: owner))
+        #expect(summary.rows == index.summary.rows)
+        for row in summary.rows {
+            let expected = index.all(partition: Int(row.partition))
+            for number in 0..<Int(row.count) {
+                let place = Int(row.firstEntry) + number
+                let block = image.base + (header.firstEntryBlock + place / IndexBlock.entries) * IndexBlock.bytes
+                #expect(IndexBlock.entry(block, place % IndexBlock.entries) == expected[number])
             }
         }
     }
 
+    @Test func anothersBlocksAreNotBelieved() {
+        let image = IndexFile.image(of: sample(), owner: owner)
+        for other in [
+            IndexOwner(segment: 8, group: 1), IndexOwner(segment: 9, group: 2), IndexOwner(group: 1, partition: 0, number: 9),
+        ] {
+            #expect(!IndexFile.isSound(image.base, count: image.count, owner: other))
+            #expect(IndexFile.summary(image.base, count: image.count, owner: other) == nil)
+        }
+        #expect(!IndexBlock.isSound(image.base + IndexBlock.bytes, number: 2, owner: owner), "a block that went astray")
+    }
+
     @Test func aDamagedIndexFileIsNotBelieved() {
-        let image = IndexFile.image(of: sample())
+        let image = IndexFile.image(of: sample(), owner: owner)
         let bytes = image.base.assumingMemoryBound(to: UInt8.self)
-        let used = IndexFile.headerBytes + (5 + 12) * 32
-        for byte in Array(0..<28) + Array(IndexFile.headerBytes..<used) {
+        for byte in 0..<image.count {
             bytes[byte] ^= 0x10
-            #expect(!IndexFile.isSound(image.base, count: image.count, segment: 9), "byte \(byte)")
+            #expect(!IndexFile.isSound(image.base, count: image.count, owner: owner), "byte \(byte)")
             bytes[byte] ^= 0x10
         }
-        #expect(!IndexFile.isSound(image.base, count: IndexFile.headerBytes, segment: 9), "cut off")
+        #expect(!IndexFile.isSound(image.base, count: IndexBlock.bytes, owner: owner), "cut off")
     }
 }

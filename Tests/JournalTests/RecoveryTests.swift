@@ -1,4 +1,6 @@
+import CHost
 import Codecs
+import Foundation
 import Host
 import IO
 import Journal
@@ -21,40 +23,75 @@ private final class DiskSource: EventSource {
 /// Segments of frames that a test lays down by hand, and what recovery makes of them.
 private final class HandMadeJournal {
     static let segmentBytes = 64 << 10
+    static let identity = JournalIdentity(group: 0, key: 4711)
     let paths = JournalPaths(directory: "/j")
-    private let disk = SimulatedDisk()
+    let disk = SimulatedDisk()
     private let blocking: BlockingFiles
     private let image = AlignedBuffer(count: segmentBytes)
     private(set) var position: UInt64 = 0
     private var previous: UInt32 = 0
+    private(set) var ends: [UInt64] = []
 
     init() { blocking = BlockingFiles(files: disk.makePort(), source: DiskSource(disk)) }
 
     /// Adds a frame behind the last; what is not said is as it should be.
-    func add(epoch: UInt32 = 1, previous claimed: UInt32? = nil, at place: UInt64? = nil, flushed: UInt64 = 0, group: UInt16 = 0) throws {
+    func add(
+        epoch: UInt32 = 1, previous claimed: UInt32? = nil, at place: UInt64? = nil, flushed: UInt64 = 0,
+        journal: JournalIdentity = identity
+    ) throws {
         let batch = try RecordBatch.build([Record(timestamp: 1, value: [1, 2, 3])])
         let at = image.base + Int(position)
         (at + Frame.headerBytes).copyMemory(from: batch, byteCount: batch.count)
         let header = FrameHeader(
             length: UInt32(Frame.headerBytes + batch.count), position: place ?? position, flushed: flushed, epoch: epoch,
-            partition: 0, previous: claimed ?? previous, group: group, kind: .batch, time: 0)
-        previous = header.write(at: at)
+            partition: 0, previous: claimed ?? previous, group: journal.group, kind: .batch, time: 0)
+        previous = header.write(at: at, key: journal.key)
         position += UInt64(Frame.stride(Frame.headerBytes + batch.count))
+        ends.append(position)
     }
 
-    /// Destroys a byte of the last `distance` before the end.
+    /// Destroys a byte of the frame that ends there.
     func damage(before end: UInt64) { (image.base + Int(end) - 20).assumingMemoryBound(to: UInt8.self).pointee ^= 1 }
+
+    /// Nothing was ever written there: the drive lost it.
+    func lose(_ range: Range<UInt64>) {
+        (image.base + Int(range.lowerBound)).initializeMemory(as: UInt8.self, repeating: 0, count: range.count)
+    }
+
+    /// A frame that only a later version knows takes the place of the one that begins there.
+    func makeLater(at position: UInt64) {
+        let at = image.base + Int(position)
+        at.storeBytes(of: 99, toByteOffset: 38, as: UInt8.self)
+        let sum = hutong_crc32c(hutong_crc32c(Self.identity.key, at, 60), at + Frame.headerBytes, 21)
+        at.storeBytes(of: sum, toByteOffset: 60, as: UInt32.self)
+    }
+
+    /// Copies the frame that begins at one place to another.
+    func copy(from: UInt64, to: UInt64, bytes: Int) {
+        (image.base + Int(to)).copyMemory(from: image.base + Int(from), byteCount: bytes)
+    }
 
     /// Leaves a gap where a frame could be.
     func skip(_ bytes: Int) { position += UInt64(bytes) }
 
-    func recover() throws -> RecoveredJournal {
+    struct Counter: JournalVisitor {
+        var frames: [UInt64] = []
+        mutating func frame(_ header: FrameHeader, _ payload: UnsafeRawPointer) { frames.append(header.position) }
+        mutating func damaged(_ range: Range<UInt64>) {}
+    }
+
+    private(set) var taken: [UInt64] = []
+
+    func recover(epochs: [(UInt32, UInt64)] = [], checkpoint: Checkpoint? = nil) throws -> RecoveredJournal {
         try blocking.replace(paths.segment(0), by: paths.unfinishedSegment, in: paths.directory, with: image)
-        let cache = try #require(JournalCache(segmentBytes: Self.segmentBytes, slots: 3, node: nil))
-        let recovery = Recovery(
-            blocking: blocking, cache: cache, paths: paths, group: 0,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        return try recovery.run(from: nil) { _, _ in }
+        let memory = AlignedBuffer(count: Self.segmentBytes)
+        let reader = SegmentReader(
+            blocking: blocking, paths: paths, journal: Self.identity, segmentBytes: Self.segmentBytes,
+            epochs: EpochHistory(epochs.map { EpochHistory.Start(epoch: $0.0, position: $0.1) }), memory: memory.base)
+        var recovery = try Recovery(reader: reader, paths: paths, segments: 0...0, checkpoint: checkpoint)
+        var counter = Counter()
+        defer { taken = counter.frames }
+        return try recovery.run(&counter)
     }
 }
 
@@ -70,27 +107,7 @@ private final class HandMadeJournal {
         try journal.add(epoch: 2)
         let found = try journal.recover()
         #expect(found.position == journal.position && found.frames == 11 && found.highestEpoch == 2)
-        #expect(found.cutOffEnd == nil)
-    }
-
-    /// A tail that an earlier life had cut off: sound frames at their own places, but not in the chain.
-    @Test func aFrameOutsideTheChainIsCutOff() throws {
-        let journal = HandMadeJournal()
-        for _ in 0..<3 { try journal.add() }
-        let end = journal.position
-        try journal.add(previous: 12345)
-        try journal.add()
-        let found = try journal.recover()
-        #expect(found.position == end && found.frames == 3 && found.cutOffEnd == journal.position)
-    }
-
-    @Test func anEpochThatGoesBackIsCutOff() throws {
-        let journal = HandMadeJournal()
-        try journal.add(epoch: 5)
-        let end = journal.position
-        try journal.add(epoch: 4)
-        let found = try journal.recover()
-        #expect(found.position == end && found.highestEpoch == 5)
+        #expect(found.cutOffEnd == nil && found.damaged.isEmpty)
     }
 
     @Test func theHighestEpochCountsThoughItIsCutOff() throws {
@@ -101,34 +118,109 @@ private final class HandMadeJournal {
         #expect(try journal.recover().highestEpoch == 9)
     }
 
-    /// A segment that was used before, or a write that went astray.
-    @Test func aFrameOfAnotherPlaceIsCutOff() throws {
-        for (place, group) in [(UInt64(65536 * 7), UInt16(0)), (nil, UInt16(3))] {
-            let journal = HandMadeJournal()
-            try journal.add()
-            let end = journal.position
-            try journal.add(at: place, group: group)
-            #expect(try journal.recover().position == end)
+    /// An epoch's first frames were lost by the drive, and what an earlier life had cut off there stands in their place, in the
+    /// chain: only the recorded start of the epoch gives it away.
+    @Test func whatWasCutOffDoesNotComeBackInPlaceOfALostWrite() throws {
+        let journal = HandMadeJournal()
+        for _ in 0..<5 { try journal.add(epoch: 1) }
+        let cut = journal.ends[2]
+        try journal.add(epoch: 2, previous: 99, flushed: journal.ends[4])
+        let believed = try journal.recover()
+        #expect(believed.frames == 5, "without the record it passes")
+        let found = try journal.recover(epochs: [(1, 0), (2, cut)])
+        #expect(found.damaged == [cut..<journal.ends[4]])
+        #expect(journal.taken == [0, journal.ends[0], journal.ends[1], journal.ends[4]])
+    }
+
+    /// Behind damage the walk goes on, several times; in the end a torn tail is cut off.
+    @Test func theRestIsServed() throws {
+        let journal = HandMadeJournal()
+        for number in 0..<12 { try journal.add(flushed: number > 0 ? journal.ends[number - 1] : 0) }
+        for number in [2, 3, 7] { journal.damage(before: journal.ends[number]) }
+        try journal.add(flushed: journal.ends[11])
+        journal.damage(before: journal.position)
+        let ends = journal.ends
+        let found = try journal.recover()
+        #expect(found.damaged == [ends[1]..<ends[3], ends[6]..<ends[7]])
+        #expect(found.frames == 9 && found.position == ends[11])
+        #expect(found.ending == .broken)
+    }
+
+    /// After a clean stop the checkpoint knows how far everything was on disk.
+    @Test func rotInTheVeryLastFrameIsNotATornTailAfterACleanStop() throws {
+        let journal = HandMadeJournal()
+        for _ in 0..<4 { try journal.add() }
+        let end = journal.position
+        journal.damage(before: end)
+        #expect(try journal.recover().position == journal.ends[2], "alone it can't be told from a torn write")
+        let checkpoint = Checkpoint(position: end, previous: 1234, epoch: 1, state: [])
+        let found = try journal.recover(checkpoint: checkpoint)
+        #expect(found.damaged == [journal.ends[2]..<end])
+        #expect(found.position == end && found.previous == 1234)
+    }
+
+    /// A block that can't be read is damage, and costs no more than its frames.
+    @Test func whatCannotBeReadIsDamage() throws {
+        let journal = HandMadeJournal()
+        for number in 0..<120 { try journal.add(flushed: number > 0 ? journal.ends[number - 1] : 0) }
+        journal.disk.badBlocks["/j/00000000000000000000.segment"] = [2]
+        let found = try journal.recover()
+        let range = try #require(found.damaged.first)
+        #expect(found.damaged.count == 1 && range.lowerBound <= 8192 && range.upperBound >= 12288)
+        #expect(range.count < 4096 + 2 * 256)
+        #expect(found.position == journal.position)
+    }
+
+    // MARK: The table
+
+    /// Lays the finding down behind three sound frames, below or above the flushed position, and looks what recovery does.
+    @Test(arguments: Finding.allCases, [true, false]) func everyCaseOfTheTable(finding: Finding, isDurable: Bool) throws {
+        let journal = HandMadeJournal()
+        for _ in 0..<3 { try journal.add(epoch: 3) }
+        let at = journal.position
+        switch finding {
+        case .frame, .broken, .unreadable, .nothing, .laterVersion: try journal.add(epoch: 3)
+        case .foreign: try journal.add(epoch: 3, previous: 99)
+        case .otherPlace: try journal.add(epoch: 3, at: 7 * 65536)
+        }
+        let end = journal.position
+        switch finding {
+        case .broken: journal.damage(before: end)
+        case .nothing: journal.lose(at..<end)
+        case .laterVersion: journal.makeLater(at: at)
+        case .unreadable:
+            journal.disk.badBlocks["/j/00000000000000000000.segment"] = [Int(at) / 4096]
+        case .frame, .foreign, .otherPlace: break
+        }
+        // What follows is out of the bad block's way.
+        if finding == .unreadable { journal.skip(4096 - Int(journal.position % 4096)) }
+        let next = journal.position
+        try journal.add(epoch: 3, previous: finding == .frame ? nil : 1, flushed: isDurable ? next : 0)
+        let verdict = RecoveryRule.verdict(finding, isDurable: isDurable)
+        if verdict == .refuse {
+            #expect(throws: JournalError.self) { try journal.recover() }
+            return
+        }
+        let found = try journal.recover()
+        switch verdict {
+        case .take: #expect(found.frames == 5 && found.position == journal.position && found.damaged.isEmpty)
+        case .damaged:
+            let from = finding == .unreadable ? 0 : at
+            #expect(found.damaged == [from..<next])
+            #expect(found.position == journal.position && journal.taken.last == next)
+        case .end, .cutOff:
+            let from = finding == .unreadable ? 0 : at
+            #expect(found.position == from && found.damaged.isEmpty && found.ending == finding)
+        case .refuse: break
         }
     }
 
-    @Test func aTornFrameIsCutOff() throws {
-        let journal = HandMadeJournal()
-        for _ in 0..<3 { try journal.add() }
-        let end = journal.position
-        try journal.add(flushed: end)
-        journal.damage(before: journal.position)
-        let found = try journal.recover()
-        #expect(found.position == end && found.cutOffEnd != nil)
-    }
-
-    /// The same damage, but a later frame knew that what is damaged had been flushed.
-    @Test func damageBelowTheFlushedPositionIsNotATornTail() throws {
-        let journal = HandMadeJournal()
-        for _ in 0..<3 { try journal.add() }
-        journal.damage(before: journal.position)
-        let flushed = journal.position
-        for _ in 0..<3 { try journal.add(flushed: flushed) }
-        #expect(throws: JournalError.self) { try journal.recover() }
+    /// The table as the documentation prints it.
+    @Test func theTableIsDocumented() throws {
+        let page = try String(contentsOfFile: #filePath.replacing("Tests/JournalTests/RecoveryTests.swift", with: "docs/JOURNAL.md"), encoding: .utf8)
+        for finding in Finding.allCases {
+            let row = "| `\(finding.rawValue)` | \(RecoveryRule.verdict(finding, isDurable: true).rawValue) | \(RecoveryRule.verdict(finding, isDurable: false).rawValue) |"
+            #expect(page.contains(row), "\(row)")
+        }
     }
 }

@@ -59,7 +59,7 @@ import Wire
         }
         #expect(SequencerState(decoding: bytes + [0], producerLimit: 1000) == nil)
         var other = bytes
-        other[0] = 2
+        other[0] = 9
         #expect(SequencerState(decoding: other, producerLimit: 1000) == nil, "another format")
     }
 
@@ -90,7 +90,8 @@ import Wire
             let header = FrameHeader(
                 length: UInt32(Frame.headerBytes + batch.count), position: 4096 + UInt64(number) * 1024, flushed: 0, epoch: 1,
                 partition: 3, previous: 0, group: 0, kind: .batch, time: 77)
-            let entry = batch.withUnsafeBytes { state.apply(header, batch: $0.baseAddress!) }
+            let applied = batch.withUnsafeBytes { state.apply(header, payload: $0.baseAddress!) }
+            let entry = try #require(applied)
             #expect(entry.baseOffset == number * 4 && entry.position == header.position && entry.maxTimestamp == 53)
             #expect(entry.lastOffsetDelta == 3 && Int(entry.bytes) == batch.count)
             let next = BatchFields(batch).lastSequence

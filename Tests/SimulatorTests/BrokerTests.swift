@@ -158,17 +158,25 @@ import Wire
         #expect(epochs == [1, 2, 3, 4])
     }
 
-    @Test func rotBelowTheFlushedPositionIsNeverCutOff() throws {
+    /// What was acknowledged and is damaged is never cut off: whoever asks for it is refused, the rest is served, and no offset is
+    /// given twice.
+    @Test func rotIsRefusedAndTheRestServed() throws {
         let disk = SimulatedDisk()
         let (_, client) = try make(disk: disk)
-        try client.createTopic("t")
+        try client.createTopic("t", partitions: 2)
         for turn in 0..<10 { try client.produce("t", [String(repeating: "\(turn)", count: 300)]) }
+        try client.produce("t", ["other"], partition: 1)
+        try client.produce("t", ["last"])
         disk.crash()
         disk.flip("/data/group-0/00000000000000000000.segment", byte: 1000)
-        #expect(throws: JournalError.self) { try make(disk: disk) }
-        disk.flip("/data/group-0/00000000000000000000.segment", byte: 1000)
-        let (_, healed) = try make(disk: disk)
-        #expect(try healed.consume("t").count == 10, "nothing had been changed")
+        let (_, after) = try make(disk: disk)
+        #expect(try after.consume("t", until: 2).map(\.value) == ["0", "1"].map { String(repeating: $0, count: 300) })
+        let answer = try after.ask(TestClient.fetch("t", offset: 2, maxWait: 0, maxBytes: 1000), version: 11)
+        #expect(answer.topics.first?.partitions.first?.errorCode == .corruptMessage)
+        let rest = try after.consume("t", from: 3).map(\.value)
+        #expect(rest.count == 8 && rest.first?.first == "3" && rest.last == "last")
+        #expect(try after.produce("t", ["new"]) == 11)
+        #expect(try after.produce("t", ["new"], partition: 1) == 1)
     }
 
     @Test func aTornTailIsCutOff() throws {

@@ -71,12 +71,12 @@ final class TestClient {
 
     static func produce(
         _ topic: String, _ values: [String], partition: Int32 = 0, acks: Int16 = -1, timeout: Int32 = 30_000,
-        producerId: Int64 = -1, epoch: Int16 = -1, sequence: Int32 = -1
+        producerId: Int64 = -1, epoch: Int16 = -1, sequence: Int32 = -1, timestamp: Int64 = 1_700_000_000_000
     ) throws -> ProduceRequest {
         var part = ProduceRequest.Partition()
         part.index = partition
         part.records = try RecordBatch.build(
-            values.map { Record(timestamp: 1_700_000_000_000, value: Array($0.utf8)) }, producerId: producerId,
+            values.map { Record(timestamp: timestamp, value: Array($0.utf8)) }, producerId: producerId,
             producerEpoch: epoch, baseSequence: sequence)
         var data = ProduceRequest.Topic()
         data.name = topic
@@ -90,8 +90,11 @@ final class TestClient {
 
     /// Produces and expects it to be taken; the base offset.
     @discardableResult
-    func produce(_ topic: String, _ values: [String], partition: Int32 = 0, acks: Int16 = -1) throws -> Int64 {
-        let answer = try ask(TestClient.produce(topic, values, partition: partition, acks: acks), version: 8)
+    func produce(
+        _ topic: String, _ values: [String], partition: Int32 = 0, acks: Int16 = -1, timestamp: Int64 = 1_700_000_000_000
+    ) throws -> Int64 {
+        let answer = try ask(
+            TestClient.produce(topic, values, partition: partition, acks: acks, timestamp: timestamp), version: 8)
         let part = answer.topics[0].partitions[0]
         #expect(part.errorCode == .none)
         return part.baseOffset
@@ -129,10 +132,13 @@ final class TestClient {
     }
 
     /// All records of a partition from `offset` on, by as many fetches as it takes.
-    func consume(_ topic: String, partition: Int32 = 0, from offset: Int64 = 0) throws -> [(offset: Int64, value: String)] {
+    /// - Parameter end: not beyond this offset.
+    func consume(
+        _ topic: String, partition: Int32 = 0, from offset: Int64 = 0, until end: Int64 = .max
+    ) throws -> [(offset: Int64, value: String)] {
         var all: [(Int64, String)] = []
         var next = offset
-        while true {
+        while next < end {
             let response = try ask(TestClient.fetch(topic, partition: partition, offset: next), version: 11)
             let part = response.topics[0].partitions[0]
             #expect(part.errorCode == .none)
@@ -141,6 +147,40 @@ final class TestClient {
             all += records.map { ($0.offset, String(decoding: $0.value ?? [], as: UTF8.self)) }
             next = last.offset + 1
         }
+        return all
+    }
+
+    /// The partition's first and next offset.
+    func offsets(_ topic: String, partition: Int32 = 0) throws -> (start: Int64, end: Int64) {
+        (try self.offset(topic, partition: partition, at: -2), try self.offset(topic, partition: partition, at: -1))
+    }
+
+    /// The offset of the first record with such a timestamp or a later one, or what the special timestamps mean.
+    func offset(_ topic: String, partition: Int32 = 0, at timestamp: Int64) throws -> Int64 {
+        var part = ListOffsetsRequest.Partition()
+        part.partitionIndex = partition
+        part.timestamp = timestamp
+        var data = ListOffsetsRequest.Topic()
+        data.name = topic
+        data.partitions = [part]
+        var request = ListOffsetsRequest()
+        request.topics = [data]
+        let answer = try self.ask(request, version: timestamp == -3 ? 7 : 5).topics[0].partitions[0]
+        #expect(answer.errorCode == .none)
+        return answer.offset
+    }
+
+    static func deleteRecords(_ topic: String, partition: Int32 = 0, before offset: Int64) -> DeleteRecordsRequest {
+        var part = DeleteRecordsRequest.Partition()
+        part.partitionIndex = partition
+        part.offset = offset
+        var data = DeleteRecordsRequest.Topic()
+        data.name = topic
+        data.partitions = [part]
+        var request = DeleteRecordsRequest()
+        request.timeoutMs = 30_000
+        request.topics = [data]
+        return request
     }
 }
 

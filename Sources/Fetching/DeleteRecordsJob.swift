@@ -1,0 +1,117 @@
+import Intake
+import Journal
+import Metadata
+import Responses
+import Wire
+
+/// A DeleteRecords request from its arrival to its answer: it waits until the new log starts are committed.
+final class DeleteRecordsJob {
+    struct Partition {
+        let topic: Int
+        let asked: DeleteRecordsRequest.Partition
+        let place: PartitionPlace?
+        /// Where the log is to start.
+        var target: Int64 = -1
+        /// The write stage knows.
+        var isSent = false
+        var answer = DeleteRecordsResponse.Partition()
+        var isDone = false
+
+        mutating func finish(_ error: ErrorCode, lowWatermark: Int64 = -1) {
+            answer.errorCode = error
+            answer.lowWatermark = lowWatermark
+            isDone = true
+        }
+    }
+
+    let request: ClientRequest
+    let io: Int
+    let deadline: UInt64
+    private let topicNames: [String]
+    var partitions: [Partition] = []
+
+    init(_ request: ClientRequest, io: Int, message: DeleteRecordsRequest, table: TopicTable) {
+        self.request = request
+        self.io = io
+        deadline = request.arrival + UInt64(max(message.timeoutMs, 0)) * 1_000_000
+        topicNames = message.topics.map(\.name)
+        for (number, topic) in message.topics.enumerated() {
+            let known = table.topic(named: topic.name)
+            for asked in topic.partitions {
+                let index = Int(asked.partitionIndex)
+                let place = known.flatMap { $0.partitions.indices.contains(index) ? $0.partitions[index] : nil }
+                var partition = Partition(topic: number, asked: asked, place: place)
+                partition.answer.partitionIndex = asked.partitionIndex
+                if place == nil { partition.finish(.unknownTopicOrPartition) }
+                partitions.append(partition)
+            }
+        }
+    }
+
+    var isDone: Bool { partitions.allSatisfy(\.isDone) }
+
+    var response: DeleteRecordsResponse {
+        var response = DeleteRecordsResponse()
+        for (number, name) in topicNames.enumerated() {
+            var topic = DeleteRecordsResponse.Topic()
+            topic.name = name
+            topic.partitions = partitions.filter { $0.topic == number }.map(\.answer)
+            response.topics.append(topic)
+        }
+        return response
+    }
+}
+
+extension ReadStage {
+    mutating func begin(_ job: DeleteRecordsJob) {
+        for index in job.partitions.indices where !job.partitions[index].isDone {
+            guard let place = job.partitions[index].place else { continue }
+            let highWatermark = indexes[Int(place.group)].highWatermark(place.number)
+            let asked = job.partitions[index].asked.offset
+            let target = asked == -1 ? highWatermark : asked
+            if target < 0 || target > highWatermark {
+                job.partitions[index].finish(.offsetOutOfRange)
+            } else {
+                job.partitions[index].target = target
+            }
+        }
+        deleteJobs.append(job)
+    }
+
+    /// Answers the requests whose log starts are committed, and those whose time is up. Returns how many.
+    mutating func finishDeletes(_ now: UInt64) -> Int {
+        var finished = 0
+        for job in deleteJobs {
+            for index in job.partitions.indices where !job.partitions[index].isDone {
+                guard let place = job.partitions[index].place else { continue }
+                let group = Int(place.group)
+                let start = indexes[group].logStart(place.number)
+                let target = job.partitions[index].target
+                if start >= target {
+                    job.partitions[index].finish(.none, lowWatermark: start)
+                } else if now >= job.deadline {
+                    job.partitions[index].finish(.requestTimedOut)
+                } else if !job.partitions[index].isSent {
+                    job.partitions[index].isSent = links.logStarts[group].send(
+                        LogStartRequest(partition: place.number, offset: target))
+                }
+            }
+            guard job.isDone else { continue }
+            finished += 1
+            answer(job)
+        }
+        if finished > 0 { deleteJobs.removeAll(where: \.isDone) }
+        return finished
+    }
+
+    private mutating func answer(_ job: DeleteRecordsJob) {
+        do {
+            let frame = try ResponseFrame.encode(
+                job.response, version: job.request.version, correlationId: job.request.correlation)
+            send(Answer(job.request.connection, number: job.request.answer, bytes: frame), io: job.io)
+        } catch {
+            logger.error("DeleteRecords: \(error.reason)")
+            send(Answer(closing: job.request.connection, number: job.request.answer), io: job.io)
+        }
+    }
+}

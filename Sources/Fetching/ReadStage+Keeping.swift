@@ -1,0 +1,159 @@
+import Host
+import Journal
+import Metadata
+
+/// What the read stage remembers of one partition group's keeping: deciding what of its logs is kept, and where.
+struct LogKeeper {
+    /// Something has happened that may call for a decision.
+    var isDue = true
+    /// When to decide though nothing has happened.
+    var nextCheck: UInt64 = 0
+    /// An archive stage's pass is under way: its catalog will come.
+    var isPassing = false
+    /// What the archive stage was told last.
+    var toldIndexed: UInt64 = 0
+    var toldGeneration: UInt64 = 0
+    /// The log starts that the write stage was asked for.
+    var asked: [UInt32: Int64] = [:]
+    /// The live partitions whose records are not kept for ever; and by partition number whether it was deleted.
+    var rules: [(partition: UInt32, rule: RetentionRule)] = []
+    var isDeleted: [Bool] = []
+
+    var deadline: UInt64 { nextCheck }
+
+    /// The topics have changed.
+    mutating func take(_ table: TopicTable, group: Int) {
+        rules = []
+        // A number that this table does not know yet may belong to a topic of the next.
+        let count = group < table.partitionNumbers.count ? Int(table.partitionNumbers[group]) : 0
+        isDeleted = Array(repeating: true, count: count)
+        for topic in table.topics {
+            let rule = RetentionRule(topic.settings)
+            for place in topic.partitions where Int(place.group) == group {
+                isDeleted[Int(place.number)] = false
+                if !rule.isForEver { rules.append((place.number, rule)) }
+            }
+        }
+        isDue = true
+    }
+
+    func isDeleted(_ partition: UInt32) -> Bool { Int(partition) < isDeleted.count && isDeleted[Int(partition)] }
+}
+
+extension ReadStage {
+    /// Decides what of a group's logs is kept: moves log starts by the topics' retention, and orders from the archive stage what
+    /// frees space. Returns how much was done.
+    mutating func keep(_ group: Int, _ now: Moment) -> Int {
+        var progress = 0
+        while let catalog = links.catalogs[group].pop() {
+            install(catalog.takeRetainedValue(), group)
+            progress += 1
+        }
+        links.catalogs[group].release()
+        guard keepers[group].isDue || now.monotonic >= keepers[group].nextCheck else { return progress }
+        keepers[group].isDue = false
+        keepers[group].nextCheck = now.monotonic + UInt64(limits.retentionInterval) * 1_000_000
+        moveLogStarts(group, now)
+        return progress + (order(group) ? 1 : 0)
+    }
+
+    private mutating func install(_ catalog: ArchiveCatalog, _ group: Int) {
+        indexes[group].install(catalog)
+        keepers[group].isPassing = false
+        keepers[group].isDue = true
+        cold.forget { file in
+            switch file {
+            case .segment(let its, let number), .index(let its, let number):
+                Int(its) == group && number < catalog.firstSegment
+            case .archive(let its, let partition, let base), .archiveIndex(let its, let partition, let base):
+                Int(its) == group && !(catalog.files[partition]?.contains { $0.base == base } ?? false)
+            }
+        }
+        // What was read of an archive's last blocks may since have grown.
+        cold.forget { file in
+            switch file {
+            case .archive(let its, _, _), .archiveIndex(let its, _, _): Int(its) == group
+            case .segment, .index: false
+            }
+        }
+    }
+
+    private mutating func moveLogStarts(_ group: Int, _ now: Moment) {
+        guard !keepers[group].rules.isEmpty else { return }
+        let wall = clock.wall(now)
+        for (partition, rule) in keepers[group].rules {
+            let start = indexes[group].logStart(partition)
+            let wanted = rule.logStart(indexes[group].units(partition), now: start, wall: wall)
+            guard wanted > max(start, keepers[group].asked[partition] ?? start) else { continue }
+            guard links.logStarts[group].push(LogStartRequest(partition: partition, offset: wanted)) else { break }
+            keepers[group].asked[partition] = wanted
+        }
+        links.logStarts[group].publish()
+    }
+
+    /// A new log start is committed: what it frees may be given back.
+    mutating func noteLogStart(_ partition: UInt32, _ group: Int) {
+        if let asked = keepers[group].asked[partition], indexes[group].logStart(partition) >= asked {
+            keepers[group].asked[partition] = nil
+        }
+        keepers[group].isDue = true
+    }
+
+    // MARK: Orders
+
+    /// Tells the archive stage what to do, if there is something new. Returns whether there was.
+    private mutating func order(_ group: Int) -> Bool {
+        let catalog = indexes[group].catalog
+        let indexed = indexes[group].firstInMemory
+        let free = keepers[group].isPassing ? catalog.firstSegment..<catalog.firstSegment : freeSegments(group)
+        let drops = !keepers[group].isPassing && hasDeadArchives(group)
+        guard !free.isEmpty || drops || indexed != keepers[group].toldIndexed
+            || catalog.generation != keepers[group].toldGeneration
+        else { return false }
+        guard links.orders[group].hasRoom() else {
+            keepers[group].isDue = true
+            return false
+        }
+        keepers[group].toldIndexed = indexed
+        keepers[group].toldGeneration = catalog.generation
+        let isPass = !free.isEmpty || drops
+        keepers[group].isPassing = keepers[group].isPassing || isPass
+        let order = ArchiveOrder(
+            indexedBelow: indexed, installed: catalog.generation, free: isPass ? free : nil,
+            logStarts: isPass ? effectiveLogStarts(group) : [])
+        let sent = links.orders[group].send(Unmanaged.passRetained(order))
+        precondition(sent, "there was room")
+        return true
+    }
+
+    /// Where each log starts, as far as what is stored is concerned: of a deleted partition nothing is kept.
+    private func effectiveLogStart(_ partition: UInt32, _ group: Int) -> Int64 {
+        keepers[group].isDeleted(partition) ? .max : indexes[group].logStart(partition)
+    }
+
+    private func effectiveLogStarts(_ group: Int) -> [Int64] {
+        let count = max(keepers[group].isDeleted.count, indexes[group].logStarts.count)
+        return (0..<UInt32(count)).map { effectiveLogStart($0, group) }
+    }
+
+    /// The oldest segments that hold nothing live, or that are more than the journal is to have; of the latter some more, so that
+    /// a pass is worth its syncs.
+    private func freeSegments(_ group: Int) -> Range<UInt64> {
+        let first = indexes[group].catalog.firstSegment
+        let over = indexes[group].segmentCount - limits.journalSegments
+        let forced = over > 0 ? over + limits.journalSegments / 8 : 0
+        var end = first
+        for summary in indexes[group].summaries {
+            let isDead = summary.rows.allSatisfy { $0.endOffset <= effectiveLogStart($0.partition, group) }
+            guard isDead || Int(end - first) < forced else { break }
+            end += 1
+        }
+        return first..<end
+    }
+
+    private func hasDeadArchives(_ group: Int) -> Bool {
+        indexes[group].catalog.files.contains { partition, files in
+            files.first.map { $0.endOffset <= effectiveLogStart(partition, group) } ?? true
+        }
+    }
+}

@@ -1,0 +1,67 @@
+import Host
+import Metadata
+
+/// How much of a partition is kept.
+struct RetentionRule: Equatable {
+    /// Records whose timestamps are older are deleted, in milliseconds; -1: none are.
+    var milliseconds: Int64
+    /// What the log may take on disk, in bytes; -1: whatever it takes.
+    var bytes: Int64
+
+    init(milliseconds: Int64, bytes: Int64) {
+        self.milliseconds = milliseconds
+        self.bytes = bytes
+    }
+
+    init(_ settings: TopicSettings) { self.init(milliseconds: settings.retentionMs, bytes: settings.retentionBytes) }
+
+    var isForEver: Bool { milliseconds < 0 && bytes < 0 }
+
+    /// Where the log is to start by this rule: units are dropped whole, oldest first. By size, all but the newest may go, and
+    /// what will be written before the next decision, about twice the newest full unit, is counted in; by age, all.
+    /// - Parameter wall: milliseconds since 1970; nil: the clock can't be trusted now, and nothing is too old.
+    func logStart(_ units: [LogUnit], now: Int64, wall: Int64?) -> Int64 {
+        var start = now
+        var total = units.reduce(UInt64(0)) { $0 + ($1.endOffset > start ? $1.bytes : 0) }
+        total += 2 * (units.last { $0.isFullSegment }?.bytes ?? 0)
+        for (number, unit) in units.enumerated() where unit.endOffset > start {
+            let isTooMuch = bytes >= 0 && total > UInt64(bytes) && number < units.count - 1
+            let isTooOld = milliseconds >= 0 && wall.map { unit.maxTimestamp < $0 - milliseconds } ?? false
+            guard isTooMuch || isTooOld else { break }
+            start = unit.endOffset
+            total -= unit.bytes
+        }
+        return start
+    }
+}
+
+/// The wall clock as far as retention may believe it. A clock that jumps, forward or back, is not believed before it has run
+/// steadily for an hour: else one wrong second could delete everything.
+struct RetentionClock {
+    /// The greatest jump that is taken for correction, in milliseconds.
+    private static let tolerance: Int64 = 60_000
+    /// How long a clock that has jumped must run steadily, in milliseconds.
+    private static let probation: Int64 = 3_600_000
+
+    /// Wall time less monotonic time, in milliseconds, as it was last.
+    private var offset: Int64?
+    /// Since when, by the monotonic clock, it has been so.
+    private var steadySince: Int64?
+
+    /// Milliseconds since 1970; nil: not to be believed now.
+    mutating func wall(_ now: Moment) -> Int64? {
+        let monotonic = Int64(now.monotonic / 1_000_000)
+        let current = now.wall - monotonic
+        guard let known = offset else {
+            offset = current
+            return now.wall
+        }
+        if abs(current - known) > RetentionClock.tolerance { steadySince = monotonic }
+        // Slow drift is followed.
+        offset = current
+        guard let since = steadySince else { return now.wall }
+        guard monotonic - since >= RetentionClock.probation else { return nil }
+        steadySince = nil
+        return now.wall
+    }
+}

@@ -1,0 +1,23 @@
+/// What the read stage, which owns the index, tells the archive stage.
+public final class ArchiveOrder: Sendable {
+    /// Every older segment has its index file.
+    public let indexedBelow: UInt64
+    /// The generation of the catalog that readers go by.
+    public let installed: UInt64
+    /// The segments to free, from the journal's first on: what is live in them goes to the archive. Nil: no pass. Empty: only
+    /// archives are to be dropped.
+    public let free: Range<UInt64>?
+    /// By partition number where its log starts; `Int64.max`: it was deleted. Partitions beyond its end begin at 0.
+    public let logStarts: [Int64]
+
+    public init(indexedBelow: UInt64, installed: UInt64, free: Range<UInt64>?, logStarts: [Int64]) {
+        self.indexedBelow = indexedBelow
+        self.installed = installed
+        self.free = free
+        self.logStarts = logStarts
+    }
+
+    public func logStart(_ partition: UInt32) -> Int64 {
+        Int(partition) < logStarts.count ? logStarts[Int(partition)] : 0
+    }
+}

@@ -1,0 +1,289 @@
+import Glibc
+import Host
+import IO
+import Logging
+
+/// What the archive stage is given: one end of each of its channels.
+public struct ArchiveLinks: ~Copyable {
+    /// From the read stage.
+    public var orders: Receiver<Unmanaged<ArchiveOrder>>
+    /// To the read stage.
+    public var catalogs: Sender<Unmanaged<ArchiveCatalog>>
+    /// From the write stage.
+    public var checkpoints: Receiver<Unmanaged<CheckpointBox>>
+    /// To the loader: the numbers of segments that may be used again.
+    public var freed: Sender<UInt64>
+
+    public init(
+        orders: consuming Receiver<Unmanaged<ArchiveOrder>>, catalogs: consuming Sender<Unmanaged<ArchiveCatalog>>,
+        checkpoints: consuming Receiver<Unmanaged<CheckpointBox>>, freed: consuming Sender<UInt64>
+    ) {
+        self.orders = orders
+        self.catalogs = catalogs
+        self.checkpoints = checkpoints
+        self.freed = freed
+    }
+}
+
+/// Frees the journal's oldest segments: moves what is live in them to the partitions' archives, puts a new catalog in place, and
+/// when readers go by that, gives the segments to the loader. It writes the checkpoints, too, so that recovery has little to
+/// read. All of it in the background: nobody waits for it.
+public struct ArchiveStage: Stage, ~Copyable {
+    private enum Phase {
+        case idle
+        case passing(ArchivePass)
+        /// The catalog's copies are being put in place.
+        case committing(ArchiveCatalog, copy: Int)
+        /// Readers are to go by the new catalog before what it no longer knows is taken away.
+        case announcing(ArchiveCatalog)
+        case waiting(ArchiveCatalog)
+        case removing(ArchiveCatalog, old: ArchiveCatalog, paths: [String], segments: Range<UInt64>)
+        /// After an error, not before then.
+        case resting(until: UInt64)
+    }
+
+    private static let replacerTag: UInt64 = 0
+    private static let removalsAStep = 16
+    /// After an error, in nanoseconds.
+    private static let rest: UInt64 = 3_000_000_000
+
+    private let files: any FilePort
+    private let paths: JournalPaths
+    private let journal: JournalIdentity
+    private let epochs: EpochHistory
+    private let segmentBytes: Int
+    private let logger: Logger
+    private var links: ArchiveLinks
+    private var catalog: ArchiveCatalog
+    private var order: ArchiveOrder?
+    private var indexedBelow: UInt64 = 0
+    private var installed: UInt64 = 0
+    private var checkpoint: CheckpointBox?
+    private var isWritingCheckpoint = false
+    /// After an error a catalog's copy is not tried again before then.
+    private var commitsAfter: UInt64 = 0
+    private var replacer: FileReplacer
+    private var phase = Phase.idle
+    private var image: AlignedBuffer?
+    /// A pass that failed, until the last of its operations has ended.
+    private var ending: ArchivePass?
+
+    /// - Parameter directory: the journal's, open.
+    public init(
+        files: any FilePort, paths: JournalPaths, journal: JournalIdentity, epochs: EpochHistory, segmentBytes: Int,
+        directory: Int32, catalog: ArchiveCatalog, links: consuming ArchiveLinks, logger: Logger
+    ) {
+        self.files = files
+        self.paths = paths
+        self.journal = journal
+        self.epochs = epochs
+        self.segmentBytes = segmentBytes
+        self.catalog = catalog
+        self.links = links
+        self.logger = logger
+        replacer = FileReplacer(files: files, tag: ArchiveStage.replacerTag, directory: directory)
+    }
+
+    public mutating func step(_ now: Moment) -> Int {
+        var progress = 0
+        while let next = links.orders.pop() {
+            take(next.takeRetainedValue())
+            progress += 1
+        }
+        links.orders.release()
+        while let completion = files.next() {
+            handle(completion, now)
+            progress += 1
+        }
+        progress += writeCheckpoint(now)
+        progress += advance(now)
+        return progress
+    }
+
+    public var deadline: UInt64 {
+        var deadline = UInt64.max
+        if case .resting(let until) = phase { deadline = until }
+        if case .committing = phase { deadline = commitsAfter }
+        return deadline
+    }
+
+    /// A pass need not be finished: the next life begins it anew.
+    public var isDrained: Bool { replacer.isIdle }
+
+    private mutating func take(_ next: ArchiveOrder) {
+        indexedBelow = max(indexedBelow, next.indexedBelow)
+        installed = max(installed, next.installed)
+        if next.free != nil { order = next }
+    }
+
+    private mutating func handle(_ completion: Completion, _ now: Moment) {
+        if completion.tag != ArchiveStage.replacerTag {
+            if let ending {
+                ending.handle(completion)
+                if !ending.isBusy { self.ending = nil }
+            } else if case .passing(let pass) = phase {
+                pass.handle(completion)
+            }
+            return
+        }
+        switch replacer.handle(completion) {
+        case .underWay: break
+        case .done:
+            if isWritingCheckpoint {
+                isWritingCheckpoint = false
+            } else if case .committing(let next, let copy) = phase {
+                if copy + 1 < paths.catalogs.count { commit(next, copy: copy + 1, now) } else { phase = .announcing(next) }
+            }
+        case .failed(let error):
+            if isWritingCheckpoint {
+                isWritingCheckpoint = false
+                logger.error("\(error); recovery would begin further back")
+            } else {
+                delayCommit(error, now)
+            }
+        }
+    }
+
+    // MARK: Checkpoints
+
+    /// Once everything before it is durable and has its index files.
+    private mutating func writeCheckpoint(_ now: Moment) -> Int {
+        var progress = 0
+        if checkpoint == nil, let next = links.checkpoints.pop() {
+            checkpoint = next.takeRetainedValue()
+            links.checkpoints.release()
+            progress += 1
+        }
+        guard let box = checkpoint, replacer.isIdle,
+            box.checkpoint.position <= indexedBelow * UInt64(segmentBytes)
+        else { return progress }
+        checkpoint = nil
+        do {
+            try replacer.begin(
+                paths.checkpoint, by: paths.unfinishedCheckpoint, image: CheckpointFile.image(of: box.checkpoint))
+            isWritingCheckpoint = true
+        } catch {
+            logger.error("\(error); recovery would begin further back")
+        }
+        return progress + 1
+    }
+
+    // MARK: Passes
+
+    private mutating func advance(_ now: Moment) -> Int {
+        switch phase {
+        case .resting(let until):
+            guard now.monotonic >= until, ending == nil else { return 0 }
+            phase = .idle
+            return 1
+        case .idle: return begin()
+        case .passing(let pass): return advance(pass, now)
+        case .committing(let next, let copy):
+            // A checkpoint may have the replacer.
+            guard replacer.isIdle, now.monotonic >= commitsAfter else { return 0 }
+            commit(next, copy: copy, now)
+            return 1
+        case .announcing(let next):
+            guard links.catalogs.hasRoom() else { return 0 }
+            let sent = links.catalogs.send(Unmanaged.passRetained(next))
+            precondition(sent, "there was room")
+            phase = .waiting(next)
+            return 1
+        case .waiting(let next):
+            guard installed >= next.generation else { return 0 }
+            phase = .removing(
+                next, old: catalog, paths: deadFiles(next), segments: catalog.firstSegment..<next.firstSegment)
+            catalog = next
+            return 1
+        case .removing: return remove()
+        }
+    }
+
+    private mutating func begin() -> Int {
+        guard let order, ending == nil else { return 0 }
+        // An order that has been carried out, or overtaken by a failure in between, is no longer of this catalog.
+        guard let free = order.free, free.lowerBound == catalog.firstSegment, order.installed == catalog.generation else {
+            self.order = nil
+            return 1
+        }
+        if image == nil && !free.isEmpty { image = AlignedBuffer(count: segmentBytes) }
+        phase = .passing(
+            ArchivePass(
+                order, catalog: catalog, files: files, paths: paths, journal: journal, epochs: epochs,
+                image: image ?? AlignedBuffer(count: 0), segmentBytes: segmentBytes, logger: logger))
+        return 1
+    }
+
+    private mutating func advance(_ pass: ArchivePass, _ now: Moment) -> Int {
+        do throws(IOError) {
+            let (progress, result) = try pass.step()
+            switch result {
+            case .underWay: break
+            case .failed(let error): rest(error, now)
+            case .done(let next):
+                order = nil
+                logger.debug("\(paths.directory): archived \(pass.archivedBytes) bytes, the journal begins at segment \(next.firstSegment)")
+                phase = .committing(next, copy: 0)
+            }
+            return progress
+        } catch {
+            rest(error, now)
+            return 1
+        }
+    }
+
+    private mutating func commit(_ next: ArchiveCatalog, copy: Int, _ now: Moment) {
+        phase = .committing(next, copy: copy)
+        guard replacer.isIdle else { return }
+        do throws(IOError) {
+            try replacer.begin(
+                paths.catalogs[copy], by: paths.unfinishedCatalog, image: next.image(group: journal.group))
+        } catch {
+            delayCommit(error, now)
+        }
+    }
+
+    /// The same catalog is tried again: it may be in place already, so nothing that it speaks of may change.
+    private mutating func delayCommit(_ error: IOError, _ now: Moment) {
+        logger.error("\(error); tried again in a few seconds")
+        commitsAfter = now.monotonic + ArchiveStage.rest
+    }
+
+    /// The archive files that the new catalog no longer knows.
+    private func deadFiles(_ next: ArchiveCatalog) -> [String] {
+        var dead: [String] = []
+        for (partition, files) in catalog.files {
+            let live = Set((next.files[partition] ?? []).map(\.base))
+            for file in files where !live.contains(file.base) {
+                dead.append(paths.archive(partition, file.base))
+                dead.append(paths.archiveIndex(partition, file.base))
+            }
+        }
+        return dead
+    }
+
+    /// Takes away what nobody reads any more, a little at a time.
+    private mutating func remove() -> Int {
+        guard case .removing(let next, let old, var dead, var segments) = phase else { return 0 }
+        for _ in 0..<ArchiveStage.removalsAStep {
+            guard let path = dead.popLast() else { break }
+            try? files.remove(path)
+        }
+        while let number = segments.first, links.freed.hasRoom() {
+            try? files.remove(paths.index(number))
+            let sent = links.freed.push(number)
+            precondition(sent, "there was room")
+            segments = segments.dropFirst()
+        }
+        links.freed.publish()
+        phase = dead.isEmpty && segments.isEmpty ? .idle : .removing(next, old: old, paths: dead, segments: segments)
+        return 1
+    }
+
+    /// Nothing has changed for anyone: what was begun is begun again later.
+    private mutating func rest(_ error: IOError, _ now: Moment) {
+        logger.error("\(error); archiving is tried again in a few seconds")
+        if case .passing(let pass) = phase, pass.isBusy { ending = pass }
+        phase = .resting(until: now.monotonic + ArchiveStage.rest)
+    }
+}

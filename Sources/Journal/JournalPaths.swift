@@ -1,0 +1,36 @@
+/// Where the files of one partition group's journal are.
+public struct JournalPaths: Sendable {
+    public let directory: String
+
+    public init(directory: String) { self.directory = directory }
+
+    public func segment(_ number: UInt64) -> String { "\(directory)/\(JournalPaths.padded(number)).segment" }
+    public func index(_ number: UInt64) -> String { "\(directory)/\(JournalPaths.padded(number)).index" }
+    /// A segment that is being zeroed: nothing until it is renamed.
+    public var unfinishedSegment: String { "\(directory)/unfinished.segment" }
+    public var unfinishedIndex: String { "\(directory)/unfinished.index" }
+    public var checkpoint: String { "\(directory)/checkpoint" }
+    public var unfinishedCheckpoint: String { "\(directory)/unfinished.checkpoint" }
+    /// The archive's catalog and its copy.
+    public var catalogs: [String] { ["\(directory)/archive.catalog", "\(directory)/archive.catalog.copy"] }
+    public var unfinishedCatalog: String { "\(directory)/unfinished.catalog" }
+    public var archive: String { "\(directory)/archive" }
+    /// The data of a partition's archive from the offset `base` on.
+    public func archive(_ partition: UInt32, _ base: Int64) -> String {
+        "\(archive)/\(partition)-\(JournalPaths.padded(UInt64(max(base, 0)))).frames"
+    }
+    public func archiveIndex(_ partition: UInt32, _ base: Int64) -> String {
+        "\(archive)/\(partition)-\(JournalPaths.padded(UInt64(max(base, 0)))).index"
+    }
+
+    /// The number in a segment's or an index's file name; nil where the name is another's.
+    public static func number(in name: String, suffix: String) -> UInt64? {
+        guard name.hasSuffix(suffix), name.utf8.count == 20 + suffix.utf8.count else { return nil }
+        return UInt64(name.dropLast(suffix.count))
+    }
+
+    private static func padded(_ number: UInt64) -> String {
+        let digits = String(number)
+        return String(repeating: "0", count: 20 - digits.count) + digits
+    }
+}

@@ -1,0 +1,116 @@
+import Glibc
+import IO
+import Logging
+
+/// The files of one partition group's journal, as start-up handles them: waiting for each operation.
+struct JournalFiles {
+    let blocking: BlockingFiles
+    let paths: JournalPaths
+    let segmentBytes: Int
+
+    func segment(of position: UInt64) -> UInt64 { position / UInt64(segmentBytes) }
+
+    /// The journal's segments, without a gap, each of the right size; and those before the first, which are free. Nil: none.
+    func segments(first: UInt64) throws -> (free: [UInt64], journal: ClosedRange<UInt64>?) {
+        try? blocking.files.remove(paths.unfinishedSegment)
+        try? blocking.files.remove(paths.unfinishedIndex)
+        let names = try blocking.files.list(paths.directory)
+        let numbers = names.compactMap { JournalPaths.number(in: $0, suffix: ".segment") }.sorted()
+        for number in numbers {
+            let file = try blocking.files.open(paths.segment(number), .readDirect)
+            defer { blocking.files.close(file) }
+            let size = try blocking.files.size(file)
+            if size != UInt64(segmentBytes) {
+                throw JournalError(
+                    "\(paths.segment(number)) has \(size) bytes, but journal.segment.bytes is \(segmentBytes). Set it to what the journal was made with.")
+            }
+        }
+        let mine = numbers.filter { $0 >= first }
+        for (expected, number) in zip(first..., mine) where expected != number {
+            throw JournalError(
+                "\(paths.directory): segment \(expected) is missing, though later ones are there. Restore it, or the directory, from a copy.")
+        }
+        guard let last = mine.last else {
+            if !numbers.isEmpty { throw JournalError("\(paths.directory): segment \(first) is missing. Restore the directory from a copy.") }
+            return ([], nil)
+        }
+        return (numbers.filter { $0 < first }, first...last)
+    }
+
+    /// What a full segment holds, from its index file; where that is missing or damaged, it is made again from the segment.
+    func summary(_ number: UInt64, reader: SegmentReader, logger: Logger) throws -> SegmentSummary {
+        let owner = IndexOwner(segment: number, group: reader.journal.group)
+        if let image = try blocking.contents(paths.index(number)),
+            let summary = IndexFile.summary(image.base, count: image.count, owner: owner)
+        {
+            return summary
+        }
+        logger.notice("\(paths.index(number)) is missing or damaged: it is made again")
+        let index = try rebuild(number, reader: reader)
+        try write(index, group: reader.journal.group)
+        return index.summary
+    }
+
+    /// A segment's index from its sound frames.
+    func rebuild(_ number: UInt64, reader: SegmentReader) throws -> SegmentIndex {
+        try reader.load(number)
+        var index = SegmentIndex(segment: number)
+        var from = reader.start(of: number)
+        while let header = reader.nextSound(from: from, epoch: 0) {
+            if header.kind == .batch {
+                let batch = reader.memory + reader.offset(of: header.position) + Frame.headerBytes
+                index.append(IndexEntry(header, batch: batch), partition: Int(header.partition))
+            }
+            from = header.end
+        }
+        return index
+    }
+
+    func write(_ index: SegmentIndex, group: UInt16) throws(IOError) {
+        try blocking.replace(
+            paths.index(index.segment), by: paths.unfinishedIndex, in: paths.directory,
+            with: IndexFile.image(of: index, owner: IndexOwner(segment: index.segment, group: group)))
+    }
+
+    /// What was found may have been written but never synced, and is about to count as durable.
+    func sync(_ found: RecoveredJournal) throws(IOError) {
+        let from = found.currentSegment > found.firstSegment ? found.currentSegment - 1 : found.currentSegment
+        for number in from...found.currentSegment {
+            let file = try blocking.files.open(paths.segment(number), .direct)
+            defer { blocking.files.close(file) }
+            try blocking.sync(file)
+        }
+    }
+
+    func makeSegment(_ number: UInt64) throws(IOError) {
+        let zeros = AlignedBuffer(count: 1 << 20)
+        let file = try blocking.files.open(paths.unfinishedSegment, .createDirect)
+        defer { blocking.files.close(file) }
+        try blocking.allocate(file, count: UInt64(segmentBytes))
+        for offset in stride(from: 0, to: segmentBytes, by: zeros.count) {
+            let count = min(zeros.count, segmentBytes - offset)
+            try blocking.write(file, from: zeros.base, count: count, offset: UInt64(offset))
+        }
+        try blocking.sync(file)
+        try blocking.files.rename(paths.unfinishedSegment, to: paths.segment(number))
+        try blocking.syncDirectory(paths.directory)
+    }
+
+    /// Removes what a crash may have left: index files of segments that are free, archive files that no catalog knows.
+    func removeStrays(_ catalog: ArchiveCatalog, firstSegment: UInt64) throws(IOError) {
+        for name in try blocking.files.list(paths.directory) {
+            guard let number = JournalPaths.number(in: name, suffix: ".index"), number < firstSegment else { continue }
+            try blocking.files.remove("\(paths.directory)/\(name)")
+        }
+        var known = Set<String>()
+        for (partition, files) in catalog.files {
+            for file in files {
+                known.insert(paths.archive(partition, file.base))
+                known.insert(paths.archiveIndex(partition, file.base))
+            }
+        }
+        for name in try blocking.files.list(paths.archive) where !known.contains("\(paths.archive)/\(name)") {
+            try blocking.files.remove("\(paths.archive)/\(name)")
+        }
+    }
+}

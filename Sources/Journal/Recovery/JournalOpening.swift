@@ -1,0 +1,225 @@
+// Unsafe on purpose: recovery shows frames where they lie in the journal's memory.
+
+import Glibc
+import Host
+import IO
+import Logging
+
+/// One partition group's journal, recovered and ready to be written to.
+public struct OpenedJournal {
+    public let identity: JournalIdentity
+    public let cache: JournalCache
+    public let positions: JournalPositions
+    public let paths: JournalPaths
+    public let recovered: RecoveredJournal
+    /// The segment that the writer goes on with.
+    public let current: LoadedSegment
+    /// The index of that segment.
+    public let active: SegmentIndex
+    /// What the older segments hold, oldest first.
+    public let summaries: [SegmentSummary]
+    public let catalog: ArchiveCatalog
+    /// The journal's directory, open.
+    public let directory: Int32
+    /// Files of the segments behind the current one that stand ready.
+    public let prepared: [Int32]
+    /// Segments before the first that are still there, to be used again.
+    public let free: [UInt64]
+    /// By partition number the offset of the next record.
+    public let nextOffsets: [Int64]
+    /// By partition number the offset of the first record that is not deleted.
+    public let logStarts: [Int64]
+}
+
+/// What a journal is opened with.
+public struct JournalOptions: Sendable {
+    public var segmentBytes: Int
+    public var cacheSegments: Int
+    /// Lock the cache's memory.
+    public var locksMemory: Bool
+    /// How much of a partition group's journal is kept before the oldest live batches go to the archive, in bytes.
+    public var journalBytes: Int
+    /// So much of the file system is left free: at it nothing is taken from producers.
+    public var reserveBytes: Int
+
+    public init(
+        segmentBytes: Int, cacheSegments: Int, locksMemory: Bool, journalBytes: Int = 1 << 30, reserveBytes: Int = 0
+    ) {
+        self.segmentBytes = segmentBytes
+        self.cacheSegments = cacheSegments
+        self.locksMemory = locksMemory
+        self.journalBytes = journalBytes
+        self.reserveBytes = reserveBytes
+    }
+
+    /// How many segments the journal has before the oldest go to the archive: at least those that are being written, flushed
+    /// and made ready.
+    public var journalSegments: Int { max(journalBytes / segmentBytes, 4) }
+}
+
+/// Takes in what recovery finds.
+public protocol JournalReplay: AnyObject {
+    /// Begins with the state of a checkpoint. False: it can't be read, and recovery starts from the beginning.
+    func restore(_ state: [UInt8]) -> Bool
+    /// Takes in a frame. Returns what the index holds of it, if it is a batch.
+    func apply(_ header: FrameHeader, payload: UnsafeRawPointer) -> IndexEntry?
+    /// A range of the journal can't be read.
+    func damaged(_ range: Range<UInt64>)
+    /// There is no more.
+    func finish()
+    /// By partition number the next offsets.
+    var offsets: [Int64] { get }
+    /// By partition number the offset of the first record that is not deleted.
+    var starts: [Int64] { get }
+    /// The state for the next checkpoint.
+    func encode() -> [UInt8]
+}
+
+/// Opens journals: makes their memory, recovers them, brings their index files up to date.
+public struct JournalOpener {
+    private let blocking: BlockingFiles
+    private let options: JournalOptions
+    private let logger: Logger
+
+    public init(blocking: BlockingFiles, options: JournalOptions, logger: Logger) {
+        self.blocking = blocking
+        self.options = options
+        self.logger = logger
+    }
+
+    public func open(
+        _ identity: JournalIdentity, directory path: String, node: Int?, epochs: EpochHistory, replay: any JournalReplay
+    ) throws -> OpenedJournal {
+        try blocking.files.makeDirectory(path)
+        let paths = JournalPaths(directory: path)
+        try blocking.files.makeDirectory(paths.archive)
+        let cache = try makeCache(node: node)
+        let catalog = try ArchiveCatalog.read(paths: paths, group: identity.group, blocking: blocking)
+            ?? ArchiveCatalog(generation: 0, firstSegment: 0, files: [:])
+        let files = JournalFiles(blocking: blocking, paths: paths, segmentBytes: options.segmentBytes)
+        let (free, segments) = try files.segments(first: catalog.firstSegment)
+        let checkpoint = try usableCheckpoint(paths, replay)
+        let reader = SegmentReader(
+            blocking: blocking, paths: paths, journal: identity, segmentBytes: options.segmentBytes, epochs: epochs,
+            memory: cache.base(slot: 0))
+        if segments == nil {
+            guard checkpoint == nil, catalog.generation == 0 else {
+                throw JournalError("\(path): there is a checkpoint, but no segment. Restore the directory from a copy.")
+            }
+            try files.makeSegment(0)
+        }
+        let range = segments ?? 0...0
+        var recovery = try Recovery(reader: reader, paths: paths, segments: range, checkpoint: checkpoint)
+        let from = checkpoint.map { $0.position / UInt64(options.segmentBytes) } ?? range.lowerBound
+        var summaries = try (range.lowerBound..<from).map { try files.summary($0, reader: reader, logger: logger) }
+        var builder = IndexBuilder(
+            files: files, group: identity.group, first: from, replay: replay, known: checkpoint?.position ?? 0)
+        let recovered = try recovery.run(&builder)
+        replay.finish()
+        try builder.roll(to: recovered.currentSegment)
+        summaries += builder.summaries
+        if recovered.currentSegment > range.upperBound {
+            try files.makeSegment(recovered.currentSegment)
+            try reader.load(recovered.currentSegment)
+        }
+        report(recovered, path)
+        try files.sync(recovered)
+        try CheckpointFile.write(
+            Checkpoint(
+                position: recovered.position, previous: recovered.previous, epoch: recovered.highestEpoch,
+                state: replay.encode()), paths: paths, blocking: blocking)
+        try files.removeStrays(catalog, firstSegment: catalog.firstSegment)
+        cache.admit(recovered.currentSegment, slot: 0)
+        let file = try blocking.files.open(paths.segment(recovered.currentSegment), .direct)
+        let prepared = try (0..<recovered.preparedSegments).map {
+            try blocking.files.open(paths.segment(recovered.currentSegment + 1 + UInt64($0)), .direct)
+        }
+        return OpenedJournal(
+            identity: identity, cache: cache, positions: JournalPositions(start: recovered.position), paths: paths,
+            recovered: recovered, current: LoadedSegment(number: recovered.currentSegment, slot: 0, file: file),
+            active: builder.index, summaries: summaries, catalog: catalog,
+            directory: try blocking.files.open(path, .directory), prepared: prepared, free: free, nextOffsets: replay.offsets,
+            logStarts: replay.starts)
+    }
+
+    private func makeCache(node: Int?) throws -> JournalCache {
+        guard let cache = JournalCache(segmentBytes: options.segmentBytes, slots: options.cacheSegments, node: node) else {
+            throw JournalError(
+                "no memory for a journal cache of \(options.cacheSegments) segments of \(options.segmentBytes) bytes: lower journal.cache.segments or journal.segment.bytes")
+        }
+        if options.locksMemory {
+            let result = cache.lock()
+            guard result == 0 else {
+                let bytes = options.segmentBytes * options.cacheSegments
+                throw JournalError(
+                    "memory.lock is on, but \(bytes) bytes can't be locked (\(describe(errno: -result))): raise the limit (ulimit -l, LimitMEMLOCK=, --ulimit memlock=) or set memory.lock to false")
+            }
+        }
+        return cache
+    }
+
+    private func usableCheckpoint(_ paths: JournalPaths, _ replay: any JournalReplay) throws -> Checkpoint? {
+        guard let checkpoint = try CheckpointFile.read(paths: paths, blocking: blocking) else { return nil }
+        guard replay.restore(checkpoint.state) else {
+            logger.notice("\(paths.checkpoint) is of another format: the whole journal is read again")
+            return nil
+        }
+        return checkpoint
+    }
+
+    private func report(_ found: RecoveredJournal, _ path: String) {
+        for range in found.damaged {
+            logger.error(
+                "\(path): DAMAGED from position \(range.lowerBound) to \(range.upperBound) (segment \(range.lowerBound / UInt64(options.segmentBytes)), byte \(range.lowerBound % UInt64(options.segmentBytes))): what was there had been acknowledged. Readers of those offsets are refused, the rest is served")
+        }
+        if let end = found.cutOffEnd {
+            logger.notice(
+                "\(path): the journal ends at position \(found.position); the unfinished tail up to \(end) is cut off")
+        }
+        logger.info(
+            "\(path): recovered \(found.frames) frames up to position \(found.position), flushed position known \(found.flushed)")
+    }
+}
+
+/// Makes the indexes of the segments that recovery walks through.
+struct IndexBuilder: JournalVisitor {
+    private let files: JournalFiles
+    private let group: UInt16
+    private let replay: any JournalReplay
+    private let known: UInt64
+    private(set) var index: SegmentIndex
+    private(set) var summaries: [SegmentSummary] = []
+
+    /// - Parameters:
+    ///   - first: the segment in which the walk begins.
+    ///   - known: the replay knows what stands before this position.
+    init(files: JournalFiles, group: UInt16, first: UInt64, replay: any JournalReplay, known: UInt64) {
+        self.files = files
+        self.group = group
+        self.replay = replay
+        self.known = known
+        index = SegmentIndex(segment: first)
+    }
+
+    mutating func frame(_ header: FrameHeader, _ payload: UnsafeRawPointer) throws {
+        try roll(to: files.segment(of: header.position))
+        if header.position >= known {
+            if let entry = replay.apply(header, payload: payload) { index.append(entry, partition: Int(header.partition)) }
+        } else if header.kind == .batch {
+            index.append(IndexEntry(header, batch: payload), partition: Int(header.partition))
+        }
+    }
+
+    mutating func damaged(_ range: Range<UInt64>) {
+        if range.upperBound > known { replay.damaged(range) }
+    }
+
+    /// Writes the index files of the segments that lie behind.
+    mutating func roll(to segment: UInt64) throws {
+        while index.segment < segment {
+            try files.write(index, group: group)
+            summaries.append(index.summary)
+            index = SegmentIndex(segment: index.segment + 1)
+        }
+    }
+}

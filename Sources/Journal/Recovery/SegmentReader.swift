@@ -1,0 +1,112 @@
+// Unsafe on purpose: it reads whole segments into memory that it is given.
+
+import Glibc
+import IO
+
+/// Reads a journal's segments, one at a time, and tells what stands at a position. For start-up and tools.
+public final class SegmentReader {
+    private let blocking: BlockingFiles
+    private let paths: JournalPaths
+    public let journal: JournalIdentity
+    public let segmentBytes: Int
+    private let epochs: EpochHistory
+    /// The segment in memory, from its first byte on.
+    public let memory: UnsafeMutableRawPointer
+    public private(set) var loaded: UInt64?
+    /// Blocks of the loaded segment that the drive could not read, by their offset; they are zero in memory.
+    public private(set) var unreadable: Set<Int> = []
+
+    /// - Parameter memory: as much as a segment, aligned.
+    public init(
+        blocking: BlockingFiles, paths: JournalPaths, journal: JournalIdentity, segmentBytes: Int, epochs: EpochHistory,
+        memory: UnsafeMutableRawPointer
+    ) {
+        self.blocking = blocking
+        self.paths = paths
+        self.journal = journal
+        self.segmentBytes = segmentBytes
+        self.epochs = epochs
+        self.memory = memory
+    }
+
+    public func offset(of position: UInt64) -> Int { Int(position % UInt64(segmentBytes)) }
+    public func start(of segment: UInt64) -> UInt64 { segment * UInt64(segmentBytes) }
+
+    /// Brings the segment into memory, unless it is there. Blocks that can't be read are noted, not fatal.
+    public func load(_ number: UInt64) throws {
+        if loaded == number { return }
+        loaded = nil
+        unreadable = []
+        let file = try blocking.files.open(paths.segment(number), .readDirect)
+        defer { blocking.files.close(file) }
+        var offset = 0
+        while offset < segmentBytes {
+            let count = min(1 << 20, segmentBytes - offset)
+            if try !read(file, offset, count) {
+                for block in stride(from: offset, to: offset + count, by: directAlignment) where try !read(file, block, directAlignment) {
+                    (memory + block).initializeMemory(as: UInt8.self, repeating: 0, count: directAlignment)
+                    unreadable.insert(block)
+                }
+            }
+            offset += count
+        }
+        loaded = number
+    }
+
+    /// False where the drive reports an error, twice.
+    private func read(_ file: Int32, _ offset: Int, _ count: Int) throws -> Bool {
+        for _ in 0..<2 {
+            let result = Result { () throws(IOError) in
+                try blocking.read(file, into: memory + offset, count: count, offset: UInt64(offset))
+            }
+            switch result {
+            case .success(count): return true
+            case .success: throw JournalError("\(paths.directory): a segment has fewer than \(segmentBytes) bytes")
+            case .failure(let error): if error.code != EIO { throw error }
+            }
+        }
+        return false
+    }
+
+    /// What stands at the position, which must be of the loaded segment.
+    /// - Parameters:
+    ///   - previous: the checksum of the frame before it; nil: unknown.
+    ///   - epoch: of the frame before it.
+    public func look(_ position: UInt64, previous: UInt32?, epoch: UInt32) -> (Finding, FrameHeader?) {
+        let at = offset(of: position)
+        switch FrameHeader.read(at: memory + at, available: segmentBytes - at, position: position, of: journal) {
+        case .success(let header):
+            let isRight = header.epoch >= max(epoch, epochs.least(at: position))
+                && (header.kind != .batch || header.partition <= Frame.lastPartition)
+            return isRight && (previous == nil || header.previous == previous) ? (.frame, header) : (.foreign, header)
+        case .failure(let flaw):
+            if isUnreadable(at) { return (.unreadable, nil) }
+            switch flaw {
+            case .noMagic: return (.nothing, nil)
+            case .otherPlace: return (.otherPlace, nil)
+            case .laterVersion: return (.laterVersion, nil)
+            case .badLength, .badChecksum, .badBatch: return (.broken, nil)
+            }
+        }
+    }
+
+    /// Whether the frame that begins there reaches into a block that can't be read, as far as it tells its length.
+    private func isUnreadable(_ at: Int) -> Bool {
+        guard !unreadable.isEmpty else { return false }
+        let length = (memory + at).loadUnaligned(fromByteOffset: 4, as: UInt32.self).littleEndian
+        let end = at + min(max(Int(length), Frame.headerBytes), segmentBytes - at)
+        return unreadable.contains { $0 < end && $0 + directAlignment > at }
+    }
+
+    /// The first position from `from` on, before the loaded segment's end, where a frame stands that is sound and of an epoch that
+    /// it can be of.
+    public func nextSound(from: UInt64, epoch: UInt32) -> FrameHeader? {
+        let end = start(of: loaded! + 1)
+        var position = (from + 7) & ~7
+        while position + UInt64(Frame.headerBytes) <= end {
+            if case (.frame, let header?) = look(position, previous: nil, epoch: epoch) { return header }
+            position += 8
+        }
+        return nil
+    }
+}
