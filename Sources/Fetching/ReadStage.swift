@@ -386,16 +386,24 @@ public struct ReadStage: Stage, ~Copyable {
                 logger.error("\(job.topicNames[job.partitions[index].topic])-\(job.partitions[index].partition): reading the index: \(describe(errno: code))")
                 job.partitions[index].fail(.kafkaStorageError)
             case .entries(let entries):
-                // Offsets have no gaps but where the journal was damaged.
-                guard let first = entries.first, first.baseOffset <= from else {
-                    let next = entries.first?.baseOffset ?? job.partitions[index].highWatermark
-                    logger.error("\(job.topicNames[job.partitions[index].topic])-\(job.partitions[index].partition): offsets \(from) to \(next - 1) were lost to damage: whoever asks for them is refused")
-                    job.partitions[index].refuse(from: from)
-                    break
+                if entries.isEmpty { refuse(job, index, before: job.partitions[index].highWatermark) }
+                for entry in entries where !job.partitions[index].isCollected {
+                    // Offsets have no gaps but where the journal was damaged.
+                    if entry.baseOffset > job.partitions[index].nextOffset {
+                        refuse(job, index, before: entry.baseOffset)
+                    } else {
+                        job.take(entry, index)
+                    }
                 }
-                for entry in entries where !job.partitions[index].isCollected { job.take(entry, index) }
             }
         }
         return true
+    }
+
+    private func refuse(_ job: FetchJob, _ index: Int, before next: Int64) {
+        let partition = job.partitions[index]
+        logger.error(
+            "\(job.topicNames[partition.topic])-\(partition.partition): offsets \(partition.nextOffset) to \(next - 1) were lost to damage: whoever asks for them is refused")
+        job.partitions[index].refuse(from: partition.nextOffset)
     }
 }
