@@ -62,13 +62,13 @@ let package = Package(
             ]),
         module(
             "Simulator",
-            ["Broker", "Control", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata", "Replication", "Wire", log]),
+            ["Broker", "Control", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata", "Replication", "Wire", "Codecs", log]),
         module("Client", ["Wire", "Codecs"]),
         .executableTarget(
             name: "hutong",
             dependencies: [
                 "Broker", "Client", "Codecs", "Control", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata",
-                "Settings", "Wire", arguments, log,
+                "Settings", "Simulator", "Wire", arguments, log,
             ],
             path: "Sources/hutong"),
 

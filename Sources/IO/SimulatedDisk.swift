@@ -4,6 +4,28 @@ import DequeModule
 import Glibc
 import Host
 
+/// What can go wrong with a simulated disk while it runs, each as so many in a thousand operations; drawn from `random`.
+public struct DiskFaults {
+    public enum Kind: String, CaseIterable, Sendable {
+        case slow, writeError, syncError, readError, shortWrite, noSpace
+        // When the power goes:
+        case lostSector, keptSector, tornSector, lostName
+    }
+
+    /// Not completed this time.
+    public var slow = 0
+    public var writeError = 0
+    public var syncError = 0
+    /// Of a read, once: the next one may go well.
+    public var readError = 0
+    public var shortWrite = 0
+    public var random: SeededRandom
+
+    public init(random: SeededRandom) { self.random = random }
+
+    mutating func fires(_ thousandths: Int) -> Bool { thousandths > 0 && random.below(1000) < thousandths }
+}
+
 /// The simulated twin of the host's files: a disk with a write-back cache that can be held back, made to fail, and cut off.
 /// Everything happens on the caller's thread, when `poll` is called.
 ///
@@ -11,6 +33,8 @@ import Host
 /// was created, renamed or removed survives only if its directory was synced.
 public final class SimulatedDisk {
     public static let sectorBytes = 4096
+    /// What a drive writes at once, whatever happens.
+    private static let atomicBytes = 512
 
     final class File {
         var content: [UInt8] = []
@@ -19,15 +43,22 @@ public final class SimulatedDisk {
         var dirty: Set<Int> = []
 
         /// The sector is on the disk.
-        func keep(_ sector: Int) {
-            let start = sector * sectorBytes
-            let end = min(start + sectorBytes, content.count)
+        func keep(_ sector: Int) { keep(sector * sectorBytes..<(sector + 1) * sectorBytes) }
+
+        func keep(_ range: Range<Int>) {
+            let end = min(range.upperBound, content.count)
+            guard range.lowerBound < end else { return }
             if durable.count < end { durable += [UInt8](repeating: 0, count: end - durable.count) }
-            durable.replaceSubrange(start..<end, with: content[start..<end])
+            durable.withUnsafeMutableBytes { durable in
+                content.withUnsafeBytes { content in
+                    (durable.baseAddress! + range.lowerBound).copyMemory(
+                        from: content.baseAddress! + range.lowerBound, byteCount: end - range.lowerBound)
+                }
+            }
         }
     }
 
-    struct Operation {
+    final class Operation {
         enum Kind {
             case read(UnsafeMutableRawPointer, Int, UInt64)
             case write(UnsafeRawPointer, Int, UInt64, durable: Bool)
@@ -35,20 +66,37 @@ public final class SimulatedDisk {
             case allocate(UInt64)
         }
 
-        var kind: Kind
-        var file: Int32
-        var tag: UInt64
-        var port: SimulatedFilePort
-        /// Ends cancelled where the operation before it did not succeed in full.
-        var isLinked = false
+        let kind: Kind
+        let file: Int32
+        let tag: UInt64
+        let port: SimulatedFilePort
+        /// Ends cancelled where that operation did not succeed in full.
+        let predecessor: Operation?
+        /// Whether it succeeded in full; nil: not done yet.
+        var isWhole: Bool?
+
+        init(_ kind: Kind, file: Int32, tag: UInt64, port: SimulatedFilePort, after predecessor: Operation? = nil) {
+            self.kind = kind
+            self.file = file
+            self.tag = tag
+            self.port = port
+            self.predecessor = predecessor
+        }
+    }
+
+    /// A change of a directory that no sync has made durable.
+    private enum NameChange {
+        case add(String, File)
+        case move(String, String, File)
+        case remove(String)
     }
 
     private var names: [String: File] = [:]
     private var durableNames: [String: File] = [:]
+    private var changes: [NameChange] = []
     private var open: [Int32: (path: String, file: File?)] = [:]
     private var nextHandle: Int32 = 100
     private var operations: Deque<Operation> = []
-    private var lastFailed = false
 
     /// While true, no sync and no durable write completes.
     public var holdsSyncs = false
@@ -61,6 +109,10 @@ public final class SimulatedDisk {
     public var badBlocks: [String: Set<Int>] = [:]
     /// How many bytes the next write writes, if fewer than asked for.
     public var nextWriteLimit: Int?
+    /// What goes wrong by itself.
+    public var faults: DiskFaults?
+    /// How often each kind of fault has come to pass.
+    public private(set) var fired: [DiskFaults.Kind: Int] = [:]
     /// How many operations of each kind have completed.
     public private(set) var writes = 0
     public private(set) var syncs = 0
@@ -70,15 +122,23 @@ public final class SimulatedDisk {
     /// A port for one stage.
     public func makePort() -> SimulatedFilePort { SimulatedFilePort(disk: self) }
 
-    /// Completes what can complete, in order. Returns how much that was.
+    private func note(_ kind: DiskFaults.Kind) { fired[kind, default: 0] += 1 }
+
+    private func fires(_ rate: KeyPath<DiskFaults, Int>, _ kind: DiskFaults.Kind) -> Bool {
+        guard let thousandths = faults?[keyPath: rate], faults!.fires(thousandths) else { return false }
+        note(kind)
+        return true
+    }
+
+    // MARK: Operations
+
+    /// Completes what can complete. Returns how much that was.
     public func poll() -> Int {
         var count = 0
         var held: Deque<Operation> = []
-        var holds = false
         while let operation = operations.popFirst() {
-            let waits = holdsSyncs && isSync(operation)
-            if waits || (holds && operation.isLinked) {
-                holds = true
+            let waits = holdsSyncs && isSync(operation) || operation.predecessor.map { $0.isWhole == nil } ?? false
+            if waits || fires(\.slow, .slow) {
                 held.append(operation)
                 continue
             }
@@ -88,6 +148,9 @@ public final class SimulatedDisk {
         operations = held
         return count
     }
+
+    /// Whether something is under way, though `poll` may have completed nothing.
+    public var isBusy: Bool { !operations.isEmpty }
 
     private func isSync(_ operation: Operation) -> Bool {
         switch operation.kind {
@@ -102,24 +165,27 @@ public final class SimulatedDisk {
     private func complete(_ operation: Operation) {
         let result: Int32
         var isWhole = true
-        if operation.isLinked && lastFailed { result = -ECANCELED } else {
+        if operation.predecessor?.isWhole == false { result = -ECANCELED } else {
             switch operation.kind {
             case .read(let into, let count, let offset): result = read(operation.file, into, count, offset)
             case .write(let from, let count, let offset, let durable):
                 result = write(operation.file, from, count, offset, durable)
                 isWhole = Int(result) == count
             case .sync: result = sync(operation.file)
-            case .allocate(let count):
-                let fits = Int(count) <= freeBytes
-                if fits {
-                    freeBytes -= Int(count)
-                    extend(operation.file, to: Int(count))
-                }
-                result = fits ? 0 : -ENOSPC
+            case .allocate(let count): result = allocate(operation.file, Int(count))
             }
         }
-        lastFailed = result < 0 || !isWhole
+        operation.isWhole = result >= 0 && isWhole
         operation.port.deliver(Completion(tag: operation.tag, result: result))
+    }
+
+    private func allocate(_ handle: Int32, _ count: Int) -> Int32 {
+        guard count <= freeBytes else {
+            note(.noSpace)
+            return -ENOSPC
+        }
+        extend(handle, to: count)
+        return 0
     }
 
     private func read(_ handle: Int32, _ into: UnsafeMutableRawPointer, _ count: Int, _ offset: UInt64) -> Int32 {
@@ -129,6 +195,7 @@ public final class SimulatedDisk {
         }) {
             return -EIO
         }
+        if fires(\.readError, .readError) { return -EIO }
         let available = max(0, min(count, file.content.count - Int(offset)))
         file.content.withUnsafeBytes { content in
             if available > 0 { into.copyMemory(from: content.baseAddress! + Int(offset), byteCount: available) }
@@ -137,26 +204,40 @@ public final class SimulatedDisk {
     }
 
     private func write(_ handle: Int32, _ from: UnsafeRawPointer, _ count: Int, _ offset: UInt64, _ durable: Bool) -> Int32 {
-        guard let file = open[handle]?.file else { return -EBADF }
+        guard open[handle]?.file != nil else { return -EBADF }
         if let error = nextWriteError {
             nextWriteError = nil
             return -error
         }
-        let written = min(count, nextWriteLimit ?? count)
-        nextWriteLimit = nil
-        writes += 1
-        extend(handle, to: Int(offset) + written)
-        file.content.withUnsafeMutableBytes { ($0.baseAddress! + Int(offset)).copyMemory(from: from, byteCount: written) }
-        if written > 0 {
-            for sector in Int(offset) / SimulatedDisk.sectorBytes...(Int(offset) + written - 1) / SimulatedDisk.sectorBytes {
-                file.dirty.insert(sector)
-            }
+        if fires(\.writeError, .writeError) { return -EIO }
+        var limit = nextWriteLimit ?? count
+        if count > SimulatedDisk.sectorBytes, fires(\.shortWrite, .shortWrite) {
+            limit = 1 + faults!.random.below(count - 1)
         }
+        nextWriteLimit = nil
+        let written = min(count, limit)
+        guard put(handle, from, written, offset) else {
+            note(.noSpace)
+            return -ENOSPC
+        }
+        writes += 1
         return durable ? (sync(handle) < 0 ? -EIO : Int32(written)) : Int32(written)
+    }
+
+    /// False where there is no room.
+    private func put(_ handle: Int32, _ from: UnsafeRawPointer, _ count: Int, _ offset: UInt64) -> Bool {
+        guard let file = open[handle]?.file, count > 0 else { return true }
+        guard Int(offset) + count - file.content.count <= freeBytes else { return false }
+        extend(handle, to: Int(offset) + count)
+        file.content.withUnsafeMutableBytes { ($0.baseAddress! + Int(offset)).copyMemory(from: from, byteCount: count) }
+        let sector = SimulatedDisk.sectorBytes
+        for each in Int(offset) / sector...(Int(offset) + count - 1) / sector { file.dirty.insert(each) }
+        return true
     }
 
     private func extend(_ handle: Int32, to count: Int) {
         guard let file = open[handle]?.file, file.content.count < count else { return }
+        if freeBytes != .max { freeBytes -= count - file.content.count }
         file.content += [UInt8](repeating: 0, count: count - file.content.count)
     }
 
@@ -164,6 +245,11 @@ public final class SimulatedDisk {
         if let error = nextSyncError {
             nextSyncError = nil
             return -error
+        }
+        // The kernel has marked what it could not write as clean: the next sync would succeed, and mean nothing.
+        if fires(\.syncError, .syncError) {
+            if let file = open[handle]?.file { file.dirty = file.dirty.filter { _ in faults!.random.below(2) == 0 } }
+            return -EIO
         }
         syncs += 1
         guard let opened = open[handle] else { return -EBADF }
@@ -173,15 +259,36 @@ public final class SimulatedDisk {
             file.dirty = []
             return 0
         }
-        func isEntry(_ path: String) -> Bool {
-            path.hasPrefix(opened.path + "/") && !path.dropFirst(opened.path.count + 1).contains("/")
-        }
-        durableNames = durableNames.filter { !isEntry($0.key) }
-        for (path, file) in names where isEntry(path) { durableNames[path] = file }
+        syncNames(opened.path)
         return 0
     }
 
     // MARK: Names
+
+    private func isEntry(_ path: String, of directory: String) -> Bool {
+        path.hasPrefix(directory + "/") && !path.dropFirst(directory.count + 1).contains("/")
+    }
+
+    private func apply(_ change: NameChange) {
+        switch change {
+        case .add(let path, let file): durableNames[path] = file
+        case .move(let from, let to, let file):
+            if durableNames[from] === file { durableNames[from] = nil }
+            durableNames[to] = file
+        case .remove(let path): durableNames[path] = nil
+        }
+    }
+
+    private func syncNames(_ directory: String) {
+        var rest: [NameChange] = []
+        for change in changes {
+            let path = switch change {
+            case .add(let path, _), .move(_, let path, _), .remove(let path): path
+            }
+            if isEntry(path, of: directory) { apply(change) } else { rest.append(change) }
+        }
+        changes = rest
+    }
 
     func openFile(_ path: String, _ mode: OpenMode) throws(IOError) -> Int32 {
         var file: File?
@@ -189,8 +296,10 @@ public final class SimulatedDisk {
         case .directory: file = nil
         case .create, .createDirect:
             guard names[path] == nil else { throw IOError(code: EEXIST, doing: "opening \(path)") }
-            file = File()
-            names[path] = file
+            let made = File()
+            file = made
+            names[path] = made
+            changes.append(.add(path, made))
         case .direct, .readDirect, .buffered:
             guard let known = names[path] else { throw IOError(code: ENOENT, doing: "opening \(path)") }
             file = known
@@ -207,47 +316,101 @@ public final class SimulatedDisk {
         return UInt64(file.content.count)
     }
 
+    /// The names of the directory's files, sorted.
     public func list(_ directory: String) -> [String] {
-        names.keys.filter { $0.hasPrefix(directory + "/") }.map { String($0.dropFirst(directory.count + 1)) }
-            .filter { !$0.contains("/") }.sorted()
+        names.keys.filter { isEntry($0, of: directory) }.map { String($0.dropFirst(directory.count + 1)) }.sorted()
     }
+
+    /// What all files take, in bytes.
+    public var usedBytes: Int { names.values.reduce(0) { $0 + $1.content.count } }
 
     func rename(_ path: String, to: String) throws(IOError) {
         guard let file = names.removeValue(forKey: path) else { throw IOError(code: ENOENT, doing: "renaming \(path)") }
         names[to] = file
+        changes.append(.move(path, to, file))
     }
 
     func remove(_ path: String) throws(IOError) {
-        guard names.removeValue(forKey: path) != nil else { throw IOError(code: ENOENT, doing: "removing \(path)") }
+        guard let file = names.removeValue(forKey: path) else { throw IOError(code: ENOENT, doing: "removing \(path)") }
+        if freeBytes != .max { freeBytes += file.content.count }
+        changes.append(.remove(path))
     }
 
-    // MARK: Faults
+    // MARK: The power goes
 
-    /// The power goes: what was under way may or may not have been done, what was not synced is lost but for the sectors
-    /// that `keeps` says made it, and every open file is closed.
+    /// What was under way may or may not have been done, what was not synced is lost but for the sectors that `keeps` says made
+    /// it, directories are as they were last synced, and every open file is closed.
     public func crash(keeps: (_ path: String, _ sector: Int) -> Bool = { _, _ in false }) {
+        beginCrash()
+        for (path, file) in names {
+            for sector in file.dirty.sorted() where keeps(path, sector) { file.keep(sector) }
+        }
+        endCrash()
+    }
+
+    /// As `crash`, by chance: of what was not synced each sector is kept with a probability of so many in a hundred, some only in
+    /// part; and of the changes of names so many of the first.
+    public func crash(random: inout SeededRandom, kept percent: Int) {
+        beginCrash()
+        for (_, file) in names.sorted(by: { $0.key < $1.key }) {
+            for sector in file.dirty.sorted() {
+                guard random.below(100) < percent else {
+                    note(.lostSector)
+                    continue
+                }
+                note(.keptSector)
+                guard random.below(8) == 0 else {
+                    file.keep(sector)
+                    continue
+                }
+                note(.tornSector)
+                let start = sector * SimulatedDisk.sectorBytes
+                for part in stride(from: start, to: start + SimulatedDisk.sectorBytes, by: SimulatedDisk.atomicBytes)
+                where random.below(2) == 0 {
+                    file.keep(part..<part + SimulatedDisk.atomicBytes)
+                }
+            }
+        }
+        let kept = changes.isEmpty ? 0 : random.below(changes.count + 1)
+        for change in changes.prefix(kept) { apply(change) }
+        if kept < changes.count { note(.lostName) }
+        endCrash()
+    }
+
+    private func beginCrash() {
         for operation in operations {
-            if case .write(let from, let count, let offset, _) = operation.kind { _ = write(operation.file, from, count, offset, false) }
+            if case .write(let from, let count, let offset, _) = operation.kind { _ = put(operation.file, from, count, offset) }
         }
         operations = []
         open = [:]
-        for (path, file) in names {
-            for sector in file.dirty.sorted() where keeps(path, sector) {
-                file.keep(sector)
-            }
-        }
+    }
+
+    private func endCrash() {
         names = durableNames
+        changes = []
         for file in names.values {
             file.content = file.durable
             file.dirty = []
         }
     }
 
+    // MARK: Damage
+
     /// Damages durable bytes of a file.
     public func flip(_ path: String, byte: Int) {
         guard let file = names[path], byte < file.content.count else { return }
         file.content[byte] ^= 0xff
         if byte < file.durable.count { file.durable[byte] ^= 0xff }
+    }
+
+    /// A file's bytes, as they are seen; empty where there is no such file.
+    public func bytes(_ path: String) -> [UInt8] { names[path]?.content ?? [] }
+
+    /// Puts other bytes there, durably: what a drive does that writes elsewhere, or not at all.
+    public func overwrite(_ path: String, at offset: Int, _ bytes: [UInt8]) {
+        guard let file = names[path], offset + bytes.count <= file.content.count else { return }
+        file.content.replaceSubrange(offset..<offset + bytes.count, with: bytes)
+        if offset + bytes.count <= file.durable.count { file.durable.replaceSubrange(offset..<offset + bytes.count, with: bytes) }
     }
 }
 
@@ -268,29 +431,30 @@ public final class SimulatedFilePort: FilePort {
     public func makeDirectory(_ path: String) throws(IOError) {}
     public func rename(_ path: String, to: String) throws(IOError) { try disk.rename(path, to: to) }
     public func remove(_ path: String) throws(IOError) { try disk.remove(path) }
-    public func freeBytes(_ directory: String) -> UInt64? { UInt64(disk.freeBytes) }
+    public func freeBytes(_ directory: String) -> UInt64? { UInt64(max(disk.freeBytes, 0)) }
 
     public func read(_ file: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64, tag: UInt64) {
-        disk.submit(.init(kind: .read(into, count, offset), file: file, tag: tag, port: self))
+        disk.submit(.init(.read(into, count, offset), file: file, tag: tag, port: self))
     }
 
     public func write(_ file: Int32, from: UnsafeRawPointer, count: Int, offset: UInt64, durable: Bool, tag: UInt64) {
-        disk.submit(.init(kind: .write(from, count, offset, durable: durable), file: file, tag: tag, port: self))
+        disk.submit(.init(.write(from, count, offset, durable: durable), file: file, tag: tag, port: self))
     }
 
     public func writeAndSync(
         _ file: Int32, from: UnsafeRawPointer, count: Int, offset: UInt64, writeTag: UInt64, syncTag: UInt64
     ) {
-        disk.submit(.init(kind: .write(from, count, offset, durable: false), file: file, tag: writeTag, port: self))
-        disk.submit(.init(kind: .sync, file: file, tag: syncTag, port: self, isLinked: true))
+        let write = SimulatedDisk.Operation(.write(from, count, offset, durable: false), file: file, tag: writeTag, port: self)
+        disk.submit(write)
+        disk.submit(.init(.sync, file: file, tag: syncTag, port: self, after: write))
     }
 
     public func sync(_ file: Int32, dataOnly: Bool, tag: UInt64) {
-        disk.submit(.init(kind: .sync, file: file, tag: tag, port: self))
+        disk.submit(.init(.sync, file: file, tag: tag, port: self))
     }
 
     public func allocate(_ file: Int32, offset: UInt64, count: UInt64, tag: UInt64) {
-        disk.submit(.init(kind: .allocate(count), file: file, tag: tag, port: self))
+        disk.submit(.init(.allocate(count), file: file, tag: tag, port: self))
     }
 
     public func syncNow(_ file: Int32) -> Int32 { disk.sync(file) }

@@ -4,6 +4,9 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
 
     public init(seed: UInt64) { state = seed }
 
+    /// True with a probability of so many in a hundred.
+    public mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
+
     public mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var z = state
@@ -12,7 +15,7 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
         return z ^ (z >> 31)
     }
 
-    /// A number below `bound`; quicker than `Int.random`, its bias does not matter to tests.
+    /// A number below `bound`; quicker than `Int.random`, its bias does not matter here.
     public mutating func below(_ bound: Int) -> Int { Int(truncatingIfNeeded: next() >> 33) % bound }
 
     /// As many bytes.

@@ -1,0 +1,137 @@
+/// What a violation of the broker's promises looks like, in a sentence.
+struct Violation: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// What clients know of one partition: what they sent, what they were told, what they have read. Every answer and every record that
+/// is read is held against it.
+final class PartitionModel {
+    /// Where a record came from: the order among those of one producer tells whether they stand in order.
+    struct Origin {
+        var producer: Int
+        var number: Int
+        /// It was refused before it was appended: nobody may ever read it.
+        var isRefused = false
+        /// A crash may take it, though it was answered: its quality of service says so.
+        var isWeak = false
+    }
+
+    let topic: String
+    let partition: Int32
+    /// By its value, which is unique.
+    private var origins: [String: Origin] = [:]
+    /// What was acknowledged durably, by offset.
+    private(set) var acknowledged: [Int64: String] = [:]
+    /// What was read, by offset: committed, so it may never be another.
+    private var read: [Int64: String] = [:]
+    private var offsets: [String: Int64] = [:]
+    private(set) var highWatermark: Int64 = 0
+    private(set) var logStart: Int64 = 0
+    /// How far the log start may have come: the greatest offset that was to be deleted.
+    private(set) var deletedTo: Int64 = 0
+    /// Retention may delete what it will.
+    let isRetained: Bool
+
+    init(topic: String, partition: Int32, isRetained: Bool) {
+        self.topic = topic
+        self.partition = partition
+        self.isRetained = isRetained
+    }
+
+    var name: String { "\(topic)-\(partition)" }
+
+    // MARK: What is told
+
+    func send(_ value: String, _ origin: Origin) { origins[value] = origin }
+
+    func refuse(_ values: [String]) { for value in values { origins[value]?.isRefused = true } }
+
+    func acknowledge(_ values: [String], at offset: Int64) throws {
+        for (delta, value) in values.enumerated() {
+            let place = offset + Int64(delta)
+            if let other = acknowledged[place], other != value {
+                throw Violation("\(name) offset \(place): acknowledged for \(other.prefix(20)) and for \(value.prefix(20))")
+            }
+            if let known = offsets[value], known != place {
+                throw Violation("\(name): \(value.prefix(20)) was at \(known), and is acknowledged at \(place)")
+            }
+            if let other = read[place], other != value {
+                throw Violation("\(name) offset \(place): read as \(other.prefix(20)), acknowledged for \(value.prefix(20))")
+            }
+            if origins[value]?.isWeak != true {
+                acknowledged[place] = value
+                offsets[value] = place
+            }
+        }
+    }
+
+    func asksToDelete(before offset: Int64) { deletedTo = max(deletedTo, offset) }
+
+    func deleted(lowWatermark: Int64) throws {
+        guard lowWatermark <= max(deletedTo, logStart) || isRetained else {
+            throw Violation("\(name): low watermark \(lowWatermark), though only \(deletedTo) was to be deleted")
+        }
+    }
+
+    // MARK: What is seen
+
+    func see(logStart start: Int64, highWatermark end: Int64) throws {
+        guard end >= highWatermark else { throw Violation("\(name): the high watermark goes back from \(highWatermark) to \(end)") }
+        guard start >= logStart else { throw Violation("\(name): the log start goes back from \(logStart) to \(start)") }
+        guard isRetained || start <= deletedTo else {
+            throw Violation("\(name): the log starts at \(start), though only \(deletedTo) was to be deleted")
+        }
+        guard start <= end else { throw Violation("\(name): the log starts at \(start), behind its end \(end)") }
+        highWatermark = end
+        logStart = start
+    }
+
+    func see(_ value: String, at offset: Int64) throws {
+        guard let origin = origins[value] else { throw Violation("\(name) offset \(offset): \(value.prefix(20)), which nobody sent") }
+        guard !origin.isRefused else { throw Violation("\(name) offset \(offset): \(value.prefix(20)), which was refused") }
+        if let other = acknowledged[offset], other != value {
+            throw Violation("\(name) offset \(offset): \(value.prefix(20)), where \(other.prefix(20)) was acknowledged")
+        }
+        if let other = read[offset], other != value {
+            throw Violation("\(name) offset \(offset): \(value.prefix(20)), where \(other.prefix(20)) was read before")
+        }
+        if let other = offsets[value], other != offset {
+            throw Violation("\(name): \(value.prefix(20)) at \(other) and at \(offset)")
+        }
+        read[offset] = value
+        offsets[value] = offset
+    }
+
+    /// A whole reading from the log's start to its end, in order.
+    /// - Parameter refused: the ranges that could not be read.
+    func check(_ records: [(offset: Int64, value: String)], refused: [Range<Int64>]) throws -> Int {
+        var last: [Int: (number: Int, offset: Int64)] = [:]
+        var found = Set<Int64>()
+        for record in records {
+            found.insert(record.offset)
+            guard let origin = origins[record.value] else { continue }
+            if let before = last[origin.producer], origin.number <= before.number {
+                throw Violation(
+                    "\(name): of producer \(origin.producer) number \(origin.number) at \(record.offset) stands behind \(before.number) at \(before.offset)")
+            }
+            last[origin.producer] = (origin.number, record.offset)
+        }
+        var lost = 0
+        for (offset, value) in acknowledged.sorted(by: { $0.key < $1.key }) where offset >= logStart && !found.contains(offset) {
+            guard refused.contains(where: { $0.contains(offset) }) else {
+                throw Violation("\(name) offset \(offset): \(value.prefix(20)) was acknowledged, and is not there")
+            }
+            lost += 1
+        }
+        for offset in read.keys where offset >= logStart && !found.contains(offset) {
+            guard refused.contains(where: { $0.contains(offset) }) else {
+                throw Violation("\(name) offset \(offset) was read before, and is not there")
+            }
+        }
+        return lost
+    }
+
+    /// The known offsets from that one on.
+    func known(from offset: Int64) -> [Int64] { Set(acknowledged.keys).union(read.keys).filter { $0 >= offset }.sorted() }
+}

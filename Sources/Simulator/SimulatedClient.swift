@@ -1,0 +1,55 @@
+import Codecs
+import IO
+import Wire
+
+/// A client of a simulated broker: sends requests and takes answers, each when its caller says so.
+public final class SimulatedClient {
+    private let network: SimulatedNetwork
+    public let connection: Int32
+    private var received: [UInt8] = []
+    private var nextCorrelation: Int32 = 0
+
+    public init(_ network: SimulatedNetwork) {
+        self.network = network
+        connection = network.connect()
+    }
+
+    public var isClosed: Bool { network.isClosed(connection) }
+
+    /// Returns the correlation id.
+    @discardableResult
+    public func send<R: Request>(_ request: R, version: Int16) throws -> Int32 {
+        nextCorrelation += 1
+        network.write(
+            try RequestFrame.encode(request, version: version, correlationId: nextCorrelation, clientId: "simulated"),
+            to: connection)
+        return nextCorrelation
+    }
+
+    /// Bytes that need not be a request.
+    public func send(raw bytes: [UInt8]) { network.write(bytes, to: connection) }
+
+    /// The client goes away.
+    public func end() { network.end(connection) }
+
+    /// The answers that have come since the last call, in order, without their length.
+    public func answers() -> [(correlation: Int32, frame: [UInt8])] {
+        received += network.read(connection)
+        var answers: [(Int32, [UInt8])] = []
+        var start = 0
+        while received.count - start >= 4 {
+            let length = received[start..<start + 4].reduce(0) { $0 << 8 | Int($1) }
+            guard received.count - start >= 4 + length else { break }
+            let frame = Array(received[start + 4..<start + 4 + length])
+            answers.append((frame[0..<4].reduce(Int32(0)) { $0 << 8 | Int32($1) }, frame))
+            start += 4 + length
+        }
+        received.removeFirst(start)
+        return answers
+    }
+
+    public func decode<R: Request>(_: R.Type, _ frame: [UInt8], version: Int16) throws -> R.Response {
+        let header = APIs.spec(R.api)!.responseHeaderLength(version)
+        return try R.Response.decode(frame[header...], version: version)
+    }
+}

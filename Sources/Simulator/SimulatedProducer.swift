@@ -1,0 +1,152 @@
+import Codecs
+import IO
+import Wire
+
+/// A producer in a simulation. An idempotent one has up to five batches of each partition under way and asks again for what a crash
+/// has left unanswered, in order, under the same sequence numbers; a plain one never asks again.
+final class SimulatedProducer {
+    struct Batch {
+        var model: PartitionModel
+        var values: [String]
+        var sequence: Int32
+        var acks: Int16
+        /// Its bytes were spoilt on the way: it must be refused.
+        var isBad = false
+    }
+
+    let number: Int
+    let isIdempotent: Bool
+    private(set) var client: SimulatedClient?
+    /// What was sent on this connection, by correlation id.
+    var underWay: [Int32: Batch] = [:]
+    /// The order in which that was.
+    private var order: [Int32] = []
+    /// What an idempotent producer has yet to send again.
+    private var toRetry: [Batch] = []
+    private var producerId: Int64 = -1
+    private var asksForId: Int32?
+    private var sequences: [String: Int32] = [:]
+    private var nextNumber = 0
+
+    init(number: Int, isIdempotent: Bool) {
+        self.number = number
+        self.isIdempotent = isIdempotent
+    }
+
+    func connect(_ network: SimulatedNetwork) { client = SimulatedClient(network) }
+
+    /// The connection is gone: what was under way may have been done, or not.
+    func disconnect() {
+        if isIdempotent { toRetry = order.compactMap { underWay[$0] } + toRetry }
+        underWay = [:]
+        order = []
+        asksForId = nil
+        client = nil
+    }
+
+    /// Its sequence numbers are no longer known: it begins anew, and leaves open what has come of the rest.
+    private func beginAnew() {
+        producerId = -1
+        sequences = [:]
+        toRetry = []
+        for correlation in order { underWay[correlation]?.sequence = -1 }
+    }
+
+    /// Sends something to that partition, if it may. Returns whether it did.
+    func send(_ model: PartitionModel, records: Int, bytes: Int, acks: Int16, isBad: Bool, timestamp: Int64) throws -> Bool {
+        guard let client, !client.isClosed else { return false }
+        if isIdempotent && producerId < 0 {
+            if asksForId == nil { asksForId = try client.send(InitProducerIdRequest(), version: 1) }
+            return false
+        }
+        if !toRetry.isEmpty {
+            try transmit(toRetry.removeFirst(), timestamp)
+            return true
+        }
+        if isIdempotent && underWay.values.count(where: { $0.model === model }) >= 5 { return false }
+        var batch = Batch(model: model, values: [], sequence: -1, acks: isIdempotent ? -1 : acks, isBad: isBad && !isIdempotent)
+        for _ in 0..<records {
+            let value = "\(number)-\(nextNumber)-" + String(repeating: "v", count: bytes)
+            model.send(
+                value,
+                PartitionModel.Origin(
+                    producer: number, number: nextNumber, isRefused: batch.isBad,
+                    isWeak: model.topic == "weak" && batch.acks == 1 || batch.acks == 0))
+            nextNumber += 1
+            batch.values.append(value)
+        }
+        if isIdempotent {
+            batch.sequence = sequences[model.name] ?? 0
+            sequences[model.name] = batch.sequence + Int32(records)
+        }
+        try transmit(batch, timestamp)
+        return true
+    }
+
+    private func transmit(_ batch: Batch, _ timestamp: Int64) throws {
+        var part = ProduceRequest.Partition()
+        part.index = batch.model.partition
+        var records = try RecordBatch.build(
+            batch.values.map { Record(timestamp: timestamp, value: Array($0.utf8)) },
+            producerId: batch.sequence >= 0 ? producerId : -1, producerEpoch: batch.sequence >= 0 ? 0 : -1,
+            baseSequence: batch.sequence)
+        if batch.isBad { records[records.count - 1] ^= 0x40 }
+        part.records = records
+        var topic = ProduceRequest.Topic()
+        topic.name = batch.model.topic
+        topic.partitions = [part]
+        var request = ProduceRequest()
+        request.acks = batch.acks
+        request.timeoutMs = 30_000
+        request.topics = [topic]
+        let correlation = try client!.send(request, version: 8)
+        guard batch.acks != 0 else { return }
+        underWay[correlation] = batch
+        order.append(correlation)
+    }
+
+    /// Takes the answers that have come. Returns how many records were acknowledged durably.
+    func takeAnswers(_ note: (String) -> Void) throws -> Int {
+        guard let client else { return 0 }
+        var commits = 0
+        for answer in client.answers() {
+            if answer.correlation == asksForId {
+                asksForId = nil
+                let response = try client.decode(InitProducerIdRequest.self, answer.frame, version: 1)
+                if response.errorCode == .none { producerId = response.producerId }
+                continue
+            }
+            guard let batch = underWay.removeValue(forKey: answer.correlation) else {
+                throw Violation("producer \(number): an answer without its request")
+            }
+            guard order.first == answer.correlation else {
+                throw Violation("producer \(number): answers leave in another order than their requests came")
+            }
+            order.removeFirst()
+            let response = try client.decode(ProduceRequest.self, answer.frame, version: 8)
+            guard let part = response.topics.first?.partitions.first else { throw Violation("an answer without its partition") }
+            commits += try take(batch, part, note)
+        }
+        return commits
+    }
+
+    private func take(_ batch: Batch, _ part: ProduceResponse.Partition, _ note: (String) -> Void) throws -> Int {
+        switch part.errorCode {
+        case .none:
+            guard !batch.isBad else { throw Violation("\(batch.model.name): a damaged batch was taken") }
+            try batch.model.acknowledge(batch.values, at: part.baseOffset)
+            return batch.model.topic == "weak" && batch.acks == 1 ? 0 : batch.values.count
+        case .corruptMessage where batch.isBad: note("refused")
+        case .corruptMessage, .invalidRecord: throw Violation("\(batch.model.name): a sound batch is refused with \(part.errorCode)")
+        case .outOfOrderSequenceNumber, .invalidProducerEpoch:
+            // Of a batch before it the outcome is open: so is that of all that follow.
+            note("outOfOrder")
+            if batch.sequence >= 0 { beginAnew() }
+        default:
+            note("refusedForNow")
+            // A batch that fails breaks the sequence of those behind it.
+            if batch.sequence >= 0 { beginAnew() }
+        }
+        return 0
+    }
+}

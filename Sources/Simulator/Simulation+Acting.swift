@@ -1,0 +1,106 @@
+import Host
+import IO
+import Wire
+
+extension Simulation {
+    /// Something happens: mostly, someone produces.
+    func act(_ broker: SimulatedBroker) throws {
+        switch random.below(100) {
+        case 0..<70:
+            let client = clients[random.below(clients.count)]
+            let model = models[random.below(models.count)]
+            let isBad = random.chance(3)
+            let acks: Int16 = random.chance(5) ? 0 : random.chance(50) ? 1 : -1
+            let sent = try client.send(
+                model, records: 1 + random.below(4), bytes: random.below(random.chance(10) ? 6000 : 900), acks: acks, isBad: isBad,
+                timestamp: broker.now.wall)
+            if sent { count("produce") }
+        case 70..<74: disk.holdsSyncs.toggle()
+        case 74..<76: try deleteRecords(broker)
+        case 76..<90: try fetch(broker)
+        case 90: dropConnection(broker)
+        case 91: sendGarbage(broker)
+        case 92: limitSpace()
+        case 93:
+            let jump = Int64(random.below(7_200_000)) - 3_600_000
+            broker.jump(wallMilliseconds: jump)
+            count("clockJump")
+            tell("the wall clock jumps by \(jump) ms")
+        default: break
+        }
+    }
+
+    func takeAnswers() throws {
+        for client in clients { report.commits += try client.takeAnswers { count($0) } }
+    }
+
+    private func dropConnection(_ broker: SimulatedBroker) {
+        let client = clients[random.below(clients.count)]
+        client.client?.end()
+        client.disconnect()
+        client.connect(broker.network)
+        count("connectionDropped")
+        tell("producer \(client.number) loses its connection")
+    }
+
+    private func sendGarbage(_ broker: SimulatedBroker) {
+        let client = SimulatedClient(broker.network)
+        client.send(raw: random.bytes(1 + random.below(300)))
+        client.end()
+        count("garbage")
+    }
+
+    private func limitSpace() {
+        if disk.freeBytes == .max, random.chance(30) {
+            disk.freeBytes = random.below(8 * (64 << 10))
+            count("diskFull")
+            tell("the disk has \(disk.freeBytes) bytes left")
+        } else {
+            disk.freeBytes = .max
+        }
+    }
+
+    private func deleteRecords(_ broker: SimulatedBroker) throws {
+        let model = models[random.below(models.count)]
+        guard model.highWatermark > 0, random.chance(30) else { return }
+        let offset = Int64(random.below(Int(min(model.highWatermark, 1 << 30)) + 1))
+        model.asksToDelete(before: offset)
+        let client = SimulatedClient(broker.network)
+        var part = DeleteRecordsRequest.Partition()
+        part.partitionIndex = model.partition
+        part.offset = offset
+        var topic = DeleteRecordsRequest.Topic()
+        topic.name = model.topic
+        topic.partitions = [part]
+        var request = DeleteRecordsRequest()
+        request.timeoutMs = 1000
+        request.topics = [topic]
+        try client.send(request, version: 1)
+        count("deleteRecords")
+        tell("\(model.name): records before \(offset) are to be deleted")
+    }
+
+    /// Someone reads, somewhere.
+    private func fetch(_ broker: SimulatedBroker) throws {
+        let model = models[random.below(models.count)]
+        let span = max(model.highWatermark - model.logStart, 0)
+        let offset = model.logStart + Int64(random.below(Int(min(span, 1 << 30)) + 1))
+        let client = SimulatedClient(broker.network)
+        let correlation = try client.send(Simulation.fetch(model, offset), version: 11)
+        for _ in 0..<random.below(60) {
+            step(broker)
+            guard let answer = client.answers().first, answer.correlation == correlation else { continue }
+            let response = try client.decode(FetchRequest.self, answer.frame, version: 11)
+            count("fetch")
+            guard let part = response.topics.first?.partitions.first else { throw Violation("\(model.name): an empty answer") }
+            switch part.errorCode {
+            case .none:
+                for record in try Simulation.records(part) where record.offset >= offset { try model.see(record.value, at: record.offset) }
+            case .offsetOutOfRange, .corruptMessage, .kafkaStorageError: count("fetchRefused")
+            default: throw Violation("\(model.name): a fetch is answered with \(part.errorCode)")
+            }
+            break
+        }
+        client.end()
+    }
+}

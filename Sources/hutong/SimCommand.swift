@@ -1,0 +1,62 @@
+import ArgumentParser
+import Foundation
+import Glibc
+import Simulator
+
+/// `hutong sim`: a whole broker in one thread, on a simulated disk, network and clock that go wrong, from a seed.
+struct SimCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sim", abstract: "Run a whole broker on a simulated disk, network and clock, with faults, from a seed.",
+        discussion: """
+            After each of its lives everything that was ever acknowledged is held against what can be read. A seed that fails \
+            prints its story, and does the same again whenever it is run. Exit code 1: a seed has failed.
+            """)
+
+    @Option(name: .long, help: "The first seed.")
+    var seed: UInt64 = 1
+
+    @Option(name: .long, help: "How many seeds, from the first on.")
+    var seeds: UInt64 = 1
+
+    @Option(name: .long, help: "How many records each seed has to see acknowledged durably.")
+    var steps = 2000
+
+    @Option(name: .long, help: "How many lives each seed's broker has, at least.")
+    var lives = 12
+
+    @Flag(name: .long, help: "Print each seed's story, also where nothing failed.")
+    var verbose = false
+
+    func run() throws {
+        SimCommand.makeHashingDeterministic()
+        var counts: [String: Int] = [:]
+        var commits = 0
+        var failed: [UInt64] = []
+        let began = Date()
+        for seed in seed..<seed + seeds {
+            let report = Simulation(SimulationOptions(seed: seed, commits: steps, lives: lives)).run()
+            counts.merge(report.counts) { $0 + $1 }
+            commits += report.commits
+            if let failure = report.failure {
+                failed.append(seed)
+                Output.say("seed \(seed) FAILED: \(failure)")
+            }
+            if verbose || report.failure != nil { for line in report.transcript { print(line) } }
+            if (seed &+ 1) % 500 == 0 { Output.say("seed \(seed): \(failed.count) failed so far") }
+        }
+        for (what, count) in counts.sorted(by: { $0.key < $1.key }) { print("\(what): \(count)") }
+        let seconds = String(format: "%.1f", Date().timeIntervalSince(began))
+        print("\(seeds) seeds, \(commits) commits, \(counts["crash"] ?? 0) crashes, \(failed.count) failed, \(seconds) s")
+        if !failed.isEmpty { Glibc.exit(1) }
+    }
+
+    /// Swift's dictionaries have another order in each process, unless the environment says so from the start.
+    private static func makeHashingDeterministic() {
+        guard getenv("SWIFT_DETERMINISTIC_HASHING") == nil else { return }
+        setenv("SWIFT_DETERMINISTIC_HASHING", "1", 1)
+        var arguments: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) }
+        arguments.append(nil)
+        execv("/proc/self/exe", arguments)
+        Output.say("can't run again with deterministic hashing: seeds may not reproduce exactly")
+    }
+}

@@ -1,0 +1,3 @@
+import Host
+
+public typealias SeededRandom = Host.SeededRandom
