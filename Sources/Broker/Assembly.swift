@@ -134,7 +134,7 @@ final class Assembly {
         return ArchiveStage(
             files: files(.archive(group)), paths: journal.paths, journal: journal.identity, epochs: groups[group].epochs,
             segmentBytes: journal.cache.segmentBytes, directory: journal.directory, catalog: journal.catalog,
-            links: wiring.archive(group), logger: logger)
+            positions: journal.positions, links: wiring.archive(group), logger: logger)
     }
 
     private func read() -> ReadStage {

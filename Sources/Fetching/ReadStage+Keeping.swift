@@ -143,7 +143,8 @@ extension ReadStage {
         let over = indexes[group].segmentCount - limits.journalSegments
         let forced = over > 0 ? over + limits.journalSegments / 8 : 0
         var end = first
-        for summary in indexes[group].summaries {
+        let limit = groups[group].cache.segment(of: groups[group].positions.recoverable.load())
+        for summary in indexes[group].summaries where summary.segment < limit {
             let isDead = summary.rows.allSatisfy { $0.endOffset <= effectiveLogStart($0.partition, group) }
             guard isDead || Int(end - first) < forced else { break }
             end += 1

@@ -3,7 +3,8 @@
 import CHost
 import IO
 
-/// The checkpoint's file: put in place whole, and believed only if its checksum fits; without it recovery walks further.
+/// A checkpoint's file: put in place whole, and believed only if its checksum fits. There are two, written in turn: where the newer
+/// one is damaged, recovery begins at the older one.
 ///
 /// Little endian: magic "HTC1" (4), epoch (4), position (8), previous (4), CRC-32C of the state (4), the state's length (8),
 /// CRC-32C of these 32 bytes (4); from byte 64 on the state.
@@ -11,9 +12,11 @@ public enum CheckpointFile {
     static let magic: UInt32 = 0x3143_5448
     static let stateAt = 64
 
+    /// In both places.
     public static func write(_ checkpoint: Checkpoint, paths: JournalPaths, blocking: BlockingFiles) throws(IOError) {
-        try blocking.replace(
-            paths.checkpoint, by: paths.unfinishedCheckpoint, in: paths.directory, with: image(of: checkpoint))
+        for path in paths.checkpoints {
+            try blocking.replace(path, by: paths.unfinishedCheckpoint, in: paths.directory, with: image(of: checkpoint))
+        }
     }
 
     static func image(of checkpoint: Checkpoint) -> AlignedBuffer {
@@ -34,17 +37,35 @@ public enum CheckpointFile {
         return image
     }
 
-    /// Nil where there is none, or none that can be believed.
-    public static func read(paths: JournalPaths, blocking: BlockingFiles) throws(IOError) -> Checkpoint? {
-        guard let image = try blocking.contents(paths.checkpoint) else { return nil }
+    /// The newest that can be believed; nil where there is none. `areAllLost`: there are files, but none that can be believed.
+    public static func read(
+        paths: JournalPaths, blocking: BlockingFiles
+    ) throws(IOError) -> (checkpoint: Checkpoint?, areAllLost: Bool) {
+        var newest: Checkpoint?
+        var isThere = false
+        for path in paths.checkpoints {
+            guard let image = try blocking.contents(path) else { continue }
+            isThere = true
+            guard let found = Checkpoint(image: image) else { continue }
+            if newest == nil || found.position > newest!.position { newest = found }
+        }
+        return (newest, isThere && newest == nil)
+    }
+}
+
+extension Checkpoint {
+    /// Nil where the image can't be believed.
+    init?(image: AlignedBuffer) {
         func get<T: FixedWidthInteger>(_ at: Int, _: T.Type = T.self) -> T {
             T(littleEndian: image.base.loadUnaligned(fromByteOffset: at, as: T.self))
         }
-        guard get(0, UInt32.self) == magic, get(32, UInt32.self) == hutong_crc32c(0, image.base, 32) else { return nil }
+        guard get(0, UInt32.self) == CheckpointFile.magic, get(32, UInt32.self) == hutong_crc32c(0, image.base, 32) else { return nil }
         let count = get(24, UInt64.self)
-        guard count <= UInt64(image.count - stateAt) else { return nil }
-        guard get(20, UInt32.self) == hutong_crc32c(0, image.base + stateAt, Int(count)) else { return nil }
-        let state = Array(UnsafeRawBufferPointer(start: image.base + stateAt, count: Int(count)))
-        return Checkpoint(position: get(8), previous: get(16), epoch: get(4), state: state)
+        let stateAt = CheckpointFile.stateAt
+        guard count <= UInt64(image.count - stateAt), get(20, UInt32.self) == hutong_crc32c(0, image.base + stateAt, Int(count))
+        else { return nil }
+        self.init(
+            position: get(8), previous: get(16), epoch: get(4),
+            state: Array(UnsafeRawBufferPointer(start: image.base + stateAt, count: Int(count))))
     }
 }

@@ -9,7 +9,8 @@ public struct JournalPaths: Sendable {
     /// A segment that is being zeroed: nothing until it is renamed.
     public var unfinishedSegment: String { "\(directory)/unfinished.segment" }
     public var unfinishedIndex: String { "\(directory)/unfinished.index" }
-    public var checkpoint: String { "\(directory)/checkpoint" }
+    /// The newest checkpoint and the one before it, in either order.
+    public var checkpoints: [String] { ["\(directory)/checkpoint-0", "\(directory)/checkpoint-1"] }
     public var unfinishedCheckpoint: String { "\(directory)/unfinished.checkpoint" }
     /// The archive's catalog and its copy.
     public var catalogs: [String] { ["\(directory)/archive.catalog", "\(directory)/archive.catalog.copy"] }

@@ -13,6 +13,10 @@ public final class JournalPositions: Sendable {
     /// What a majority of the replicas has on stable storage; by the replicate stage. Consumers see nothing beyond it.
     public let committed: Position
 
+    /// Where recovery begins should the newest checkpoint be damaged; by the archive stage. What lies in earlier segments may be
+    /// freed.
+    public let recoverable: Position
+
     /// Advanced once, to an errno, when storage has failed.
     public let failed = Position(0)
 
@@ -22,6 +26,7 @@ public final class JournalPositions: Sendable {
         flushed = Position(start)
         replicated = Position(start)
         committed = Position(start)
+        recoverable = Position(start)
     }
 
     /// The errno with which storage failed; nil: it did not. A failure is final: what could not be made stable may be lost

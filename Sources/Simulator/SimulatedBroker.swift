@@ -94,7 +94,8 @@ public final class SimulatedBroker {
     /// Rounds until nothing more happens by itself.
     public func settle(limit: Int = 10_000) {
         for _ in 0..<limit where step() == 0 && (disk.faults == nil || !disk.isBusy) { return }
-        preconditionFailure("the simulated broker never comes to rest")
+        let busy = set.stages.filter { $0.step(now) > 0 }.map(\.name)
+        preconditionFailure("the simulated broker never comes to rest: \(busy)")
     }
 
     /// Moves the clock on.

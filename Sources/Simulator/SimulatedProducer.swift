@@ -27,17 +27,26 @@ final class SimulatedProducer {
     private var asksForId: Int32?
     private var sequences: [String: Int32] = [:]
     private var nextNumber = 0
+    private var connections = 0
+    private var ids = 0
 
     init(number: Int, isIdempotent: Bool) {
         self.number = number
         self.isIdempotent = isIdempotent
     }
 
-    func connect(_ network: SimulatedNetwork) { client = SimulatedClient(network) }
+    func connect(_ network: SimulatedNetwork) {
+        client = SimulatedClient(network)
+        connections += 1
+    }
+
+    /// A plain producer's order holds on one connection, an idempotent one's under one id: what had been on its way before may come
+    /// later.
+    private var orderedBy: Int { 1000 * (isIdempotent ? ids : connections) + number }
 
     /// The connection is gone: what was under way may have been done, or not.
     func disconnect() {
-        if isIdempotent { toRetry = order.compactMap { underWay[$0] } + toRetry }
+        if isIdempotent { toRetry = order.compactMap { underWay[$0] }.filter { $0.sequence >= 0 } + toRetry }
         underWay = [:]
         order = []
         asksForId = nil
@@ -47,6 +56,7 @@ final class SimulatedProducer {
     /// Its sequence numbers are no longer known: it begins anew, and leaves open what has come of the rest.
     private func beginAnew() {
         producerId = -1
+        ids += 1
         sequences = [:]
         toRetry = []
         for correlation in order { underWay[correlation]?.sequence = -1 }
@@ -70,7 +80,7 @@ final class SimulatedProducer {
             model.send(
                 value,
                 PartitionModel.Origin(
-                    producer: number, number: nextNumber, isRefused: batch.isBad,
+                    producer: orderedBy, number: nextNumber, isRefused: batch.isBad,
                     isWeak: model.topic == "weak" && batch.acks == 1 || batch.acks == 0))
             nextNumber += 1
             batch.values.append(value)

@@ -56,7 +56,7 @@ extension Simulation {
 
     /// What follows from the journal, or has a second copy.
     private func damageFiles(_ directory: String) {
-        let names = disk.list(directory).filter { $0.hasSuffix(".index") || $0 == "checkpoint" || $0 == "archive.catalog" }
+        let names = disk.list(directory).filter { $0.hasSuffix(".index") || $0 == "checkpoint-0" || $0 == "archive.catalog" }
         guard !names.isEmpty else { return }
         let path = "\(directory)/\(names[random.below(names.count)])"
         // Of an index file the header and the rows: they are read at the start.

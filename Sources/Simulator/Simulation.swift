@@ -109,7 +109,7 @@ public final class Simulation {
         if life == 0 { try createTopics(broker) }
         let isFaulty = random.chance(60)
         if isFaulty { disk.faults = faults() }
-        let rounds = 100 + random.below(400)
+        let rounds = 60 + random.below(240)
         broker.network.pieceLimit = random.chance(30) ? 1 + random.below(400) : .max
         for _ in 0..<rounds {
             try act(broker)
@@ -123,6 +123,7 @@ public final class Simulation {
         }
         disk.holdsSyncs = false
         disk.freeBytes = .max
+        broker.network.pieceLimit = .max
         try end(broker)
     }
 
@@ -145,24 +146,33 @@ public final class Simulation {
             disk.faults!.syncError = 10
             disk.faults!.writeError = 10
             disk.faults!.readError = 10
-            do { return try begin() } catch {
-                count("startFailed")
+            do {
+                if let broker = try begin() { return broker }
+            } catch {
                 tell("the start fails: \(error)")
-                disk.faults = nil
                 disk.crash(random: &random, kept: random.below(101))
             }
+            count("startFailed")
         }
         disk.faults = nil
-        return try begin()
+        guard let broker = try begin() else { throw Violation("a start whose first frame can't be written") }
+        return broker
     }
 
-    private func begin() throws -> SimulatedBroker {
+    /// Nil: storage failed before the new epoch's frame was durable.
+    private func begin() throws -> SimulatedBroker? {
         let network = SimulatedNetwork()
         let broker = try SimulatedBroker(disk: disk, network: network, configuration: configuration, now: clock)
+        // What the disk still has to do is in the broker's memory.
+        defer { withExtendedLifetime(broker) {} }
         for _ in 0..<2000 {
             broker.step()
             if broker.set.positions.allSatisfy({ $0.committed.load() == $0.appended.load() && $0.appended.load() > 0 }) { break }
-            if hasFailed(broker) { throw Violation("a start whose first frame can't be written") }
+            if hasFailed(broker) {
+                tell("the first frame can't be written")
+                disk.crash(random: &random, kept: random.below(101))
+                return nil
+            }
         }
         disk.faults = nil
         tell("started: positions \(broker.set.positions.map { $0.committed.load() })")
@@ -170,6 +180,7 @@ public final class Simulation {
     }
 
     private func end(_ broker: SimulatedBroker) throws {
+        defer { withExtendedLifetime(broker) {} }
         for client in clients { client.disconnect() }
         if !hasFailed(broker), random.chance(12) {
             disk.faults = nil

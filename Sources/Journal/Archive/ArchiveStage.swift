@@ -52,6 +52,7 @@ public struct ArchiveStage: Stage, ~Copyable {
     private let journal: JournalIdentity
     private let epochs: EpochHistory
     private let segmentBytes: Int
+    private let positions: JournalPositions
     private let logger: Logger
     private var links: ArchiveLinks
     private var catalog: ArchiveCatalog
@@ -60,6 +61,10 @@ public struct ArchiveStage: Stage, ~Copyable {
     private var installed: UInt64 = 0
     private var checkpoint: CheckpointBox?
     private var isWritingCheckpoint = false
+    /// The positions of the checkpoints that are in place; and which is the older one.
+    private var checkpoints: [UInt64]
+    private var olderCheckpoint = 0
+    private var writtenCheckpoint: UInt64 = 0
     /// After an error a catalog's copy is not tried again before then.
     private var commitsAfter: UInt64 = 0
     private var replacer: FileReplacer
@@ -68,10 +73,12 @@ public struct ArchiveStage: Stage, ~Copyable {
     /// A pass that failed, until the last of its operations has ended.
     private var ending: ArchivePass?
 
-    /// - Parameter directory: the journal's, open.
+    /// - Parameters:
+    ///   - directory: the journal's, open.
+    ///   - positions: `recoverable` is where both checkpoints are.
     public init(
         files: any FilePort, paths: JournalPaths, journal: JournalIdentity, epochs: EpochHistory, segmentBytes: Int,
-        directory: Int32, catalog: ArchiveCatalog, links: consuming ArchiveLinks, logger: Logger
+        directory: Int32, catalog: ArchiveCatalog, positions: JournalPositions, links: consuming ArchiveLinks, logger: Logger
     ) {
         self.files = files
         self.paths = paths
@@ -79,6 +86,8 @@ public struct ArchiveStage: Stage, ~Copyable {
         self.epochs = epochs
         self.segmentBytes = segmentBytes
         self.catalog = catalog
+        self.positions = positions
+        checkpoints = paths.checkpoints.map { _ in positions.recoverable.load() }
         self.links = links
         self.logger = logger
         replacer = FileReplacer(files: files, tag: ArchiveStage.replacerTag, directory: directory)
@@ -131,6 +140,9 @@ public struct ArchiveStage: Stage, ~Copyable {
         case .done:
             if isWritingCheckpoint {
                 isWritingCheckpoint = false
+                checkpoints[olderCheckpoint] = writtenCheckpoint
+                olderCheckpoint = 1 - olderCheckpoint
+                positions.recoverable.advance(to: checkpoints[olderCheckpoint])
             } else if case .committing(let next, let copy) = phase {
                 if copy + 1 < paths.catalogs.count { commit(next, copy: copy + 1, now) } else { phase = .announcing(next) }
             }
@@ -160,8 +172,9 @@ public struct ArchiveStage: Stage, ~Copyable {
         checkpoint = nil
         do {
             try replacer.begin(
-                paths.checkpoint, by: paths.unfinishedCheckpoint, image: CheckpointFile.image(of: box.checkpoint))
+                paths.checkpoints[olderCheckpoint], by: paths.unfinishedCheckpoint, image: CheckpointFile.image(of: box.checkpoint))
             isWritingCheckpoint = true
+            writtenCheckpoint = box.checkpoint.position
         } catch {
             logger.error("\(error); recovery would begin further back")
         }

@@ -98,7 +98,7 @@ public struct JournalOpener {
             ?? ArchiveCatalog(generation: 0, firstSegment: 0, files: [:])
         let files = JournalFiles(blocking: blocking, paths: paths, segmentBytes: options.segmentBytes)
         let (free, segments) = try files.segments(first: catalog.firstSegment)
-        let checkpoint = try usableCheckpoint(paths, replay)
+        let checkpoint = try usableCheckpoint(paths, catalog, replay)
         let reader = SegmentReader(
             blocking: blocking, paths: paths, journal: identity, segmentBytes: options.segmentBytes, epochs: epochs,
             memory: cache.base(slot: 0))
@@ -158,13 +158,20 @@ public struct JournalOpener {
         return cache
     }
 
-    private func usableCheckpoint(_ paths: JournalPaths, _ replay: any JournalReplay) throws -> Checkpoint? {
-        guard let checkpoint = try CheckpointFile.read(paths: paths, blocking: blocking) else { return nil }
-        guard replay.restore(checkpoint.state) else {
-            logger.notice("\(paths.checkpoint) is of another format: the whole journal is read again")
-            return nil
+    private func usableCheckpoint(
+        _ paths: JournalPaths, _ catalog: ArchiveCatalog, _ replay: any JournalReplay
+    ) throws -> Checkpoint? {
+        let (checkpoint, areAllLost) = try CheckpointFile.read(paths: paths, blocking: blocking)
+        if let checkpoint, replay.restore(checkpoint.state) { return checkpoint }
+        // What the segments that are no longer there have said stands nowhere else.
+        guard catalog.firstSegment == 0 else {
+            throw JournalError(
+                "\(paths.checkpoints.joined(separator: " and ")) are missing, damaged or of another format, and the journal no longer begins at its beginning. Nothing was changed. Restore one of them from a copy.")
         }
-        return checkpoint
+        if checkpoint != nil || areAllLost {
+            logger.notice("\(paths.directory): no checkpoint can be believed: the whole journal is read again")
+        }
+        return nil
     }
 
     private func report(_ found: RecoveredJournal, _ path: String) {
