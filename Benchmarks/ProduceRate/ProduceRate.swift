@@ -156,7 +156,7 @@ final class ConnectionLoad {
         var generator = SystemRandomNumberGenerator()
         requests = try (0..<ConnectionLoad.templates).map { _ in
             let records = (0..<load.recordsPerRequest).map { _ in
-                Record(timestamp: 1_700_000_000_000, value: (0..<load.recordSize).map { _ in UInt8.random(in: 0...255, using: &generator) })
+                Record(timestamp: Moment.now().wall, value: (0..<load.recordSize).map { _ in UInt8.random(in: 0...255, using: &generator) })
             }
             var partition = ProduceRequest.Partition()
             partition.index = Int32(number)

@@ -212,7 +212,7 @@ extension LogUnit {
     init(_ file: ArchiveFile) {
         self.init(
             place: .archive(file), startOffset: file.base, endOffset: file.endOffset, maxTimestamp: file.maxTimestamp,
-            bytes: file.dataBytes)
+            bytes: file.dataBytes + file.indexBlocks * UInt64(IndexBlock.bytes))
     }
 
     init(_ row: IndexRow, segment: UInt64) {

@@ -8,6 +8,9 @@ struct RetentionRule: Equatable {
     /// What the log may take on disk, in bytes; -1: whatever it takes.
     var bytes: Int64
 
+    /// The segment that is written to, one that stands ready, those that wait for their index, those that are being freed.
+    private static let unitsAhead: UInt64 = 5
+
     init(milliseconds: Int64, bytes: Int64) {
         self.milliseconds = milliseconds
         self.bytes = bytes
@@ -18,12 +21,12 @@ struct RetentionRule: Equatable {
     var isForEver: Bool { milliseconds < 0 && bytes < 0 }
 
     /// Where the log is to start by this rule: units are dropped whole, oldest first. By size, all but the newest may go, and
-    /// what will be written before the next decision, about twice the newest full unit, is counted in; by age, all.
+    /// what will be written before the oldest is gone is counted in, as `unitsAhead` of the newest full unit; by age, all.
     /// - Parameter wall: milliseconds since 1970; nil: the clock can't be trusted now, and nothing is too old.
     func logStart(_ units: [LogUnit], now: Int64, wall: Int64?) -> Int64 {
         var start = now
         var total = units.reduce(UInt64(0)) { $0 + ($1.endOffset > start ? $1.bytes : 0) }
-        total += 2 * (units.last { $0.isFullSegment }?.bytes ?? 0)
+        total += RetentionRule.unitsAhead * (units.last { $0.isFullSegment }?.bytes ?? 0)
         for (number, unit) in units.enumerated() where unit.endOffset > start {
             let isTooMuch = bytes >= 0 && total > UInt64(bytes) && number < units.count - 1
             let isTooOld = milliseconds >= 0 && wall.map { unit.maxTimestamp < $0 - milliseconds } ?? false

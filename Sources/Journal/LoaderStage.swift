@@ -23,7 +23,9 @@ public struct LoaderStage: Stage, ~Copyable {
     private static let chunk = 1 << 20
     /// How many files stand ready where each is made anew, which takes time.
     private static let filesAhead = 2
-    private static let mostRecyclable = 1
+    /// So many freed segments are kept for use; after some seconds in which none was needed, one.
+    private static let mostRecyclable = 8
+    private static let patience: UInt64 = 3_000_000_000
 
     private let files: any FilePort
     private let cache: JournalCache
@@ -37,6 +39,8 @@ public struct LoaderStage: Stage, ~Copyable {
     private var freed: Receiver<UInt64>
     /// Segments that are free, to be used again.
     private var recyclable: Deque<UInt64>
+    /// When freed segments that nobody needs give their space back.
+    private var trimsAt: UInt64 = .max
     /// Freed segments come as fast as new ones are needed: to use one again takes no time, so none has to stand ready.
     private var isRecycling: Bool
     private let reserveBytes: UInt64
@@ -93,7 +97,7 @@ public struct LoaderStage: Stage, ~Copyable {
             progress += 1
         }
         durable.release()
-        progress += takeFreed()
+        progress += takeFreed(now)
         while let completion = files.next() {
             advance(completion, now)
             progress += 1
@@ -116,8 +120,8 @@ public struct LoaderStage: Stage, ~Copyable {
     }
 
     public var deadline: UInt64 {
-        if case .resting(let until) = phase { return min(until, retryAt) }
-        return retryAt
+        if case .resting(let until) = phase { return min(until, retryAt, trimsAt) }
+        return min(retryAt, trimsAt)
     }
 
     public var isDrained: Bool {
@@ -150,15 +154,18 @@ public struct LoaderStage: Stage, ~Copyable {
     // MARK: Making files
 
     /// Freed segments are kept for use, a few; the others give their space back.
-    private mutating func takeFreed() -> Int {
+    private mutating func takeFreed(_ now: Moment) -> Int {
         var count = 0
         while let number = freed.pop() {
             recyclable.append(number)
             isRecycling = true
+            trimsAt = now.monotonic + LoaderStage.patience
             count += 1
         }
         freed.release()
-        while recyclable.count > LoaderStage.mostRecyclable { try? files.remove(paths.segment(recyclable.removeFirst())) }
+        let most = now.monotonic >= trimsAt ? 1 : LoaderStage.mostRecyclable
+        if most == 1 { trimsAt = .max }
+        while recyclable.count > most { try? files.remove(paths.segment(recyclable.removeFirst())) }
         return count
     }
 
@@ -166,6 +173,7 @@ public struct LoaderStage: Stage, ~Copyable {
         do throws(IOError) {
             // What is in it is of other positions, so no reader takes it for the journal's.
             if let number = recyclable.popFirst() {
+                trimsAt = now.monotonic + LoaderStage.patience
                 try files.rename(paths.segment(number), to: paths.segment(nextNumber))
                 making = try files.open(paths.segment(nextNumber), .direct)
                 files.sync(directory, dataOnly: false, tag: 0)

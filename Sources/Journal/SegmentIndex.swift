@@ -64,7 +64,7 @@ public struct IndexRow: BitwiseCopyable, Sendable, Equatable {
     public var endOffset: Int64
     /// The greatest timestamp among them.
     public var maxTimestamp: Int64
-    /// The bytes of its batches' frames.
+    /// What its batches' frames and index entries take on disk, in bytes.
     public var bytes: UInt64
 
     public init(
@@ -120,7 +120,7 @@ public struct SegmentIndex: Sendable {
         }
         entries[partition].append(entry)
         maxTimestamps[partition] = max(maxTimestamps[partition], entry.maxTimestamp)
-        bytes[partition] += UInt64(entry.stride)
+        bytes[partition] += UInt64(entry.stride + MemoryLayout<IndexEntry>.size)
         count += 1
     }
 

@@ -109,7 +109,7 @@ public final class Simulation {
         if life == 0 { try createTopics(broker) }
         let isFaulty = random.chance(60)
         if isFaulty { disk.faults = faults() }
-        let rounds = 60 + random.below(240)
+        let rounds = 50 + random.below(120)
         broker.network.pieceLimit = random.chance(30) ? 1 + random.below(400) : .max
         for _ in 0..<rounds {
             try act(broker)

@@ -35,7 +35,7 @@ import Testing
         #expect(summary.rows.map(\.partition) == [0, 1, 4])
         let row = try #require(summary.row(partition: 0))
         #expect((row.startOffset, row.endOffset, row.maxTimestamp) == (100, 130, 9))
-        #expect(row.count == 10 && row.bytes == 10 * UInt64(Frame.stride(Frame.headerBytes + 100)))
+        #expect(row.count == 10 && row.bytes == 10 * UInt64(Frame.stride(Frame.headerBytes + 100) + 32))
         #expect(summary.row(partition: 4)?.firstEntry == 11)
         #expect(summary.row(partition: 2) == nil)
     }

@@ -4,7 +4,7 @@ import IO
 
 /// Appends one partition's frames to its archive: first the data, piece by piece, then the index.
 final class ArchiveLane {
-    private static let bufferBytes = 256 << 10
+    private static let bufferBytes = 1 << 20
 
     private let group: UInt16
     private let buffer = AlignedBuffer(count: bufferBytes)

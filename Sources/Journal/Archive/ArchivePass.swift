@@ -41,7 +41,7 @@ final class ArchivePass {
     /// How much is looked at in one step, so that the thread's other stages don't wait: frames, or steps through damage.
     private static let workAStep = 8192
     private static let workAFrame = 16
-    private static let loadBytes = 1 << 20
+    private static let loadBytes = 8 << 20
 
     private let files: any FilePort
     private let paths: JournalPaths
