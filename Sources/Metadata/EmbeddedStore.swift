@@ -74,6 +74,19 @@ public final class EmbeddedStore: MetadataStore {
         return Opened(file: file, end: UInt64(end), state: state)
     }
 
+    /// The state as the log in the directory has it; nothing is changed, or made.
+    public static func read(directory: String, blocking: BlockingFiles) throws -> MetadataState {
+        let path = "\(directory)/metadata.log"
+        let file = try blocking.files.open(path, .buffered)
+        defer { blocking.files.close(file) }
+        let size = Int(try blocking.files.size(file))
+        let buffer = AlignedBuffer(count: max(size, 1))
+        let count = try blocking.read(file, into: buffer.base, count: size, offset: 0)
+        var state = MetadataState()
+        _ = try replay(Data(bytes: buffer.base, count: count), path: path, into: &state)
+        return state
+    }
+
     /// Returns where the last whole line ends.
     private static func replay(_ log: Data, path: String, into state: inout MetadataState) throws -> Int {
         var start = 0

@@ -11,9 +11,12 @@ struct JournalFiles {
     func segment(of position: UInt64) -> UInt64 { position / UInt64(segmentBytes) }
 
     /// The journal's segments, without a gap, each of the right size; and those before the first, which are free. Nil: none.
-    func segments(first: UInt64) throws -> (free: [UInt64], journal: ClosedRange<UInt64>?) {
-        try? blocking.files.remove(paths.unfinishedSegment)
-        try? blocking.files.remove(paths.unfinishedIndex)
+    func segments(first: UInt64, removesUnfinished: Bool) throws -> (free: [UInt64], journal: ClosedRange<UInt64>?) {
+        if removesUnfinished {
+            for path in [paths.unfinishedSegment, paths.unfinishedIndex, paths.unfinishedCheckpoint, paths.unfinishedCatalog] {
+                try? blocking.files.remove(path)
+            }
+        }
         let names = try blocking.files.list(paths.directory)
         let numbers = names.compactMap { JournalPaths.number(in: $0, suffix: ".segment") }.sorted()
         for number in numbers {

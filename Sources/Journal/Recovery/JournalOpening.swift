@@ -97,7 +97,7 @@ public struct JournalOpener {
         let catalog = try ArchiveCatalog.read(paths: paths, group: identity.group, blocking: blocking)
             ?? ArchiveCatalog(generation: 0, firstSegment: 0, files: [:])
         let files = JournalFiles(blocking: blocking, paths: paths, segmentBytes: options.segmentBytes)
-        let (free, segments) = try files.segments(first: catalog.firstSegment)
+        let (free, segments) = try files.segments(first: catalog.firstSegment, removesUnfinished: true)
         let checkpoint = try usableCheckpoint(paths, catalog, replay)
         let reader = SegmentReader(
             blocking: blocking, paths: paths, journal: identity, segmentBytes: options.segmentBytes, epochs: epochs,
