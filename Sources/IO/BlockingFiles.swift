@@ -74,6 +74,16 @@ public struct BlockingFiles {
         try syncDirectory(directory)
     }
 
+    /// The whole file through the page cache, and how many bytes it has; nil where there is none.
+    public func buffered(_ path: String) throws(IOError) -> (AlignedBuffer, Int)? {
+        let file: Int32
+        do { file = try files.open(path, .buffered) } catch where error.code == ENOENT { return nil }
+        defer { files.close(file) }
+        let size = Int(try files.size(file))
+        let buffer = AlignedBuffer(count: size)
+        return (buffer, try read(file, into: buffer.base, count: size, offset: 0))
+    }
+
     /// The whole file; nil where there is none.
     public func contents(_ path: String) throws(IOError) -> AlignedBuffer? {
         let file: Int32

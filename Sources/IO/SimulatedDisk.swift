@@ -406,6 +406,12 @@ public final class SimulatedDisk {
     /// A file's bytes, as they are seen; empty where there is no such file.
     public func bytes(_ path: String) -> [UInt8] { names[path]?.content ?? [] }
 
+    /// The file is gone, durably.
+    public func delete(_ path: String) {
+        names[path] = nil
+        durableNames[path] = nil
+    }
+
     /// Puts other bytes there, durably: what a drive does that writes elsewhere, or not at all.
     public func overwrite(_ path: String, at offset: Int, _ bytes: [UInt8]) {
         guard let file = names[path], offset + bytes.count <= file.content.count else { return }

@@ -13,10 +13,11 @@ public struct MetadataError: Error, CustomStringConvertible {
     public var description: String { reason }
 }
 
-/// Metadata of a broker that is alone: a log of changes in one file, synced before any change counts.
+/// Metadata of a broker that is alone: a log of changes in a file and its copy, both synced before any change counts.
 ///
 /// What is committed together is a line: the CRC-32C of the rest in 8 hexadecimal digits, a space, the changes as a JSON array.
-/// A last line that is not whole was never acknowledged and is dropped; a damaged one before the end is an error.
+/// A line that is damaged in one file is taken from the other. A last line that is whole in neither was never acknowledged and
+/// is dropped; one before the end is an error.
 public final class EmbeddedStore: MetadataStore {
     private struct Proposal {
         var changes: [MetadataChange]
@@ -25,7 +26,7 @@ public final class EmbeddedStore: MetadataStore {
 
     public private(set) var state: MetadataState
     private let files: any FilePort
-    private let file: Int32
+    private let logs: [Int32]
     private var end: UInt64
     private var waiting: Deque<Proposal> = []
     private var underWay: [Proposal] = []
@@ -33,74 +34,118 @@ public final class EmbeddedStore: MetadataStore {
     private var outcomes: Deque<MetadataOutcome> = []
     private var failure: String?
 
+    /// Of the log with that number in `names`: an even tag is its write's, an odd one its sync's.
     private enum Tag {
-        static let write: UInt64 = 1
-        static let sync: UInt64 = 2
+        static func write(_ log: Int) -> UInt64 { 2 * UInt64(log) }
+        static func sync(_ log: Int) -> UInt64 { 2 * UInt64(log) + 1 }
+        static func isWrite(_ tag: UInt64) -> Bool { tag % 2 == 0 }
     }
+
+    private static let names = ["metadata.log", "metadata.log.copy"]
 
     /// - Parameters:
     ///   - files: of the thread that will own the store.
     ///   - opened: the log, as `open` has read it.
     public init(files: any FilePort, opened: Opened) {
         self.files = files
-        file = opened.file
+        logs = opened.logs
         end = opened.end
         state = opened.state
     }
 
     /// A log that was opened and read.
     public struct Opened: Sendable {
-        var file: Int32
+        var logs: [Int32]
         var end: UInt64
         public internal(set) var state: MetadataState
     }
 
     // MARK: Opening
 
-    /// Opens the log in the directory, or begins one.
+    /// Opens the logs in the directory, or begins them; what is damaged in one is mended from the other.
     public static func open(directory: String, blocking: BlockingFiles) throws -> Opened {
-        let path = "\(directory)/metadata.log"
-        let isNew = !(try blocking.files.list(directory)).contains("metadata.log")
-        let file = try blocking.files.open(path, isNew ? .create : .buffered)
-        if isNew {
-            try blocking.sync(file)
-            try blocking.syncDirectory(directory)
-        }
-        let size = Int(try blocking.files.size(file))
-        let buffer = AlignedBuffer(count: max(size, 1))
-        let count = try blocking.read(file, into: buffer.base, count: size, offset: 0)
         var state = MetadataState()
-        let end = try replay(Data(bytes: buffer.base, count: count), path: path, into: &state)
-        return Opened(file: file, end: UInt64(end), state: state)
+        let contents = try names.map { try log("\(directory)/\($0)", blocking) }
+        let whole = try replay(contents.compactMap { $0 }, directory: directory, into: &state)
+        let logs = try zip(names, contents).map { name, content in
+            try open(name, directory, whole: whole, content: content, blocking)
+        }
+        return Opened(logs: logs, end: UInt64(whole.count), state: state)
     }
 
-    /// The state as the log in the directory has it; nothing is changed, or made.
+    /// The state as the logs in the directory have it; nothing is changed, or made.
     public static func read(directory: String, blocking: BlockingFiles) throws -> MetadataState {
-        let path = "\(directory)/metadata.log"
-        let file = try blocking.files.open(path, .buffered)
-        defer { blocking.files.close(file) }
-        let size = Int(try blocking.files.size(file))
-        let buffer = AlignedBuffer(count: max(size, 1))
-        let count = try blocking.read(file, into: buffer.base, count: size, offset: 0)
         var state = MetadataState()
-        _ = try replay(Data(bytes: buffer.base, count: count), path: path, into: &state)
+        let contents = try names.compactMap { try log("\(directory)/\($0)", blocking) }
+        guard !contents.isEmpty else { throw MetadataError(reason: "\(directory)/\(names[0]): there is no such file") }
+        _ = try replay(contents, directory: directory, into: &state)
         return state
     }
 
-    /// Returns where the last whole line ends.
-    private static func replay(_ log: Data, path: String, into state: inout MetadataState) throws -> Int {
-        var start = 0
-        while let newline = log[start...].firstIndex(of: UInt8(ascii: "\n")) {
-            guard let changes = decode(log[start..<newline]) else {
-                let isLast = newline == log.count - 1
-                if isLast { return start }
-                throw MetadataError(
-                    reason: "\(path): byte \(start) begins a damaged entry, with more behind it. Nothing was changed. Restore the file from a copy.")
+    /// Nil where there is no such file.
+    private static func log(_ path: String, _ blocking: BlockingFiles) throws(IOError) -> Data? {
+        guard let (image, count) = try blocking.buffered(path) else { return nil }
+        return Data(bytes: image.base, count: count)
+    }
+
+    /// One of the logs, open, and holding what both are to hold. A torn tail may follow: it is overwritten.
+    private static func open(
+        _ name: String, _ directory: String, whole: Data, content: Data?, _ blocking: BlockingFiles
+    ) throws -> Int32 {
+        let path = "\(directory)/\(name)"
+        if content == nil || !content!.starts(with: whole) {
+            let unfinished = "\(path).unfinished"
+            try? blocking.files.remove(unfinished)
+            let file = try blocking.files.open(unfinished, .create)
+            if !whole.isEmpty {
+                let image = AlignedBuffer(count: whole.count)
+                whole.withUnsafeBytes { image.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+                try blocking.write(file, from: image.base, count: whole.count, offset: 0)
             }
-            for change in changes { state.apply(change) }
-            start = newline + 1
+            try blocking.sync(file)
+            blocking.files.close(file)
+            try blocking.files.rename(unfinished, to: path)
+            try blocking.syncDirectory(directory)
         }
-        return start
+        return try blocking.files.open(path, .buffered)
+    }
+
+    /// Takes line after line from the first log that has it whole. Returns all of them, as they stand in the file.
+    private static func replay(_ logs: [Data], directory: String, into state: inout MetadataState) throws -> Data {
+        var start = 0
+        while true {
+            var line: Data?
+            for log in logs where line == nil && start < log.count {
+                guard let newline = log[start...].firstIndex(of: UInt8(ascii: "\n")), let changes = decode(log[start..<newline])
+                else { continue }
+                for change in changes { state.apply(change) }
+                line = log[..<(newline + 1)]
+            }
+            guard let line else { break }
+            start = line.count
+        }
+        // Behind the end there may be one line that is not whole, and no more.
+        for log in logs where log.count > start {
+            guard let newline = log[start...].firstIndex(of: UInt8(ascii: "\n")), newline < log.count - 1 else { continue }
+            throw MetadataError(
+                reason: "\(directory)/\(names[0]) and its copy: byte \(start) begins an entry that is damaged in both, with more behind it. Nothing was changed. Restore one of them from a copy.")
+        }
+        return whole(logs, start)
+    }
+
+    /// The bytes up to `end`, each line from the first log that has it whole.
+    private static func whole(_ logs: [Data], _ end: Int) -> Data {
+        var bytes = Data()
+        while bytes.count < end {
+            let start = bytes.count
+            for log in logs where start < log.count {
+                guard let newline = log[start...].firstIndex(of: UInt8(ascii: "\n")), decode(log[start..<newline]) != nil else { continue }
+                bytes += log[start...newline]
+                break
+            }
+            precondition(bytes.count > start, "each line was found before")
+        }
+        return bytes
     }
 
     private static func decode(_ line: Data) -> [MetadataChange]? {
@@ -131,8 +176,10 @@ public final class EmbeddedStore: MetadataStore {
         let line = encode(changes)
         let buffer = AlignedBuffer(count: line.count)
         line.withUnsafeBytes { buffer.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-        try blocking.write(opened.file, from: buffer.base, count: line.count, offset: opened.end)
-        try blocking.sync(opened.file)
+        for log in opened.logs {
+            try blocking.write(log, from: buffer.base, count: line.count, offset: opened.end)
+            try blocking.sync(log)
+        }
         opened.end += UInt64(line.count)
         for change in changes { opened.state.apply(change) }
     }
@@ -169,20 +216,27 @@ public final class EmbeddedStore: MetadataStore {
         line.withUnsafeBytes { buffer.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         self.buffer = buffer
         pendingBytes = line.count
-        files.writeAndSync(
-            file, from: buffer.base, count: line.count, offset: end, writeTag: Tag.write, syncTag: Tag.sync)
+        unfinished = logs.count
+        for (number, log) in logs.enumerated() {
+            files.writeAndSync(
+                log, from: buffer.base, count: line.count, offset: end, writeTag: Tag.write(number), syncTag: Tag.sync(number))
+        }
     }
 
     private var pendingBytes = 0
+    /// How many logs are not synced yet.
+    private var unfinished = 0
 
     private func handle(_ completion: Completion) {
-        if completion.tag == Tag.write {
+        if Tag.isWrite(completion.tag) {
             // A short or failed write cancels the sync, which then says so; the log's end stays where it was.
             if completion.result >= 0 && Int(completion.result) < pendingBytes { failure = "the disk took only part of it" }
             if completion.result < 0 { failure = describe(errno: -completion.result) }
             return
         }
         if completion.result < 0 && failure == nil { failure = describe(errno: -completion.result) }
+        unfinished -= 1
+        guard unfinished == 0 else { return }
         if failure == nil { end += UInt64(pendingBytes) }
         finish()
     }

@@ -57,8 +57,8 @@ extension Simulation {
     /// What follows from the journal, or has a second copy.
     private func damageFiles(_ directory: String) {
         let names = disk.list(directory).filter { $0.hasSuffix(".index") || $0 == "checkpoint-0" || $0 == "archive.catalog" }
-        guard !names.isEmpty else { return }
-        let path = "\(directory)/\(names[random.below(names.count)])"
+        let paths = names.map { "\(directory)/\($0)" } + ["/data/metadata.log"]
+        let path = paths[random.below(paths.count)]
         // Of an index file the header and the rows: they are read at the start.
         let size = min(disk.bytes(path).count, path.hasSuffix(".index") ? 4096 : .max)
         guard size > 0 else { return }
