@@ -170,6 +170,12 @@ struct GroupIndex: ~Copyable {
         return later
     }
 
+    /// The segment whose index file tells of the offset; nil: no file does, or an archive's.
+    func indexedSegment(_ partition: UInt32, _ offset: Int64) -> UInt64? {
+        if case .file(let segment, _, _)? = unit(partition, offset)?.place { return segment }
+        return nil
+    }
+
     // MARK: Lookups
 
     /// The batches of the partition from `offset` on, as far as they lie together.

@@ -13,6 +13,8 @@ struct LogKeeper {
     /// What the archive stage was told last.
     var toldIndexed: UInt64 = 0
     var toldGeneration: UInt64 = 0
+    /// A segment whose index file is damaged.
+    var damagedIndex: UInt64?
     /// The log starts that the write stage was asked for.
     var asked: [UInt32: Int64] = [:]
     /// The live partitions whose records are not kept for ever; and by partition number whether it was deleted.
@@ -69,13 +71,20 @@ extension ReadStage {
                 Int(its) == group && !(catalog.files[partition]?.contains { $0.base == base } ?? false)
             }
         }
-        // What was read of an archive's last blocks may since have grown.
+        // What was read of an archive's last blocks may since have grown; an index may have been made again.
         cold.forget { file in
             switch file {
-            case .archive(let its, _, _), .archiveIndex(let its, _, _): Int(its) == group
-            case .segment, .index: false
+            case .archive(let its, _, _), .archiveIndex(let its, _, _), .index(let its, _): Int(its) == group
+            case .segment: false
             }
         }
+    }
+
+    /// A look into the index has failed: where the file is a segment's and damaged, it is to be made again.
+    mutating func noteIndexFailure(_ code: Int32, partition: UInt32, offset: Int64, _ group: Int) {
+        guard code == EntryRun.damaged, let segment = indexes[group].indexedSegment(partition, offset) else { return }
+        keepers[group].damagedIndex = segment
+        keepers[group].isDue = true
     }
 
     private mutating func moveLogStarts(_ group: Int, _ now: Moment) {
@@ -108,7 +117,7 @@ extension ReadStage {
         let free = keepers[group].isPassing ? catalog.firstSegment..<catalog.firstSegment : freeSegments(group)
         let drops = !keepers[group].isPassing && hasDeadArchives(group)
         guard !free.isEmpty || drops || indexed != keepers[group].toldIndexed
-            || catalog.generation != keepers[group].toldGeneration
+            || catalog.generation != keepers[group].toldGeneration || keepers[group].damagedIndex != nil
         else { return false }
         guard links.orders[group].hasRoom() else {
             keepers[group].isDue = true
@@ -120,7 +129,8 @@ extension ReadStage {
         keepers[group].isPassing = keepers[group].isPassing || isPass
         let order = ArchiveOrder(
             indexedBelow: indexed, installed: catalog.generation, free: isPass ? free : nil,
-            logStarts: isPass ? effectiveLogStarts(group) : [])
+            logStarts: isPass ? effectiveLogStarts(group) : [], damagedIndex: keepers[group].damagedIndex)
+        keepers[group].damagedIndex = nil
         let sent = links.orders[group].send(Unmanaged.passRetained(order))
         precondition(sent, "there was room")
         return true

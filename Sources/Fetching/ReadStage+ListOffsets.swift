@@ -78,7 +78,8 @@ extension ReadStage {
                 partition.scannedTo = from
                 switch indexes[group].lookup(place.number, unit, from, &cold) {
                 case .loading: return false
-                case .failed:
+                case .failed(let code):
+                    noteIndexFailure(code, partition: place.number, offset: from, group)
                     partition.fail(.kafkaStorageError)
                     return true
                 case .entries(let entries):

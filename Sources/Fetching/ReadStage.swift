@@ -384,6 +384,7 @@ public struct ReadStage: Stage, ~Copyable {
             case .loading: return false
             case .failed(let code):
                 logger.error("\(job.topicNames[job.partitions[index].topic])-\(job.partitions[index].partition): reading the index: \(describe(errno: code))")
+                noteIndexFailure(code, partition: place.number, offset: from, Int(place.group))
                 job.partitions[index].fail(.kafkaStorageError)
             case .entries(let entries):
                 if entries.isEmpty { refuse(job, index, before: job.partitions[index].highWatermark) }

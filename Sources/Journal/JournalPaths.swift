@@ -8,6 +8,7 @@ public struct JournalPaths: Sendable {
     public func index(_ number: UInt64) -> String { "\(directory)/\(JournalPaths.padded(number)).index" }
     /// A segment that is being zeroed: nothing until it is renamed.
     public var unfinishedSegment: String { "\(directory)/unfinished.segment" }
+    public var unfinishedRepair: String { "\(directory)/unfinished.repair" }
     public var unfinishedIndex: String { "\(directory)/unfinished.index" }
     /// The newest checkpoint and the one before it, in either order.
     public var checkpoints: [String] { ["\(directory)/checkpoint-0", "\(directory)/checkpoint-1"] }

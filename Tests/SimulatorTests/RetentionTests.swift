@@ -178,6 +178,29 @@ import Wire
         }
     }
 
+    /// Found when it is read: refused for the moment, then served again.
+    @Test func aDamagedIndexIsMadeAgain() throws {
+        let disk = SimulatedDisk()
+        let (broker, client) = try make(disk, journalSegments: 40)
+        try client.createTopic("t")
+        for turn in 0..<300 { try client.produce("t", [value(turn)]) }
+        broker.settle()
+        let path = "/data/group-0/00000000000000000001.index"
+        // The header and the rows take two blocks.
+        for byte in [2 * 4096 + 100, 2 * 4096 + 4094] { disk.flip(path, byte: byte) }
+        let owner = IndexOwner(segment: 1, group: 0)
+        func isSound() -> Bool {
+            let image = disk.bytes(path)
+            return image.withUnsafeBytes { IndexFile.isSound($0.baseAddress!, count: $0.count, owner: owner) }
+        }
+        #expect(!isSound())
+        let first = try client.ask(TestClient.fetch("t", offset: 25), version: 11).topics[0].partitions[0]
+        #expect(first.errorCode == .kafkaStorageError)
+        broker.settle()
+        #expect(isSound())
+        #expect(try client.consume("t").map(\.value) == (0..<300).map(value))
+    }
+
     /// At the reserve producers are refused; fetching and deleting go on, and what is deleted makes room again.
     @Test func atTheReserveDeletingGoesOn() throws {
         let disk = SimulatedDisk()

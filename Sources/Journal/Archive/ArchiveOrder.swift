@@ -10,7 +10,13 @@ public final class ArchiveOrder: Sendable {
     /// By partition number where its log starts; `Int64.max`: it was deleted. Partitions beyond its end begin at 0.
     public let logStarts: [Int64]
 
-    public init(indexedBelow: UInt64, installed: UInt64, free: Range<UInt64>?, logStarts: [Int64]) {
+    /// A segment whose index file is damaged, and is to be made again.
+    public let damagedIndex: UInt64?
+
+    public init(
+        indexedBelow: UInt64, installed: UInt64, free: Range<UInt64>?, logStarts: [Int64], damagedIndex: UInt64? = nil
+    ) {
+        self.damagedIndex = damagedIndex
         self.indexedBelow = indexedBelow
         self.installed = installed
         self.free = free

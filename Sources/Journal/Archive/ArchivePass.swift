@@ -22,9 +22,8 @@ final class ArchivePass {
     }
 
     private enum Phase {
-        case loading(UInt64, offset: Int)
-        case scanning(UInt64, position: UInt64)
-        case writing(UInt64)
+        case scanning(SegmentScan)
+        case writing
         case syncing
         case syncingDirectory
         case ended
@@ -38,11 +37,6 @@ final class ArchivePass {
 
     /// So many partitions are written, or files synced, at once.
     private static let laneCount = 8
-    /// How much is looked at in one step, so that the thread's other stages don't wait: frames, or steps through damage.
-    private static let workAStep = 8192
-    private static let workAFrame = 16
-    private static let loadBytes = 8 << 20
-
     private let files: any FilePort
     private let paths: JournalPaths
     private let journal: JournalIdentity
@@ -55,7 +49,7 @@ final class ArchivePass {
     private let free: Range<UInt64>
     private var draft: [UInt32: [ArchiveFile]]
     private var phase = Phase.syncing
-    private var segment: Int32 = -1
+    private var nextSegment: UInt64
     private var directory: Int32 = -1
     private var works: [UInt32: Work] = [:]
     private var queue: [Work] = []
@@ -64,7 +58,6 @@ final class ArchivePass {
     private var toSync: [String] = []
     private var syncing: [Int: Int32] = [:]
     private var failure: IOError?
-    private var damagedFrom: UInt64?
     private(set) var archivedBytes = 0
 
     /// - Parameter image: as large as a segment.
@@ -89,11 +82,12 @@ final class ArchivePass {
             if !live.isEmpty && start != .max { draft[partition] = live }
         }
         lanes = (0..<ArchivePass.laneCount).map { _ in ArchiveLane(group: journal.group) }
-        phase = free.isEmpty ? .syncing : .loading(free.lowerBound, offset: 0)
+        nextSegment = free.lowerBound
+        phase = .syncing
     }
 
     deinit {
-        for file in [segment, directory] where file >= 0 { files.close(file) }
+        if directory >= 0 { files.close(directory) }
         for file in syncing.values { files.close(file) }
         for lane in lanes { lane.close(files) }
     }
@@ -108,9 +102,15 @@ final class ArchivePass {
     func step() throws(IOError) -> (progress: Int, result: Result) {
         if let failure { return (0, operations > 0 ? .underWay : .failed(failure)) }
         switch phase {
-        case .loading(let number, let offset): return (try load(number, offset), .underWay)
-        case .scanning(let number, let position): return (scan(number, position), .underWay)
-        case .writing(let number): return (try write(number), .underWay)
+        case .scanning(let scan): return (advance(scan), .underWay)
+        case .writing: return (try write(), .underWay)
+        case .syncing where nextSegment < free.upperBound:
+            let scan = try SegmentScan(
+                nextSegment, files: files, paths: paths, journal: journal, epochs: epochs, segmentBytes: segmentBytes,
+                image: image, tag: Tag.load, logger: logger)
+            nextSegment += 1
+            phase = .scanning(scan)
+            return (1, .underWay)
         case .syncing: return (try sync(), .underWay)
         case .syncingDirectory: return (try syncDirectory(), .underWay)
         case .ended:
@@ -140,19 +140,15 @@ final class ArchivePass {
             }
             return
         }
-        guard completion.result >= 0 else {
-            return fail(completion.result, "reading a segment in \(paths.directory)")
-        }
         switch phase {
-        case .loading(let number, let offset):
-            let next = offset + Int(alignedDown(UInt64(completion.result)))
-            if next == offset { return fail(-EIO, "reading \(paths.segment(number))") }
-            phase = .loading(number, offset: next)
+        case .scanning(let scan):
+            if let code = scan.handle(completion) { fail(-code, "reading \(paths.segment(scan.number))") }
         case .syncingDirectory:
+            if completion.result < 0 { fail(completion.result, "syncing \(paths.archive)") }
             files.close(directory)
             directory = -1
             phase = .ended
-        case .scanning, .writing, .syncing, .ended: break
+        case .writing, .syncing, .ended: break
         }
     }
 
@@ -162,56 +158,17 @@ final class ArchivePass {
 
     // MARK: Reading
 
-    private func load(_ number: UInt64, _ offset: Int) throws(IOError) -> Int {
-        if operations > 0 { return 0 }
-        if segment < 0 { segment = try files.open(paths.segment(number), .readDirect) }
-        guard offset < segmentBytes else {
-            files.close(segment)
-            segment = -1
-            phase = .scanning(number, position: number * UInt64(segmentBytes))
-            return 1
+    private func advance(_ scan: SegmentScan) -> Int {
+        operations += scan.isReading ? -1 : 0
+        defer { operations += scan.isReading ? 1 : 0 }
+        let progress = scan.step { header, offset in
+            if header.kind == .batch { take(header, offset) }
         }
-        operations += 1
-        files.read(
-            segment, into: image.base + offset, count: min(ArchivePass.loadBytes, segmentBytes - offset),
-            offset: UInt64(offset), tag: Tag.load)
-        return 1
-    }
-
-    private func scan(_ number: UInt64, _ from: UInt64) -> Int {
-        let end = (number + 1) * UInt64(segmentBytes)
-        var position = from
-        var work = 0
-        while position + UInt64(Frame.headerBytes) <= end, work < ArchivePass.workAStep {
-            let offset = Int(position % UInt64(segmentBytes))
-            switch FrameHeader.read(at: image.base + offset, available: segmentBytes - offset, position: position, of: journal) {
-            case .success(let header) where header.epoch >= epochs.least(at: position):
-                noteDamage(before: position)
-                if header.kind == .batch { take(header, offset) }
-                position = header.end
-                work += ArchivePass.workAFrame
-            default:
-                damagedFrom = damagedFrom ?? position
-                position += 8
-                work += 1
-            }
-        }
-        guard position + UInt64(Frame.headerBytes) > end else {
-            phase = .scanning(number, position: position)
-            return 1
-        }
-        noteDamage(before: end)
+        guard scan.isDone else { return progress }
         queue = works.values.sorted { $0.partition > $1.partition }
         works = [:]
-        phase = .writing(number)
-        return 1
-    }
-
-    private func noteDamage(before position: UInt64) {
-        guard let from = damagedFrom else { return }
-        damagedFrom = nil
-        logger.error(
-            "\(paths.directory): DAMAGED from position \(from) to \(position), found when it was to be archived: what was there is lost. Readers of those offsets are refused, the rest is served")
+        phase = .writing
+        return progress
     }
 
     /// A batch that is live goes to its partition's work.
@@ -225,7 +182,7 @@ final class ArchivePass {
 
     // MARK: Writing
 
-    private func write(_ number: UInt64) throws(IOError) -> Int {
+    private func write() throws(IOError) -> Int {
         var progress = 0
         for index in lanes.indices {
             if let done = lanes[index].takeFinished() {
@@ -244,10 +201,8 @@ final class ArchivePass {
         }
         if queue.isEmpty, lanes.allSatisfy(\.isIdle) {
             progress += 1
-            if number + 1 < free.upperBound { phase = .loading(number + 1, offset: 0) } else {
-                toSync = touched.sorted()
-                phase = .syncing
-            }
+            if nextSegment == free.upperBound { toSync = touched.sorted() }
+            phase = .syncing
         }
         return progress
     }

@@ -32,6 +32,9 @@ public struct ArchiveStage: Stage, ~Copyable {
     private enum Phase {
         case idle
         case passing(ArchivePass)
+        /// A damaged index file is made again: its segment is read, then the file written.
+        case repairing(SegmentScan, SegmentIndex)
+        case replacingIndex
         /// The catalog's copies are being put in place.
         case committing(ArchiveCatalog, copy: Int)
         /// Readers are to go by the new catalog before what it no longer knows is taken away.
@@ -43,6 +46,7 @@ public struct ArchiveStage: Stage, ~Copyable {
     }
 
     private static let replacerTag: UInt64 = 0
+    private static let repairTag: UInt64 = 1 << 20
     private static let removalsAStep = 16
     /// After an error, in nanoseconds.
     private static let rest: UInt64 = 3_000_000_000
@@ -57,6 +61,7 @@ public struct ArchiveStage: Stage, ~Copyable {
     private var links: ArchiveLinks
     private var catalog: ArchiveCatalog
     private var order: ArchiveOrder?
+    private var damagedIndex: UInt64?
     private var indexedBelow: UInt64 = 0
     private var installed: UInt64 = 0
     private var checkpoint: CheckpointBox?
@@ -123,9 +128,16 @@ public struct ArchiveStage: Stage, ~Copyable {
         indexedBelow = max(indexedBelow, next.indexedBelow)
         installed = max(installed, next.installed)
         if next.free != nil { order = next }
+        damagedIndex = next.damagedIndex ?? damagedIndex
     }
 
     private mutating func handle(_ completion: Completion, _ now: Moment) {
+        if case .repairing(let scan, _) = phase, completion.tag == ArchiveStage.repairTag {
+            if let code = scan.handle(completion) {
+                rest(IOError(code: code, doing: "reading \(paths.segment(scan.number))"), now)
+            }
+            return
+        }
         if completion.tag != ArchiveStage.replacerTag {
             if let ending {
                 ending.handle(completion)
@@ -143,6 +155,9 @@ public struct ArchiveStage: Stage, ~Copyable {
                 checkpoints[olderCheckpoint] = writtenCheckpoint
                 olderCheckpoint = 1 - olderCheckpoint
                 positions.recoverable.advance(to: checkpoints[olderCheckpoint])
+            } else if case .replacingIndex = phase {
+                // Readers forget what they have read of it.
+                phase = .announcing(catalog)
             } else if case .committing(let next, let copy) = phase {
                 if copy + 1 < paths.catalogs.count { commit(next, copy: copy + 1, now) } else { phase = .announcing(next) }
             }
@@ -150,6 +165,8 @@ public struct ArchiveStage: Stage, ~Copyable {
             if isWritingCheckpoint {
                 isWritingCheckpoint = false
                 logger.error("\(error); recovery would begin further back")
+            } else if case .replacingIndex = phase {
+                rest(error, now)
             } else {
                 delayCommit(error, now)
             }
@@ -191,6 +208,8 @@ public struct ArchiveStage: Stage, ~Copyable {
             return 1
         case .idle: return begin()
         case .passing(let pass): return advance(pass, now)
+        case .repairing(let scan, let index): return repair(scan, index, now)
+        case .replacingIndex: return 0
         case .committing(let next, let copy):
             // A checkpoint may have the replacer.
             guard replacer.isIdle, now.monotonic >= commitsAfter else { return 0 }
@@ -204,6 +223,10 @@ public struct ArchiveStage: Stage, ~Copyable {
             return 1
         case .waiting(let next):
             guard installed >= next.generation else { return 0 }
+            if next === catalog {
+                phase = .idle
+                return 1
+            }
             phase = .removing(
                 next, old: catalog, paths: deadFiles(next), segments: catalog.firstSegment..<next.firstSegment)
             catalog = next
@@ -213,6 +236,7 @@ public struct ArchiveStage: Stage, ~Copyable {
     }
 
     private mutating func begin() -> Int {
+        if let number = damagedIndex, ending == nil { return beginRepair(number) }
         guard let order, ending == nil else { return 0 }
         // An order that has been carried out, or overtaken by a failure in between, is no longer of this catalog.
         guard let free = order.free, free.lowerBound == catalog.firstSegment, order.installed == catalog.generation else {
@@ -225,6 +249,42 @@ public struct ArchiveStage: Stage, ~Copyable {
                 order, catalog: catalog, files: files, paths: paths, journal: journal, epochs: epochs,
                 image: image ?? AlignedBuffer(count: 0), segmentBytes: segmentBytes, logger: logger))
         return 1
+    }
+
+    private mutating func beginRepair(_ number: UInt64) -> Int {
+        damagedIndex = nil
+        guard number >= catalog.firstSegment, number < indexedBelow else { return 1 }
+        logger.error("\(paths.index(number)) is damaged: it is made again")
+        if image == nil { image = AlignedBuffer(count: segmentBytes) }
+        do throws(IOError) {
+            let scan = try SegmentScan(
+                number, files: files, paths: paths, journal: journal, epochs: epochs, segmentBytes: segmentBytes, image: image!,
+                tag: ArchiveStage.repairTag, logger: logger)
+            phase = .repairing(scan, SegmentIndex(segment: number))
+        } catch {
+            logger.error("\(error)")
+        }
+        return 1
+    }
+
+    private mutating func repair(_ scan: SegmentScan, _ known: SegmentIndex, _ now: Moment) -> Int {
+        var index = known
+        let image = image!
+        let progress = scan.step { header, offset in
+            guard header.kind == .batch else { return }
+            index.append(IndexEntry(header, batch: image.base + offset + Frame.headerBytes), partition: Int(header.partition))
+        }
+        phase = .repairing(scan, index)
+        guard scan.isDone, replacer.isIdle else { return progress }
+        do throws(IOError) {
+            try replacer.begin(
+                paths.index(scan.number), by: paths.unfinishedRepair,
+                image: IndexFile.image(of: index, owner: IndexOwner(segment: scan.number, group: journal.group)))
+            phase = .replacingIndex
+        } catch {
+            rest(error, now)
+        }
+        return progress + 1
     }
 
     private mutating func advance(_ pass: ArchivePass, _ now: Moment) -> Int {

@@ -1,0 +1,125 @@
+// Unsafe on purpose: it looks at frames in a segment's image.
+
+import Glibc
+import IO
+import Logging
+
+/// Reads a segment's file into memory and goes through its sound frames, without waiting, a little at a time.
+final class SegmentScan {
+    private enum Phase {
+        case loading(offset: Int)
+        case scanning(position: UInt64)
+        case done
+    }
+
+    /// How much is looked at in one step, so that the thread's other stages don't wait: frames, or steps through damage.
+    private static let workAStep = 8192
+    private static let workAFrame = 16
+    private static let loadBytes = 8 << 20
+
+    let number: UInt64
+    private let files: any FilePort
+    private let paths: JournalPaths
+    private let journal: JournalIdentity
+    private let epochs: EpochHistory
+    private let segmentBytes: Int
+    private let image: AlignedBuffer
+    private let tag: UInt64
+    private let logger: Logger
+    private let file: Int32
+    private var phase = Phase.loading(offset: 0)
+    private var damagedFrom: UInt64?
+    private(set) var isReading = false
+
+    /// - Parameters:
+    ///   - image: as large as a segment.
+    ///   - tag: of its reads; it has one at a time.
+    init(
+        _ number: UInt64, files: any FilePort, paths: JournalPaths, journal: JournalIdentity, epochs: EpochHistory,
+        segmentBytes: Int, image: AlignedBuffer, tag: UInt64, logger: Logger
+    ) throws(IOError) {
+        self.number = number
+        self.files = files
+        self.paths = paths
+        self.journal = journal
+        self.epochs = epochs
+        self.segmentBytes = segmentBytes
+        self.image = image
+        self.tag = tag
+        self.logger = logger
+        file = try files.open(paths.segment(number), .readDirect)
+    }
+
+    deinit { files.close(file) }
+
+    var isDone: Bool {
+        if case .done = phase { return true }
+        return false
+    }
+
+    /// Goes on. Returns how much was done.
+    /// - Parameter visit: given each sound frame and where it is in the image.
+    func step(_ visit: (FrameHeader, Int) -> Void) -> Int {
+        switch phase {
+        case .loading(let offset):
+            if isReading { return 0 }
+            guard offset < segmentBytes else {
+                phase = .scanning(position: number * UInt64(segmentBytes))
+                return 1
+            }
+            isReading = true
+            files.read(
+                file, into: image.base + offset, count: min(SegmentScan.loadBytes, segmentBytes - offset),
+                offset: UInt64(offset), tag: tag)
+            return 1
+        case .scanning(let position):
+            scan(position, visit)
+            return 1
+        case .done: return 0
+        }
+    }
+
+    /// A read has ended; an errno where it failed.
+    func handle(_ completion: Completion) -> Int32? {
+        isReading = false
+        guard case .loading(let offset) = phase else { return nil }
+        if completion.result < 0 { return -completion.result }
+        let next = offset + Int(alignedDown(UInt64(completion.result)))
+        if next == offset { return EIO }
+        phase = .loading(offset: next)
+        return nil
+    }
+
+    private func scan(_ from: UInt64, _ visit: (FrameHeader, Int) -> Void) {
+        let end = (number + 1) * UInt64(segmentBytes)
+        var position = from
+        var work = 0
+        while position + UInt64(Frame.headerBytes) <= end, work < SegmentScan.workAStep {
+            let offset = Int(position % UInt64(segmentBytes))
+            switch FrameHeader.read(at: image.base + offset, available: segmentBytes - offset, position: position, of: journal) {
+            case .success(let header) where header.epoch >= epochs.least(at: position):
+                noteDamage(before: position)
+                visit(header, offset)
+                position = header.end
+                work += SegmentScan.workAFrame
+            default:
+                damagedFrom = damagedFrom ?? position
+                position += 8
+                work += 1
+            }
+        }
+        if position + UInt64(Frame.headerBytes) > end {
+            noteDamage(before: end)
+            phase = .done
+        } else {
+            phase = .scanning(position: position)
+        }
+    }
+
+    private func noteDamage(before position: UInt64) {
+        guard let from = damagedFrom else { return }
+        damagedFrom = nil
+        logger.error(
+            "\(paths.directory): DAMAGED from position \(from) to \(position): what was there is lost. Readers of those offsets are refused, the rest is served")
+    }
+}
