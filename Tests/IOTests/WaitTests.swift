@@ -1,0 +1,88 @@
+import CHost
+import Foundation
+import Synchronization
+import Testing
+
+@testable import Host
+@testable import IO
+
+@Suite struct WaitTests {
+    @Test(arguments: backends) func aWaitEndsInTime(_ backend: RingBackend) throws {
+        let test = try TestRing(backend)
+        for nanoseconds: UInt64 in [0, 1, 1_500_000, 30_000_000] {
+            let start = hutong_monotonic_ns()
+            test.ring.wait(nanoseconds: nanoseconds)
+            #expect(hutong_monotonic_ns() - start >= nanoseconds)
+        }
+        #expect(test.ring.poll() == 0)
+    }
+
+    @Test(arguments: backends) func aWakeEndsTheWaitOrTheNextOne(_ backend: RingBackend) throws {
+        let test = try TestRing(backend)
+        for _ in 0..<50 {
+            test.ring.waker.announce()
+            test.ring.waker.ring()
+            test.ring.wait(nanoseconds: .max)
+            #expect(test.ring.poll() == 0, "a wake is no completion")
+        }
+    }
+
+    @Test(arguments: backends) func threadsWakeIt(_ backend: RingBackend) throws {
+        let test = try TestRing(backend)
+        let work = Work()
+        let waker = test.ring.waker
+        let threads = 4, each = 2000
+        for _ in 0..<threads {
+            Thread.detachNewThread {
+                for round in 0..<each {
+                    work.done.add(1, ordering: .releasing)
+                    waker.ring()
+                    if round % 50 == 0 { usleep(200) }
+                }
+            }
+        }
+        var sleeps = 0
+        while work.done.load(ordering: .acquiring) < threads * each {
+            waker.announce()
+            let before = work.done.load(ordering: .acquiring)
+            _ = test.ring.poll()
+            if before == work.done.load(ordering: .acquiring) && before < threads * each {
+                test.ring.wait(nanoseconds: .max)
+                sleeps += 1
+            }
+            waker.retract()
+        }
+        #expect(sleeps > 0)
+    }
+
+    /// No sleep outlasts the end of an operation, be it on a socket or on a file.
+    @Test(arguments: backends) func operationsEndTheWait(_ backend: RingBackend) throws {
+        let test = try TestRing(backend)
+        let file = try TestFile()
+        let (ours, theirs) = socketPair()
+        let memory = Memory(4096)
+        for round in 0..<500 {
+            let isFile = round % 3 == 0
+            if isFile {
+                test.port.write(file.descriptor, from: memory.base, count: 4096, offset: 0, durable: false, tag: 1)
+            } else {
+                test.port.receive(ours, into: memory.base, capacity: 16, tag: 1)
+                if round % 3 == 1 { _ = test.ring.poll() }
+                #expect(write(theirs, "z", 1) == 1)
+            }
+            var result: Int32?
+            while result == nil {
+                test.ring.wait(nanoseconds: .max)
+                _ = test.ring.poll()
+                result = test.port.next()?.result
+            }
+            #expect(result == (isFile ? 4096 : 1))
+        }
+        close(ours)
+        close(theirs)
+    }
+}
+
+private final class Work: Sendable {
+    let done = Atomic<Int>(0)
+}
