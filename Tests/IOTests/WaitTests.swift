@@ -7,12 +7,18 @@ import Testing
 @testable import IO
 
 @Suite struct WaitTests {
+    /// A wait may end too early (the kernel interrupts threads for its own ends), but not again and again.
     @Test(arguments: backends) func aWaitEndsInTime(_ backend: RingBackend) throws {
         let test = try TestRing(backend)
         for nanoseconds: UInt64 in [0, 1, 1_500_000, 30_000_000] {
             let start = hutong_monotonic_ns()
-            test.ring.wait(nanoseconds: nanoseconds)
-            #expect(hutong_monotonic_ns() - start >= nanoseconds)
+            var waits = 0, waited: UInt64 = 0
+            repeat {
+                test.ring.wait(nanoseconds: nanoseconds - waited)
+                waited = hutong_monotonic_ns() - start
+                waits += 1
+            } while waited < nanoseconds
+            #expect(waits <= 5, "\(nanoseconds) ns")
         }
         #expect(test.ring.poll() == 0)
     }
@@ -32,13 +38,16 @@ import Testing
         let work = Work()
         let waker = test.ring.waker
         let threads = 4, each = 2000
+        let ended = DispatchGroup()
         for _ in 0..<threads {
+            ended.enter()
             Thread.detachNewThread {
                 for round in 0..<each {
                     work.done.add(1, ordering: .releasing)
                     waker.ring()
                     if round % 50 == 0 { usleep(200) }
                 }
+                ended.leave()
             }
         }
         var sleeps = 0
@@ -52,6 +61,7 @@ import Testing
             }
             waker.retract()
         }
+        ended.wait()
         #expect(sleeps > 0)
     }
 
