@@ -65,6 +65,35 @@ import Testing
         #expect(sleeps > 0)
     }
 
+    /// Completions that nobody has taken yet stay, in order, while others join them.
+    @Test(arguments: backends) func completionsPileUp(_ backend: RingBackend) throws {
+        let test = try TestRing(backend, entries: 8)
+        var next: UInt64 = 0
+        func ask(_ count: UInt64) {
+            for tag in next..<next + count { test.port.cancel(1 << 40, tag: tag) }
+            next += count
+        }
+        ask(40)
+        #expect(test.completions(40).map(\.tag) == Array(0..<40))
+        ask(50)
+        test.ring.wait(nanoseconds: .max)
+        ask(300)
+        let ends = test.completions(350)
+        #expect(ends.map(\.tag) == Array(40..<390) && ends.allSatisfy { $0.result == -ENOENT })
+    }
+
+    @Test(arguments: backends) func bothEndsOfAWriteAndSyncHaveRoom(_ backend: RingBackend) throws {
+        let test = try TestRing(backend, entries: 8)
+        let file = try TestFile()
+        let memory = Memory(16)
+        for tag in 0..<UInt64(64) {
+            test.port.writeAndSync(file.descriptor, from: memory.base, count: 16, offset: 0, writeTag: tag, syncTag: 100 + tag)
+        }
+        usleep(300_000)  // so that all have ended before the first is taken
+        let ends = test.results(128)
+        #expect((0..<64).allSatisfy { ends[$0] == 16 && ends[100 + $0] == 0 })
+    }
+
     /// No sleep outlasts the end of an operation, be it on a socket or on a file.
     @Test(arguments: backends) func operationsEndTheWait(_ backend: RingBackend) throws {
         let test = try TestRing(backend)
