@@ -77,4 +77,36 @@ private let setup: Int32 = 425, enter: Int32 = 426, register: Int32 = 427
             #expect(test.isQuiet())
         }
     }
+
+    /// As above, where what the kernel has taken lasts for ever: a sleep must not outlast the chance to hand it the rest.
+    @Test(arguments: backends) func nobodySleepsOverWhatWaits(_ backend: RingBackend) throws {
+        try onOwnThread {
+            let test = try TestRing(backend, entries: 8)
+            #expect(faults_refuse_argument(enter, 2, 0, EBUSY) == 0)
+            let file = try TestFile()
+            let memory = Memory(16)
+            let pairs = (0..<20).map { _ in socketPair() }
+            for (index, pair) in pairs.enumerated() {
+                test.port.receive(pair.ours, into: memory.base, capacity: 16, tag: UInt64(index))
+            }
+            test.port.write(file.descriptor, from: memory.base, count: 16, offset: 0, durable: false, tag: 100)
+            // Should it oversleep, it is woken at some time, but by the wrong operation.
+            let done = DispatchSemaphore(value: 0)
+            let last = pairs[0].theirs
+            Thread.detachNewThread {
+                if done.wait(timeout: .now() + 20) == .timedOut { shutdown(last, Int32(SHUT_RDWR)) }
+            }
+            var first: Completion?
+            while first == nil {
+                test.ring.wait(nanoseconds: .max)
+                _ = test.ring.poll()
+                first = test.port.next()
+            }
+            done.signal()
+            #expect(first?.tag == 100 && first?.result == 16)
+            for pair in pairs { test.port.shutdown(pair.ours) }
+            #expect(test.results(20).values.allSatisfy { $0 == 0 })
+            for pair in pairs { [pair.ours, pair.theirs].forEach { close($0) } }
+        }
+    }
 }

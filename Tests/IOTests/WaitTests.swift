@@ -10,7 +10,7 @@ import Testing
     /// A wait may end too early (the kernel interrupts threads for its own ends), but not again and again.
     @Test(arguments: backends) func aWaitEndsInTime(_ backend: RingBackend) throws {
         let test = try TestRing(backend)
-        for nanoseconds: UInt64 in [0, 1, 1_500_000, 30_000_000] {
+        for nanoseconds: UInt64 in [0, 1, 300_000, 900_000, 1_500_000, 30_000_000] {
             let start = hutong_monotonic_ns()
             var waits = 0, waited: UInt64 = 0
             repeat {
