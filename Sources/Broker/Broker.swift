@@ -199,7 +199,8 @@ public final class Broker {
             throw BrokerError("\(refusal) Or let the broker use epoll, which is slower: --set io.backend=auto.")
         } catch { throw BrokerError("\(error)") }
         if let refusal = made.refusal {
-            logger.warning("RUNNING ON EPOLL, WHICH IS SLOWER THAN IO_URING. \(refusal) (--set io.backend=epoll: as it is, without this warning.)")
+            logger.warning(
+                "RUNNING ON EPOLL, WHICH IS SLOWER THAN IO_URING. \(refusal) (As it is, without this warning: --set io.backend=epoll.)")
         }
         return made.rings
     }

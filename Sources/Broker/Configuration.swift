@@ -36,8 +36,8 @@ public struct BrokerConfiguration: Sendable {
     public init(
         dataDirectory: String, listenHost: String, listenPort: UInt16, advertisedHost: String?, advertisedPort: UInt16?,
         nodeId: Int32, clusterId: String?, topology: Topology, wishes: PlacementWishes, flushMethod: FlushMethod,
-        ringChoice: RingChoice, journal: JournalOptions, intake: IntakeLimits, reading: ReadLimits, topics: TopicDefaults, producerLimit: Int,
-        producerExpiration: Int64, traceFile: String?, drainMilliseconds: Int = 10_000
+        ringChoice: RingChoice, journal: JournalOptions, intake: IntakeLimits, reading: ReadLimits, topics: TopicDefaults,
+        producerLimit: Int, producerExpiration: Int64, traceFile: String?, drainMilliseconds: Int = 10_000
     ) {
         self.dataDirectory = dataDirectory
         self.listenHost = listenHost

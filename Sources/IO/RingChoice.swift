@@ -70,7 +70,8 @@ public struct RingRefusal: Error, Equatable, CustomStringConvertible {
 
     /// What refuses it and how to allow it, in two clauses.
     private var reason: (cause: String, cure: String) {
-        let profile = "allow io_uring_setup, io_uring_enter and io_uring_register in it (with Docker: --security-opt seccomp=PROFILE)"
+        let profile =
+            "allow io_uring_setup, io_uring_enter and io_uring_register in it (with Docker: --security-opt seccomp=PROFILE)"
         if code == ENOMEM {
             return ("too little memory may be locked", "raise the limit (ulimit -l, LimitMEMLOCK=, --ulimit memlock=)")
         }

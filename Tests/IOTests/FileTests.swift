@@ -4,7 +4,8 @@ import Testing
 @testable import IO
 
 @Suite struct FileTests {
-    @Test(arguments: backends, [OpenMode.create, .createDirect]) func writesAndReads(_ backend: RingBackend, mode: OpenMode) throws {
+    @Test(arguments: backends, [OpenMode.create, .createDirect])
+    func writesAndReads(_ backend: RingBackend, mode: OpenMode) throws {
         let test = try TestRing(backend)
         let file = try TestFile(mode)
         let memory = Memory(8192) { UInt8(truncatingIfNeeded: $0 % 251) }

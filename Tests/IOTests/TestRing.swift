@@ -4,7 +4,7 @@ import Testing
 
 @testable import IO
 
-/// What this host can run the tests on; that epoll alone is left is told by `RingChoiceTests`.
+/// What this host can run the tests on: both, or where it refuses io_uring, epoll alone.
 let backends = RingBackend.allCases.filter { (try? Ring($0)) != nil }
 
 /// A ring with one port, owned by the test's thread.

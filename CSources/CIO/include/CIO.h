@@ -32,7 +32,8 @@ enum hutong_ring_backend {
 int hutong_ring_create(enum hutong_ring_backend backend, unsigned entries, hutong_ring **made);
 /// To be called first, by the thread that will own the ring.
 int hutong_ring_enable(hutong_ring *ring);
-/// Operations that are still under way end without a completion; those on files that have begun are waited for.
+/// Operations that are under way get no completion. With epoll those on files that have begun are waited for; with
+/// io_uring the kernel may still be at them, and at their memory, for a moment.
 void hutong_ring_destroy(hutong_ring *ring);
 
 /// Accepts connections on `listener` until cancelled: a completion each, whose result is the new socket.
