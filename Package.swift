@@ -78,6 +78,8 @@ let package = Package(
 
         .target(name: "TestSupport", dependencies: ["Host"], path: "Tests/TestSupport"),
         tests("Host", ["Host", "CHost", "TestSupport"]),
+        .target(name: "CFaults", path: "Tests/CFaults"),
+        tests("IO", ["CFaults", "CHost", "Host", "IO", "TestSupport"]),
         tests("Wire", ["Wire", "Codecs", "TestSupport"]),
         tests("Intake", ["Intake", "Host", "IO", "Wire", "Codecs", "Metadata", "TestSupport", log]),
         tests("Sequencer", ["Sequencer", "Journal", "Wire", "Codecs", "TestSupport"]),

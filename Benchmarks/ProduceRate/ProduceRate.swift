@@ -37,7 +37,7 @@ struct ProduceRate: ParsableCommand {
         guard parts.count == 2, let port = UInt16(parts[1]) else { throw ValidationError("--server is host:port.") }
         let host = String(parts[0])
         let topic = try makeTopic(host, port)
-        let ring = try Ring()
+        let ring = try RingSet(.auto, count: 1).rings[0]
         ring.attach()
         var loads: [ConnectionLoad] = []
         for number in 0..<connections {

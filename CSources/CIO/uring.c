@@ -2,28 +2,35 @@
 //
 // SINGLE_ISSUER and DEFER_TASKRUN: the kernel does its share of a completion only when the owner asks, in one go, not
 // by interrupting it. R_DISABLED lets the ring be made, and its failure be reported, before its thread exists.
+//
+// Where the submission queue is full and the kernel takes nothing from it (its completion queue is full, or it has no
+// memory), an operation waits in the backlog. The owner reaps, and at its next poll the backlog moves on, in order.
 
-#include "CIO.h"
+#include "backend.h"
 
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define TAG_WAKE (HUTONG_RESERVED_TAGS | 1)
+#define BACKLOG_PATIENCE_NS 1000000u // the longest sleep while operations wait for the kernel to take them
 
-struct hutong_ring {
-    struct io_uring uring;
-    int wake_event;
+struct uring {
+    hutong_ring ring;
+    struct io_uring queues;
     uint64_t wake_count; // what the armed read of the event is read into
     int wake_armed;
-    uint64_t overflows;
+    // Operations from `backlog_first` up to `backlog_end` wait for room in the submission queue.
+    hutong_operation *backlog;
+    size_t backlog_first, backlog_end, backlog_capacity;
 };
 
-static int set_up(struct hutong_ring *ring, unsigned entries) {
+static struct uring *uring_of(hutong_ring *ring) { return (struct uring *)ring; }
+
+static int set_up(struct uring *uring, unsigned entries) {
     static const unsigned choices[] = {
         IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
         IORING_SETUP_R_DISABLED | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
@@ -35,201 +42,211 @@ static int set_up(struct hutong_ring *ring, unsigned entries) {
         memset(&parameters, 0, sizeof parameters);
         parameters.flags = choices[choice] | IORING_SETUP_CQSIZE;
         parameters.cq_entries = entries * 4;
-        result = io_uring_queue_init_params(entries, &ring->uring, &parameters);
+        result = io_uring_queue_init_params(entries, &uring->queues, &parameters);
     }
     return result;
 }
 
-int hutong_ring_create(unsigned entries, hutong_ring **made) {
-    struct hutong_ring *ring = calloc(1, sizeof *ring);
-    if (ring == NULL) return -ENOMEM;
-    int result = set_up(ring, entries);
+static int is_refusal(int error) { return error == EPERM || error == ENOSYS || error == EACCES; }
+
+// A system call filter may let rings be made and not be used: better known now than when a thread already runs. On a ring
+// that is not enabled yet both calls fail anyhow; only the error matters.
+static int check_allowed(struct uring *uring) {
+    const int file = uring->queues.ring_fd;
+    if (syscall(__NR_io_uring_enter, file, 0, 0, 0, NULL, 0) < 0 && is_refusal(errno)) return -errno;
+    if (syscall(__NR_io_uring_register, file, IORING_REGISTER_PROBE, NULL, 0) < 0 && is_refusal(errno)) return -errno;
+    return 0;
+}
+
+static int uring_create(unsigned entries, int wake_event, hutong_ring **made) {
+    (void)wake_event;
+    struct uring *uring = calloc(1, sizeof *uring);
+    if (uring == NULL) return -ENOMEM;
+    int result = set_up(uring, entries);
+    if (result == 0) {
+        result = check_allowed(uring);
+        if (result < 0) io_uring_queue_exit(&uring->queues);
+    }
     if (result < 0) {
-        free(ring);
+        free(uring);
         return result;
     }
-    ring->wake_event = eventfd(0, EFD_CLOEXEC);
-    if (ring->wake_event < 0) {
-        result = -errno;
-        io_uring_queue_exit(&ring->uring);
-        free(ring);
-        return result;
-    }
-    *made = ring;
+    *made = &uring->ring;
     return 0;
 }
 
 // By the system call: Debian's liburing 2.3 declares io_uring_enable_rings, but does not export it.
-int hutong_ring_enable(hutong_ring *ring) {
-    long result = syscall(__NR_io_uring_register, ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+static int uring_enable(hutong_ring *ring) {
+    long result = syscall(
+        __NR_io_uring_register, uring_of(ring)->queues.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     return result < 0 ? -errno : 0;
 }
 
-void hutong_ring_destroy(hutong_ring *ring) {
-    io_uring_queue_exit(&ring->uring);
-    close(ring->wake_event);
-    free(ring);
-}
-
-const char *hutong_ring_backend(const hutong_ring *ring) {
-    (void)ring;
-    return "io_uring";
+static void uring_destroy(hutong_ring *ring) {
+    struct uring *uring = uring_of(ring);
+    io_uring_queue_exit(&uring->queues);
+    free(uring->backlog);
+    free(uring);
 }
 
 // Completions may still wait in the kernel when its queue is full; asking for events moves them over.
-static int enter(hutong_ring *ring) {
+static int enter(struct uring *uring) {
     int result;
-    do result = io_uring_submit_and_get_events(&ring->uring);
+    do result = io_uring_submit_and_get_events(&uring->queues);
     while (result == -EINTR);
     return result == -EAGAIN || result == -EBUSY ? 0 : result < 0 ? result : 0;
 }
 
-static struct io_uring_sqe *entry(hutong_ring *ring) {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
-    if (sqe == NULL && enter(ring) == 0) sqe = io_uring_get_sqe(&ring->uring);
-    return sqe;
+// MARK: Queueing
+
+static void fill(struct io_uring_sqe *sqe, const hutong_operation *o) {
+    switch (o->kind) {
+    case HUTONG_ACCEPT: io_uring_prep_multishot_accept(sqe, o->descriptor, NULL, NULL, SOCK_CLOEXEC); break;
+    case HUTONG_RECEIVE: io_uring_prep_recv(sqe, o->descriptor, o->memory, o->count, 0); break;
+    case HUTONG_SEND: io_uring_prep_send(sqe, o->descriptor, o->memory, o->count, MSG_NOSIGNAL); break;
+    case HUTONG_SEND_MESSAGE: io_uring_prep_sendmsg(sqe, o->descriptor, o->memory, MSG_NOSIGNAL); break;
+    case HUTONG_CANCEL: io_uring_prep_cancel64(sqe, o->further, 0); break;
+    case HUTONG_READ: io_uring_prep_read(sqe, o->descriptor, o->memory, (unsigned)o->count, o->offset); break;
+    case HUTONG_WRITE:
+    case HUTONG_WRITE_DURABLE:
+    case HUTONG_WRITE_AND_SYNC:
+        io_uring_prep_write(sqe, o->descriptor, o->memory, (unsigned)o->count, o->offset);
+        if (o->kind == HUTONG_WRITE_DURABLE) sqe->rw_flags = RWF_DSYNC;
+        if (o->kind == HUTONG_WRITE_AND_SYNC) io_uring_sqe_set_flags(sqe, IOSQE_IO_LINK);
+        break;
+    case HUTONG_SYNC: io_uring_prep_fsync(sqe, o->descriptor, 0); break;
+    case HUTONG_SYNC_DATA: io_uring_prep_fsync(sqe, o->descriptor, IORING_FSYNC_DATASYNC); break;
+    case HUTONG_ALLOCATE:
+        io_uring_prep_fallocate(sqe, o->descriptor, 0, (off_t)o->offset, (off_t)o->count);
+        break;
+    }
+    io_uring_sqe_set_data64(sqe, o->tag);
 }
 
-int hutong_queue_accept(hutong_ring *ring, int listener, uint64_t tag) {
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL) return -EBUSY;
-    io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
-    io_uring_sqe_set_data64(sqe, tag);
+// Whether there was room for it. A write and its sync must go in one submission, or the link between them is lost.
+static int put(struct uring *uring, const hutong_operation *operation) {
+    unsigned needed = operation->kind == HUTONG_WRITE_AND_SYNC ? 2 : 1;
+    if (io_uring_sq_space_left(&uring->queues) < needed) return 0;
+    fill(io_uring_get_sqe(&uring->queues), operation);
+    if (needed == 2) {
+        struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->queues);
+        io_uring_prep_fsync(sqe, operation->descriptor, IORING_FSYNC_DATASYNC);
+        io_uring_sqe_set_data64(sqe, operation->further);
+    }
+    return 1;
+}
+
+static int has_backlog(const struct uring *uring) { return uring->backlog_first != uring->backlog_end; }
+
+static int postpone(struct uring *uring, const hutong_operation *operation) {
+    if (uring->backlog_end == uring->backlog_capacity && uring->backlog_first > 0) {
+        uring->backlog_end -= uring->backlog_first;
+        memmove(uring->backlog, uring->backlog + uring->backlog_first, uring->backlog_end * sizeof *uring->backlog);
+        uring->backlog_first = 0;
+    }
+    if (uring->backlog_end == uring->backlog_capacity) {
+        size_t capacity = uring->backlog_capacity == 0 ? 64 : uring->backlog_capacity * 2;
+        hutong_operation *larger = realloc(uring->backlog, capacity * sizeof *larger);
+        if (larger == NULL) return -ENOMEM;
+        uring->backlog = larger;
+        uring->backlog_capacity = capacity;
+    }
+    uring->backlog[uring->backlog_end++] = *operation;
+    uring->ring.overflows++;
     return 0;
 }
 
-int hutong_queue_receive(hutong_ring *ring, int socket, void *into, unsigned capacity, uint64_t tag) {
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL) return -EBUSY;
-    io_uring_prep_recv(sqe, socket, into, capacity, 0);
-    io_uring_sqe_set_data64(sqe, tag);
+static int uring_queue(hutong_ring *ring, const hutong_operation *operation) {
+    struct uring *uring = uring_of(ring);
+    if (!has_backlog(uring)) {
+        if (put(uring, operation)) return 0;
+        int result = enter(uring);
+        if (result < 0) return result;
+        if (put(uring, operation)) return 0;
+    }
+    return postpone(uring, operation);
+}
+
+// Submits, and as long as that makes room, moves the backlog on.
+static int submit(struct uring *uring) {
+    int moved;
+    do {
+        int result = enter(uring);
+        if (result < 0) return result;
+        moved = 0;
+        while (has_backlog(uring) && put(uring, &uring->backlog[uring->backlog_first])) {
+            uring->backlog_first++;
+            moved = 1;
+        }
+    } while (moved);
+    if (!has_backlog(uring)) uring->backlog_first = uring->backlog_end = 0;
     return 0;
 }
 
-int hutong_queue_send(hutong_ring *ring, int socket, const void *from, unsigned count, uint64_t tag) {
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL) return -EBUSY;
-    io_uring_prep_send(sqe, socket, from, count, MSG_NOSIGNAL);
-    io_uring_sqe_set_data64(sqe, tag);
-    return 0;
+// MARK: Completions
+
+static void arm_wake(struct uring *uring) {
+    if (uring->wake_armed) return;
+    const hutong_operation read = {
+        .kind = HUTONG_READ, .descriptor = uring->ring.wake_event, .memory = &uring->wake_count,
+        .count = sizeof uring->wake_count, .tag = TAG_WAKE};
+    uring->wake_armed = uring_queue(&uring->ring, &read) == 0;
 }
 
-int hutong_queue_send_message(hutong_ring *ring, int socket, const struct msghdr *message, uint64_t tag) {
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL) return -EBUSY;
-    io_uring_prep_sendmsg(sqe, socket, message, MSG_NOSIGNAL);
-    io_uring_sqe_set_data64(sqe, tag);
-    return 0;
+static unsigned ring_flags(struct uring *uring) {
+    return __atomic_load_n(uring->queues.sq.kflags, __ATOMIC_ACQUIRE);
 }
 
-int hutong_queue_read(hutong_ring *ring, int file, void *into, unsigned count, uint64_t offset, uint64_t tag) {
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL) return -EBUSY;
-    io_uring_prep_read(sqe, file, into, count, offset);
-    io_uring_sqe_set_data64(sqe, tag);
-    return 0;
-}
-
-int hutong_queue_write(
-    hutong_ring *ring, int file, const void *from, unsigned count, uint64_t offset, int durable, uint64_t tag) {
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL) return -EBUSY;
-    io_uring_prep_write(sqe, file, from, count, offset);
-    if (durable) sqe->rw_flags = RWF_DSYNC;
-    io_uring_sqe_set_data64(sqe, tag);
-    return 0;
-}
-
-int hutong_queue_write_and_sync(
-    hutong_ring *ring, int file, const void *from, unsigned count, uint64_t offset, uint64_t write_tag,
-    uint64_t sync_tag) {
-    // Both entries must go in one submission, or the link between them is lost.
-    if (io_uring_sq_space_left(&ring->uring) < 2 && enter(ring) < 0) return -EBUSY;
-    if (io_uring_sq_space_left(&ring->uring) < 2) return -EBUSY;
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
-    io_uring_prep_write(sqe, file, from, count, offset);
-    io_uring_sqe_set_flags(sqe, IOSQE_IO_LINK);
-    io_uring_sqe_set_data64(sqe, write_tag);
-    sqe = io_uring_get_sqe(&ring->uring);
-    io_uring_prep_fsync(sqe, file, IORING_FSYNC_DATASYNC);
-    io_uring_sqe_set_data64(sqe, sync_tag);
-    return 0;
-}
-
-int hutong_queue_sync(hutong_ring *ring, int file, int data_only, uint64_t tag) {
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL) return -EBUSY;
-    io_uring_prep_fsync(sqe, file, data_only ? IORING_FSYNC_DATASYNC : 0);
-    io_uring_sqe_set_data64(sqe, tag);
-    return 0;
-}
-
-int hutong_queue_allocate(hutong_ring *ring, int file, uint64_t offset, uint64_t length, uint64_t tag) {
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL) return -EBUSY;
-    io_uring_prep_fallocate(sqe, file, 0, (off_t)offset, (off_t)length);
-    io_uring_sqe_set_data64(sqe, tag);
-    return 0;
-}
-
-int hutong_queue_cancel(hutong_ring *ring, uint64_t target, uint64_t tag) {
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL) return -EBUSY;
-    io_uring_prep_cancel64(sqe, target, 0);
-    io_uring_sqe_set_data64(sqe, tag);
-    return 0;
-}
-
-static void arm_wake(hutong_ring *ring) {
-    if (ring->wake_armed) return;
-    struct io_uring_sqe *sqe = entry(ring);
-    if (sqe == NULL) return; // tried again before each wait
-    io_uring_prep_read(sqe, ring->wake_event, &ring->wake_count, sizeof ring->wake_count, 0);
-    io_uring_sqe_set_data64(sqe, TAG_WAKE);
-    ring->wake_armed = 1;
-}
-
-static unsigned ring_flags(hutong_ring *ring) { return __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_ACQUIRE); }
-
-int hutong_ring_poll(hutong_ring *ring) {
-    unsigned flags = ring_flags(ring);
+static int uring_poll(hutong_ring *ring) {
+    struct uring *uring = uring_of(ring);
+    unsigned flags = ring_flags(uring);
     if (flags & IORING_SQ_CQ_OVERFLOW) ring->overflows++;
-    if (io_uring_sq_ready(&ring->uring) == 0 && !(flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))) return 0;
-    return enter(ring);
+    if (io_uring_sq_ready(&uring->queues) == 0 && !(flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))
+        && !has_backlog(uring))
+        return 0;
+    return submit(uring);
 }
 
-int hutong_ring_wait(hutong_ring *ring, uint64_t timeout_ns) {
-    arm_wake(ring);
+static int uring_wait(hutong_ring *ring, uint64_t timeout_ns) {
+    struct uring *uring = uring_of(ring);
+    arm_wake(uring);
+    if (has_backlog(uring)) {
+        int result = submit(uring);
+        if (result < 0) return result;
+        if (timeout_ns > BACKLOG_PATIENCE_NS) timeout_ns = BACKLOG_PATIENCE_NS;
+    }
     struct io_uring_cqe *first = NULL;
     struct __kernel_timespec limit = {(int64_t)(timeout_ns / 1000000000u), (long long)(timeout_ns % 1000000000u)};
     int result = io_uring_submit_and_wait_timeout(
-        &ring->uring, &first, 1, timeout_ns == UINT64_MAX ? NULL : &limit, NULL);
+        &uring->queues, &first, 1, timeout_ns == UINT64_MAX ? NULL : &limit, NULL);
     if (result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY) return 0;
     return result < 0 ? result : 0;
 }
 
-int hutong_ring_reap(hutong_ring *ring, hutong_completion *into, int capacity) {
+static int uring_reap(hutong_ring *ring, hutong_completion *into, int capacity) {
+    struct uring *uring = uring_of(ring);
     int count = 0;
     unsigned seen = 0, head;
     struct io_uring_cqe *cqe;
-    io_uring_for_each_cqe(&ring->uring, head, cqe) {
+    io_uring_for_each_cqe(&uring->queues, head, cqe) {
         if (count == capacity) break;
         seen++;
         if (cqe->user_data == TAG_WAKE) {
-            ring->wake_armed = 0;
+            uring->wake_armed = 0;
             continue;
         }
         into[count++] = (hutong_completion){cqe->user_data, cqe->res, (cqe->flags & IORING_CQE_F_MORE) != 0};
     }
-    io_uring_cq_advance(&ring->uring, seen);
+    io_uring_cq_advance(&uring->queues, seen);
     return count;
 }
 
-void hutong_ring_wake(hutong_ring *ring) {
-    uint64_t one = 1;
-    ssize_t written;
-    do written = write(ring->wake_event, &one, sizeof one);
-    while (written < 0 && errno == EINTR);
-}
-
-uint64_t hutong_ring_overflows(const hutong_ring *ring) { return ring->overflows; }
+const hutong_backend hutong_uring_backend = {
+    .create = uring_create,
+    .enable = uring_enable,
+    .destroy = uring_destroy,
+    .queue = uring_queue,
+    .poll = uring_poll,
+    .wait = uring_wait,
+    .reap = uring_reap,
+};

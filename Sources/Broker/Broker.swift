@@ -23,8 +23,8 @@ public final class Broker {
     public let plan: PlacementPlan
     /// The port that is listened on.
     public let port: UInt16
-    /// "io_uring": where input and output go through.
-    public let backend: String
+    /// Where input and output go through.
+    public let backend: RingBackend
     private let logger: Logger
     private let groups: [OpenedGroup]
     private let sequencers: [StageBox<SequencerStage>]
@@ -65,7 +65,9 @@ public final class Broker {
         let trace = configuration.traceFile.flatMap { EventTrace(path: $0) }
         draining = DrainSwitch()
 
-        let startRing = try Broker.makeRing()
+        // One for the start, and one a thread: all now, so that all are of one backend.
+        var rings = try Broker.makeRings(configuration.ringChoice, count: 1 + plan.threads.count, logger)
+        let startRing = rings.removeFirst()
         backend = startRing.backend
         startRing.attach()
         let blocking = BlockingFiles(files: startRing.makePort(), source: startRing)
@@ -73,7 +75,6 @@ public final class Broker {
         let (metadata, groups) = try opening.open()
         self.groups = groups
 
-        let rings = try plan.threads.map { _ in try Broker.makeRing() }
         let assembly = Assembly(
             configuration: configuration, plan: plan, host: RingHost(rings: rings), groups: groups, metadata: metadata,
             listener: listener.socket, port: listener.port, draining: draining, trace: trace, logger: logger, onFailure: onFailure)
@@ -128,7 +129,7 @@ public final class Broker {
     /// After a clean stop the next start need not read the journal's frames again.
     private func writeCheckpoints() -> Bool {
         do {
-            let ring = try Broker.makeRing()
+            let ring = try Ring(backend)
             ring.attach()
             let blocking = BlockingFiles(files: ring.makePort(), source: ring)
             return try StageSet.writeCheckpoints(groups, sequencers, blocking)
@@ -192,17 +193,15 @@ public final class Broker {
         return try Listener(host: configuration.listenHost, port: configuration.listenPort)
     }
 
-    private static func makeRing() throws -> Ring {
-        do { return try Ring() } catch {
-            switch error.code {
-            case ENOMEM:
-                throw BrokerError(
-                    "io_uring has too little lockable memory: raise the limit (ulimit -l, LimitMEMLOCK=, --ulimit memlock=).")
-            case EPERM, ENOSYS, EACCES:
-                throw BrokerError(
-                    "io_uring is refused here (\(describe(errno: error.code))): allow it in the seccomp profile, or set the sysctl kernel.io_uring_disabled to 0.")
-            default: throw BrokerError("\(error)")
-            }
+    private static func makeRings(_ choice: RingChoice, count: Int, _ logger: Logger) throws -> [Ring] {
+        let made: RingSet
+        do { made = try RingSet(choice, count: count) } catch let refusal as RingRefusal {
+            throw BrokerError("\(refusal) Or let the broker use epoll, which is slower: --set io.backend=auto.")
+        } catch { throw BrokerError("\(error)") }
+        if let refusal = made.refusal {
+            logger.warning(
+                "RUNNING ON EPOLL, WHICH IS SLOWER THAN IO_URING. \(refusal) (As it is, without this warning: --set io.backend=epoll.)")
         }
+        return made.rings
     }
 }

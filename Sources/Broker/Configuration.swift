@@ -19,6 +19,7 @@ public struct BrokerConfiguration: Sendable {
     public var topology: Topology
     public var wishes: PlacementWishes
     public var flushMethod: FlushMethod
+    public var ringChoice: RingChoice
     public var journal: JournalOptions
     public var intake: IntakeLimits
     public var reading: ReadLimits
@@ -35,8 +36,8 @@ public struct BrokerConfiguration: Sendable {
     public init(
         dataDirectory: String, listenHost: String, listenPort: UInt16, advertisedHost: String?, advertisedPort: UInt16?,
         nodeId: Int32, clusterId: String?, topology: Topology, wishes: PlacementWishes, flushMethod: FlushMethod,
-        journal: JournalOptions, intake: IntakeLimits, reading: ReadLimits, topics: TopicDefaults, producerLimit: Int,
-        producerExpiration: Int64, traceFile: String?, drainMilliseconds: Int = 10_000
+        ringChoice: RingChoice, journal: JournalOptions, intake: IntakeLimits, reading: ReadLimits, topics: TopicDefaults,
+        producerLimit: Int, producerExpiration: Int64, traceFile: String?, drainMilliseconds: Int = 10_000
     ) {
         self.dataDirectory = dataDirectory
         self.listenHost = listenHost
@@ -48,6 +49,7 @@ public struct BrokerConfiguration: Sendable {
         self.topology = topology
         self.wishes = wishes
         self.flushMethod = flushMethod
+        self.ringChoice = ringChoice
         self.journal = journal
         self.intake = intake
         self.reading = reading

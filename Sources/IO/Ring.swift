@@ -9,6 +9,14 @@ import Host
 /// The text of an errno.
 public func describe(errno code: Int32) -> String { String(cString: strerror(code)) }
 
+/// The way that a ring takes to the kernel.
+public enum RingBackend: String, Sendable, CaseIterable {
+    /// Every operation through queues shared with the kernel.
+    case ioUring = "io_uring"
+    /// Sockets by epoll, files by helper threads: slower, and never refused.
+    case epoll
+}
+
 /// The host's kernel as an event source: one ring for one thread, shared by the ports of the stages that run there.
 public final class Ring: EventSource {
     fileprivate let raw: OpaquePointer
@@ -16,15 +24,17 @@ public final class Ring: EventSource {
     private let batch: UnsafeMutablePointer<hutong_completion>
     private let batchCapacity = 256
     public let waker: Waker
+    public let backend: RingBackend
 
     private struct Handle: @unchecked Sendable { let raw: OpaquePointer }
 
-    /// - Parameter entries: how many operations may be queued between two submissions.
-    public init(entries: Int = 1024) throws(IOError) {
+    /// - Parameter entries: for how many operations between two submissions there is room; further ones wait.
+    public init(_ backend: RingBackend, entries: Int = 1024) throws(IOError) {
         var made: OpaquePointer?
-        let result = hutong_ring_create(UInt32(entries), &made)
-        guard result == 0, let made else { throw IOError(code: -result, doing: "setting up an io_uring ring") }
+        let result = hutong_ring_create(backend == .ioUring ? HUTONG_IO_URING : HUTONG_EPOLL, UInt32(entries), &made)
+        guard result == 0, let made else { throw IOError(code: -result, doing: "setting up \(backend.rawValue)") }
         raw = made
+        self.backend = backend
         batch = .allocate(capacity: batchCapacity)
         let handle = Handle(raw: made)
         waker = Waker { hutong_ring_wake(handle.raw) }
@@ -35,10 +45,7 @@ public final class Ring: EventSource {
         batch.deallocate()
     }
 
-    /// "io_uring".
-    public var backend: String { String(cString: hutong_ring_backend(raw)) }
-
-    /// How often the kernel held completions back because its queue was full.
+    /// How often a queue shared with the kernel was full, so that completions or operations had to wait. None is lost.
     public var overflows: UInt64 { hutong_ring_overflows(raw) }
 
     /// A port for one more stage on this ring's thread; at most 255.

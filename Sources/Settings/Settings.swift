@@ -72,9 +72,11 @@ public enum FlushMethod: String, Sendable, CaseIterable {
     case fdatasync, dsync, linked
 }
 
+/// How the kernel is asked.
 public enum IOBackend: String, Sendable, CaseIterable {
     case auto
     case ioUring = "io_uring"
+    case epoll
 }
 
 /// The levels of swift-log.

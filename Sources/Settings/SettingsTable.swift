@@ -111,7 +111,8 @@ extension Settings {
                 + "other; dsync, each write for itself (O_DSYNC)."),
         Setting(
             "io.backend", aliases: ["io"], \.ioBackend, .choice(),
-            "How the kernel is asked: io_uring, or start fails; auto, by the best way that the host allows."),
+            "How the kernel is asked: io_uring, or the start fails; epoll, which is slower and works everywhere; auto, by "
+                + "io_uring where the host allows it, else by epoll, with a warning that says why."),
         Setting(
             "io.trace", \.ioTrace, .optional(.text, none: "none"),
             "A file to which each journal write, sync and answer adds a line, to check promises against; it costs speed."),

@@ -121,7 +121,7 @@ public final class SimulatedBroker {
         BrokerConfiguration(
             dataDirectory: "/data", listenHost: "simulated", listenPort: 9092, advertisedHost: nil, advertisedPort: nil,
             nodeId: 0, clusterId: "simulated", topology: Topology(nodes: [.init(id: 0, cores: [[0]])]),
-            wishes: PlacementWishes(partitionGroups: partitionGroups, pin: false), flushMethod: flushMethod,
+            wishes: PlacementWishes(partitionGroups: partitionGroups, pin: false), flushMethod: flushMethod, ringChoice: .auto,
             journal: JournalOptions(
                 segmentBytes: 64 << 10, cacheSegments: 5, locksMemory: false, journalBytes: journalSegments * (64 << 10)),
             intake: IntakeLimits(

@@ -108,7 +108,7 @@ struct ServeCommand: ParsableCommand {
     /// One line for scripts and people that wait for it.
     private func readyLine(_ broker: Broker, _ settings: Settings) -> String {
         let listen = HostPort(host: settings.listen.host, port: broker.port)
-        return "hutong ready listen=\(listen) data=\(settings.dataDir) io=\(broker.backend)"
+        return "hutong ready listen=\(listen) data=\(settings.dataDir) io=\(broker.backend.rawValue)"
             + " flush=\(settings.journalFlushMethod.rawValue) layout=\(broker.plan.layout.rawValue)"
             + " threads=\(broker.plan.threads.count) partition.groups=\(broker.plan.partitionGroups)"
             + " acks=0:oneWay(no answer) acks=1:\(meaning(settings.qosLeader.rawValue))"
@@ -142,6 +142,7 @@ extension BrokerConfiguration {
             nodeId: Int32(settings.brokerId), clusterId: settings.clusterId, topology: .discover(),
             wishes: PlacementWishes(settings),
             flushMethod: IO.FlushMethod(rawValue: settings.journalFlushMethod.rawValue) ?? .linked,
+            ringChoice: RingChoice(rawValue: settings.ioBackend.rawValue) ?? .auto,
             journal: journal,
             intake: IntakeLimits(
                 connections: settings.maxConnections, receiveBytes: settings.connectionReceiveBytes,

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -26,6 +27,10 @@ VARIANTS = {
     "two+2groups": {"threads.layout": "two", "partition.groups": "2"},
     "group+2groups": {"threads.layout": "group", "partition.groups": "2"},
 }
+
+# The broker's ways to the kernel: as this host allows, or where io_uring is refused. HUTONG_TEST_IO names some of them.
+BACKENDS = ["io_uring", "epoll"]
+REFUSE_IO_URING = [sys.executable, str(pathlib.Path(__file__).resolve().parent / "refuse_io_uring.py")]
 
 
 def binary():
@@ -66,14 +71,16 @@ def free_port():
 class Broker:
     """One data directory and, while it runs, the process that serves it. A restart keeps the port."""
 
-    def __init__(self, directory, settings=None, port=0, prefix=()):
+    def __init__(self, directory, settings=None, port=0, prefix=(), io="io_uring"):
         self.directory = pathlib.Path(directory)
         self.data = self.directory / "data"
         self.log_path = self.directory / "broker.log"
         self.settings = {"num.partitions": 12, **(settings or {})}
         self.port = port
-        self.prefix = list(prefix)
+        self.prefix = (REFUSE_IO_URING if io == "epoll" else []) + list(prefix)
+        self.io = io
         self.process = None
+        self.warnings = 0
         self.ready = {}
         self.ready_line = ""
 
@@ -138,8 +145,17 @@ class Broker:
         host, _, port = self.ready["listen"].rpartition(":")
         assert host == "127.0.0.1" and self.port in (0, int(port)), line
         self.port = int(port)
-        if io_uring_allowed():
-            assert self.ready.get("io") == "io_uring", f"the kernel allows io_uring, but: {line}"
+        self._check_backend()
+
+    def _check_backend(self):
+        """io_uring where it is allowed, and where it is refused epoll, with a warning that nobody overlooks."""
+        warnings = self.log().count("RUNNING ON EPOLL")
+        chosen = self.settings.get("io.backend", "auto")
+        if chosen == "auto":
+            chosen = "epoll" if self.io == "epoll" or not io_uring_allowed() else "io_uring"
+            assert (warnings > self.warnings) == (chosen == "epoll"), self.tail()
+        self.warnings = warnings
+        assert self.ready.get("io") == chosen, self.ready_line
 
     def tail(self, lines=40):
         return "--- the broker's log, its end ---\n" + "\n".join(self.log().splitlines()[-lines:])

@@ -1,15 +1,19 @@
 """Options and fixtures of the whole suite: how much to run, in which layouts, and a broker to run against."""
 
+import collections
 import itertools
 import os
 import shutil
 
 import pytest
 
-from broker import VARIANTS, Broker, binary
+from broker import BACKENDS, VARIANTS, Broker, binary
 from rawclient import Connection
 
 DEFAULT_VARIANTS = "single,two,group,two+2groups"
+# What is run with each backend; a short run takes on epoll each test's first parameters and every sixth after them.
+ON_EACH_BACKEND = {"test_clients", "test_protocol", "test_protocol_data", "test_crash", "test_threads", "test_durability_trace"}
+SHORT_RUN_STEP = 6
 topic_numbers = itertools.count()
 
 
@@ -23,17 +27,39 @@ def pytest_configure(config):
         config.option.timeout = config.option.timeout or 3600
 
 
-def variants():
-    names = [name for name in os.environ.get("HUTONG_TEST_VARIANTS", DEFAULT_VARIANTS).split(",") if name]
-    unknown = set(names) - set(VARIANTS)
-    if unknown:
-        raise pytest.UsageError(f"HUTONG_TEST_VARIANTS: {sorted(unknown)}; there are {', '.join(VARIANTS)}")
+def names_in(variable, default, known):
+    names = [name for name in os.environ.get(variable, default).split(",") if name]
+    unknown = set(names) - set(known)
+    if unknown or not names:
+        raise pytest.UsageError(f"{variable}: {sorted(unknown)}; there are {', '.join(known)}")
     return names
+
+
+def backends():
+    return names_in("HUTONG_TEST_IO", ",".join(BACKENDS), BACKENDS)
 
 
 def pytest_generate_tests(metafunc):
     if "broker_variant" in metafunc.fixturenames:
-        metafunc.parametrize("broker_variant", variants(), indirect=True, scope="module")
+        names = names_in("HUTONG_TEST_VARIANTS", DEFAULT_VARIANTS, VARIANTS)
+        metafunc.parametrize("broker_variant", names, indirect=True, scope="module")
+    if "io" in metafunc.fixturenames and metafunc.module.__name__ in ON_EACH_BACKEND:
+        metafunc.parametrize("io", backends(), indirect=True, scope="module")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Shortens a short run, unless epoll is all that was asked for."""
+    if config.option.full or len(backends()) == 1:
+        return
+    seen = collections.Counter()
+    kept, left_out = [], []
+    for item in items:
+        on_epoll = hasattr(item, "callspec") and item.callspec.params.get("io") == "epoll"
+        test = item.path, item.originalname
+        (left_out if on_epoll and seen[test] % SHORT_RUN_STEP else kept).append(item)
+        seen[test] += on_epoll
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")
@@ -55,15 +81,21 @@ def program():
         pytest.exit(f"{path} is not there: build it (swift build -c release) or set HUTONG_BIN", returncode=2)
 
 
+@pytest.fixture(scope="module")
+def io(request):
+    """How brokers reach the kernel, one of BACKENDS."""
+    return getattr(request, "param", backends()[0])
+
+
 @pytest.fixture
-def make_broker(tmp_path):
+def make_broker(tmp_path, io):
     """A maker of brokers with data of their own, which end with the test however it ends."""
     made = []
 
     def make(settings=None, start=True, **options):
         directory = tmp_path / f"broker-{len(made)}"
         directory.mkdir()
-        made.append(Broker(directory, settings, **options))
+        made.append(Broker(directory, settings, **{"io": io, **options}))
         return made[-1].start() if start else made[-1]
 
     yield make
@@ -72,9 +104,9 @@ def make_broker(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory):
+def broker(tmp_path_factory, io):
     """One broker for a whole module: for tests that leave it as they found it. It must survive them and stop cleanly."""
-    shared = Broker(tmp_path_factory.mktemp("shared")).start()
+    shared = Broker(tmp_path_factory.mktemp("shared"), io=io).start()
     pid = shared.pid
     try:
         yield shared
@@ -86,10 +118,10 @@ def broker(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def broker_variant(request, tmp_path_factory):
+def broker_variant(request, tmp_path_factory, io):
     """A broker in each layout that is asked for, shared by a module's tests."""
     directory = tmp_path_factory.mktemp(request.param.replace("+", "-"))
-    shared = Broker(directory, VARIANTS[request.param]).start()
+    shared = Broker(directory, VARIANTS[request.param], io=io).start()
     shared.variant = request.param
     try:
         yield shared

@@ -138,7 +138,7 @@ def test_journal_is_opened_direct(make_broker, topic, tmp_path):
     # -D: the tracer is the grandchild, so that the process that is started, stopped and killed is the broker.
     broker = make_broker({"journal.segment.bytes": SEGMENT}, prefix=[
         "strace", "-D", "-f", "-y", "-ttt", "-o", str(output), "-e",
-        "trace=openat,pwritev2,pwrite64,fdatasync,fsync,sendto,sendmsg,write,io_uring_enter"])
+        "trace=openat,pwritev2,pwrite64,fdatasync,fsync,sendto,sendmsg,write,io_uring_enter,epoll_wait"])
     produce_pipelined(broker, topic, 200, (1, -1))
     broker.stop()
     text = output.read_text(errors="replace")
@@ -152,3 +152,6 @@ def test_journal_is_opened_direct(make_broker, topic, tmp_path):
             assert "O_DIRECT" in flags, f"{path.name} was opened for writing with {'|'.join(flags)}"
     if broker.ready.get("io") == "io_uring":
         assert "io_uring_enter(" in text, "nothing went through the ring"
+    else:
+        assert text.count("pwrite64(") > 0 and text.count("fdatasync(") > 0 and "io_uring_enter(" not in text, (
+            "the journal was not written by calls that strace sees")

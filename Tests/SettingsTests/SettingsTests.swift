@@ -56,6 +56,7 @@ import Testing
         #expect(try Settings.load(yaml: "node.id: 7").brokerId == 7)
         #expect(try Settings.load(yaml: nil, environment: ["HUTONG_IO": "io_uring"]).ioBackend == .ioUring)
         #expect(try Settings.load(yaml: nil, environment: ["HUTONG_IO_BACKEND": "auto"]).ioBackend == .auto)
+        #expect(try Settings.load(yaml: nil, environment: ["HUTONG_IO": "epoll"]).ioBackend == .epoll)
         #expect(problems("node.id: 7\nbroker.id: 7") == ["hutong.yaml, line 2: broker.id is set twice. Keep one."])
     }
 

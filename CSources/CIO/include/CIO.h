@@ -3,7 +3,8 @@
 //
 // One thread owns a ring and makes all calls on it, but for hutong_ring_wake. Every operation bears a tag, which its
 // completion bears again; tags from HUTONG_RESERVED_TAGS up are the ring's own. Memory given to an operation belongs to
-// it until its completion is reaped. Functions return 0 (or what they say), or a negative errno.
+// it until its completion is reaped. Operations that are under way together may be done in any order. Functions return 0
+// (or what they say), or a negative errno.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,13 +21,20 @@ typedef struct {
 
 #define HUTONG_RESERVED_TAGS 0xff00000000000000u
 
-/// A ring for `entries` operations between two submissions. It is made disabled; its owner enables it.
-int hutong_ring_create(unsigned entries, hutong_ring **made);
+/// The way to the kernel.
+enum hutong_ring_backend {
+    HUTONG_IO_URING = 0, // all operations in rings shared with the kernel
+    HUTONG_EPOLL = 1,    // sockets by epoll, files by two helper threads: slower, but never refused
+};
+
+/// A ring for `entries` operations between two submissions; more are taken, and wait their turn. It is made disabled; its
+/// owner enables it. Where the kernel refuses io_uring: -EPERM, -EACCES, -ENOSYS, or -ENOMEM for lockable memory.
+int hutong_ring_create(enum hutong_ring_backend backend, unsigned entries, hutong_ring **made);
 /// To be called first, by the thread that will own the ring.
 int hutong_ring_enable(hutong_ring *ring);
+/// Operations that are under way get no completion. With epoll those on files that have begun are waited for; with
+/// io_uring the kernel may still be at them, and at their memory, for a moment.
 void hutong_ring_destroy(hutong_ring *ring);
-/// "io_uring".
-const char *hutong_ring_backend(const hutong_ring *ring);
 
 /// Accepts connections on `listener` until cancelled: a completion each, whose result is the new socket.
 int hutong_queue_accept(hutong_ring *ring, int listener, uint64_t tag);
@@ -47,7 +55,8 @@ int hutong_queue_write_and_sync(
 int hutong_queue_sync(hutong_ring *ring, int file, int data_only, uint64_t tag);
 /// Allocates blocks (posix_fallocate's meaning).
 int hutong_queue_allocate(hutong_ring *ring, int file, uint64_t offset, uint64_t length, uint64_t tag);
-/// Asks for the operation with tag `target` to end early; it still completes, mostly with -ECANCELED.
+/// Asks for the operation with tag `target` to end early; it still completes, mostly with -ECANCELED. The request's own
+/// completion bears `tag`: 0, -ENOENT where there is no such operation, or -EALREADY where it is too far on.
 int hutong_queue_cancel(hutong_ring *ring, uint64_t target, uint64_t tag);
 
 /// Submits what is queued and makes room for completions that are ready, without waiting.
@@ -58,7 +67,7 @@ int hutong_ring_wait(hutong_ring *ring, uint64_t timeout_ns);
 int hutong_ring_reap(hutong_ring *ring, hutong_completion *into, int capacity);
 /// From any thread: ends the owner's wait, or the next one.
 void hutong_ring_wake(hutong_ring *ring);
-/// How often the kernel had to hold completions back because the queue was full. None is lost.
+/// How often a queue shared with the kernel was full, so that completions or operations had to wait. None is lost.
 uint64_t hutong_ring_overflows(const hutong_ring *ring);
 
 /// A listening TCP socket; `port` 0 lets the kernel choose. `bound_port` is what was taken. The socket, or a negative
