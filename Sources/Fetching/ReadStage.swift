@@ -232,7 +232,7 @@ public struct ReadStage: Stage, ~Copyable {
         do {
             if request.key == APIKey.fetch.rawValue {
                 let message = try FetchRequest.decode(request.body, version: request.version)
-                let job = FetchJob(request, io: io, message: message, table: table, limit: limits.fetchBytes)
+                let job = FetchJob(request, io: io, message: message, table: table, limit: budget.share(of: limits.fetchBytes))
                 if jobs.count >= limits.jobs { job.isDue = true }
                 jobs.add(job)
             } else {

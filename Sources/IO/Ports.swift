@@ -56,6 +56,9 @@ public protocol SocketPort: Port {
     func close(_ socket: Int32)
     /// The other side's address, for logs.
     func peerName(_ socket: Int32) -> String
+    /// The other side's address, for counting: equal for one IPv4 address, and for one IPv6 network of 64 bits, within which
+    /// a host chooses freely. 0 where it can't be had.
+    func peerAddress(_ socket: Int32) -> UInt64
 }
 
 /// How bytes become durable.

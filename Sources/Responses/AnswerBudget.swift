@@ -30,6 +30,13 @@ public final class AnswerBudget: Sendable {
         return fits(bytes)
     }
 
+    /// How much an answer should take that could do with up to `wish` bytes: never more than a quarter of what is left. So
+    /// those who don't read what they asked for leave the others smaller answers, but answers.
+    public func share(of wish: Int) -> Int { min(wish, max((limit - taken.load(ordering: .relaxed)) / 4, 1)) }
+
+    /// Whether more than half is taken: who holds some of it and makes no use of it should give it back.
+    public var isShort: Bool { taken.load(ordering: .relaxed) > limit / 2 }
+
     /// Whether memory has come back since the last call.
     public func takeReturned() -> Bool {
         returned.load(ordering: .relaxed) && returned.exchange(false, ordering: .sequentiallyConsistent)

@@ -34,10 +34,11 @@ public struct RespondStage: Stage, ~Copyable {
     /// How often timers are set for what has come to wait: most answers have left by then and never need one.
     private static let timerInterval: UInt64 = 50_000_000
     private static let batch = 8192
+    /// How long a client may take nothing while memory for answers is short, in nanoseconds.
+    private static let patience: UInt64 = 2_000_000_000
 
     private let sockets: any SocketPort
     private let positions: [JournalPositions]
-    private let logger: Logger
     private let trace: EventTrace?
     private let queueCapacity: Int
     private var links: RespondLinks
@@ -51,26 +52,35 @@ public struct RespondStage: Stage, ~Copyable {
     /// For each queue the first response for which no timer has been considered.
     private var unconsidered: [Int]
     private var nextTimerRound: UInt64 = 0
+    private let sendTimeout: UInt64
+    private var log: ConnectionLog
+    /// Looks at sends that are under way.
+    private var watch = DeadlineWatch()
+    /// The monotonic time of this step.
+    private var now: UInt64 = 0
 
     /// - Parameters:
     ///   - positions: of each partition group.
     ///   - queueCapacity: of each queue of pending responses, in cells.
+    ///   - sendTimeout: after how many nanoseconds in which a client took no byte it is given up.
     public init(
         sockets: any SocketPort, positions: [JournalPositions], links: consuming RespondLinks, queueCapacity: Int,
-        logger: Logger, trace: EventTrace? = nil
+        sendTimeout: UInt64, logger: Logger, trace: EventTrace? = nil
     ) {
         precondition(links.pending.count == 4 * positions.count, "four queues a partition group")
         self.sockets = sockets
         self.positions = positions
         self.links = links
         self.queueCapacity = queueCapacity
-        self.logger = logger
+        self.sendTimeout = sendTimeout
+        log = ConnectionLog(logger)
         self.trace = trace
         timers = TimerWheel(capacity: 4 * positions.count * queueCapacity)
         unconsidered = Array(repeating: 0, count: 4 * positions.count)
     }
 
     public mutating func step(_ now: Moment) -> Int {
+        self.now = now.monotonic
         var progress = takeEvents()
         if !untold.isEmpty {
             let slots = untold
@@ -83,17 +93,18 @@ public struct RespondStage: Stage, ~Copyable {
         }
         for source in 0..<links.answers.count { progress += takeAnswers(source) }
         for queue in 0..<links.pending.count { progress += takePassed(queue) }
-        progress += takeTimedOut(now)
+        progress += takeTimedOut(now) + dropStalled()
         flush()
         links.toIntake.publish()
         return progress
     }
 
     public var deadline: UInt64 {
+        let next = min(timers.deadline, watch.deadline)
         for queue in unconsidered.indices where unconsidered[queue] < links.pending[queue].end {
-            return min(nextTimerRound, timers.deadline)
+            return min(nextTimerRound, next)
         }
-        return timers.deadline
+        return next
     }
 
     public var isDrained: Bool { connections.allSatisfy { $0.state == .free } }
@@ -433,6 +444,8 @@ public struct RespondStage: Stage, ~Copyable {
         guard connections[slot].sendsMore, !connections[slot].isSending, let first = connections[slot].outgoing.first
         else { return }
         connections[slot].isSending = true
+        connections[slot].sendingSince = now
+        watch.look(at: slot, by: now + min(sendTimeout, RespondStage.patience))
         switch first {
         case .chunk(let chunk):
             sockets.send(
@@ -470,6 +483,33 @@ public struct RespondStage: Stage, ~Copyable {
         }
         send(slot)
         endIfDone(slot)
+    }
+
+    /// Gives up the clients that have taken nothing for too long: what waits for them takes memory. While that is short, which
+    /// others feel, too long is much sooner.
+    private mutating func dropStalled() -> Int {
+        var count = 0
+        while let slot = watch.next(now) {
+            guard connections[slot].isSending, connections[slot].sendsMore else { continue }
+            let since = connections[slot].sendingSince
+            let isInTheWay = connections[slot].holdsShortMemory
+            let patience = isInTheWay ? min(sendTimeout, RespondStage.patience) : sendTimeout
+            guard now >= since + patience else {
+                // Memory may run short before the time is up.
+                watch.look(at: slot, by: min(since + sendTimeout, max(since, now) + RespondStage.patience))
+                continue
+            }
+            count += 1
+            let seconds = Double((now - since) / 1_000_000) / 1000
+            log.note(
+                .notice, "\(sockets.peerName(connections[slot].socket)): closed: it has taken nothing of its answers for \(seconds) s"
+                    + (isInTheWay ? ", and others want the memory" : ""), now)
+            sockets.shutdown(connections[slot].socket)
+            if case .finishing(_, let told) = connections[slot].state { drop(slot, told: told, tells: false) } else {
+                drop(slot, told: false)
+            }
+        }
+        return count
     }
 
     private mutating func recycle(_ outgoing: ResponderConnection.Outgoing) {

@@ -48,6 +48,8 @@ struct ResponderConnection {
     var parked: [UInt32: Parked] = [:]
     var outgoing: Deque<Outgoing> = []
     var isSending = false
+    /// When the send under way began; each takes at least a byte to end.
+    var sendingSince: UInt64 = 0
     /// How many answers have been sent; and how many the io stage has been told of.
     var sentAnswers: UInt32 = 0
     var toldAnswers: UInt32 = 0
@@ -59,6 +61,12 @@ struct ResponderConnection {
         case .open, .finishing: true
         case .free, .dead: false
         }
+    }
+
+    /// Whether an answer that waits here holds memory of which little is left.
+    var holdsShortMemory: Bool {
+        let isWaiting = outgoing.contains { if case .answer(let answer) = $0 { answer.holdsShortMemory } else { false } }
+        return isWaiting || parked.values.contains { if case .answer(let answer) = $0 { answer.holdsShortMemory } else { false } }
     }
 
     /// Whether an answer of that number is still to be sent.

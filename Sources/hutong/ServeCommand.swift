@@ -141,10 +141,7 @@ extension BrokerConfiguration {
             journal: JournalOptions(
                 segmentBytes: settings.journalSegmentBytes, cacheSegments: settings.journalCacheSegments,
                 locksMemory: settings.memoryLock),
-            intake: IntakeLimits(
-                connections: settings.maxConnections, receiveBytes: settings.connectionReceiveBytes,
-                requestBytes: settings.socketRequestMaxBytes, inFlight: settings.connectionMaxInFlight,
-                largeBufferBytes: max(256 << 20, 2 * settings.socketRequestMaxBytes)),
+            intake: IntakeLimits(settings),
             reading: ReadLimits(
                 fetchBytes: settings.fetchMaxBytes, answerBytes: max(64 << 20, 2 * settings.fetchMaxBytes),
                 coldBytes: 32 << 20),
@@ -152,6 +149,23 @@ extension BrokerConfiguration {
                 partitions: settings.numPartitions, autoCreate: settings.autoCreateTopicsEnable, settings: topicSettings),
             producerLimit: settings.producerStateMax, producerExpiration: Int64(settings.producerIdExpirationMs),
             traceFile: settings.ioTrace)
+    }
+}
+
+extension IntakeLimits {
+    init(_ settings: Settings) {
+        self.init(
+            connections: settings.maxConnections, receiveBytes: settings.connectionReceiveBytes,
+            requestBytes: settings.socketRequestMaxBytes, inFlight: settings.connectionMaxInFlight,
+            largeBufferBytes: max(256 << 20, 2 * settings.socketRequestMaxBytes))
+        connectionsPerAddress = settings.maxConnectionsPerIp
+        reservedDescriptors = settings.fileDescriptorsReserved
+        func nanoseconds(_ milliseconds: Int) -> UInt64 { UInt64(milliseconds) * 1_000_000 }
+        timeouts = ConnectionTimeouts(
+            firstByte: nanoseconds(settings.connectionFirstByteTimeoutMs),
+            request: nanoseconds(settings.connectionRequestTimeoutMs),
+            requestRate: settings.connectionRequestMinBytesPerSecond, idle: nanoseconds(settings.connectionsMaxIdleMs),
+            send: nanoseconds(settings.connectionSendTimeoutMs))
     }
 }
 

@@ -35,6 +35,12 @@ final class FakeSockets: SocketPort {
         return part.count
     }
 
+    /// Accepting ends with that error.
+    func failAccept(_ code: Int32) {
+        completions.append(Completion(tag: acceptTag!, result: -code))
+        acceptTag = nil
+    }
+
     /// The receive ends with that result: 0 where the client has sent all, or a negative errno.
     func finish(_ socket: Int32, result: Int32) {
         guard let receive = armed.removeValue(forKey: socket) else { return }
@@ -75,4 +81,6 @@ final class FakeSockets: SocketPort {
     }
 
     func peerName(_ socket: Int32) -> String { "client \(socket)" }
+    /// A million sockets come from one address.
+    func peerAddress(_ socket: Int32) -> UInt64 { UInt64(socket / 1_000_000) }
 }
