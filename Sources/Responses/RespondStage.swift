@@ -165,10 +165,16 @@ public struct RespondStage: Stage, ~Copyable {
 
     /// The answers before this one are still sent; then it is done. The io stage reads no more.
     private mutating func finish(_ slot: Int, before answer: UInt32) {
-        guard connections[slot].state == .open else { return }
-        connections[slot].state = .finishing(answer, told: false)
+        switch connections[slot].state {
+        case .open:
+            connections[slot].state = .finishing(answer, told: false)
+            tell(.broken, slot)
+        case .finishing(let last, let told) where Int32(bitPattern: answer &- last) < 0:
+            // It was to end anyway, but later: what was asked from here on is never answered.
+            connections[slot].state = .finishing(answer, told: told)
+        default: return
+        }
         connections[slot].parked = connections[slot].parked.filter { Int32(bitPattern: $0.key &- answer) < 0 }
-        tell(.broken, slot)
         endIfDone(slot)
     }
 

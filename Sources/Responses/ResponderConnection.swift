@@ -78,7 +78,7 @@ struct ResponderConnection {
     /// Whether all that was owed has left, and the io stage waits to hear it.
     var isFinished: Bool {
         guard case .finishing(let answers, told: true) = state else { return false }
-        return nextAnswer == answers && outgoing.isEmpty && !isSending
+        return Int32(bitPattern: nextAnswer &- answers) >= 0 && outgoing.isEmpty && !isSending
     }
 }
 

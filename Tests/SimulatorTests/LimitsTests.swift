@@ -134,6 +134,21 @@ import Wire
         #expect(slow.answers().count == 1)
     }
 
+    /// A request that can't be read, and nothing behind it: that the client has ended as well must not keep the connection.
+    @Test(arguments: [0, 1, 3]) func aBadLastRequestEndsItsConnection(good: Int) throws {
+        let (broker, client) = try make { $0.intake.connections = 3 }
+        for _ in 0..<10 {
+            let bad = TestClient(broker)
+            for _ in 0..<good { try bad.send(MetadataRequest(), version: 7) }
+            // Metadata 5 with a count of topics that can't be.
+            broker.network.write([0, 0, 0, 14, 0, 3, 0, 5, 0, 0, 0, 9, 0xff, 0xff, 0x7f, 0, 0, 0], to: bad.connection)
+            broker.network.end(bad.connection)
+            broker.settle()
+            #expect(bad.answers().count == good && broker.network.isClosed(bad.connection))
+        }
+        #expect(try client.ask(ApiVersionsRequest(), version: 3).errorCode == .none)
+    }
+
     // MARK: Clients that don't write
 
     @Test func theSilentAndTheIdleAreClosed() throws {
