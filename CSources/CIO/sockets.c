@@ -99,6 +99,11 @@ uint64_t hutong_peer_address(int socket) {
     return key; // the mapped form's second half is ffff and the address: the prefix from above
 }
 
+void hutong_discard_unsent(int socket) {
+    const struct linger none = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(socket, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+}
+
 uint64_t hutong_raise_descriptor_limit(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;

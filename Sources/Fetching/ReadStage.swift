@@ -232,7 +232,7 @@ public struct ReadStage: Stage, ~Copyable {
         do {
             if request.key == APIKey.fetch.rawValue {
                 let message = try FetchRequest.decode(request.body, version: request.version)
-                let job = FetchJob(request, io: io, message: message, table: table, limit: budget.share(of: limits.fetchBytes))
+                let job = FetchJob(request, io: io, message: message, table: table, limit: limits.fetchBytes)
                 if jobs.count >= limits.jobs { job.isDue = true }
                 jobs.add(job)
             } else {
@@ -261,6 +261,7 @@ public struct ReadStage: Stage, ~Copyable {
         switch job.state {
         case .collecting, .waiting, .starved:
             if job.state != .collecting { job.reset() }
+            if job.bytes == 0 { job.limitBytes(budget.share(of: limits.fetchBytes)) }
             guard collect(job) else { return jobs.setLoading(number) }
             if job.bytes < job.minBytes && job.bytes < job.maxBytes && !job.hasError && !job.isDue && !job.partitions.isEmpty {
                 // What was committed while it waited for the disk woke nobody.

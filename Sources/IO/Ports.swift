@@ -53,6 +53,8 @@ public protocol SocketPort: Port {
     func setNoDelay(_ socket: Int32)
     /// Ends both directions at once; operations under way complete.
     func shutdown(_ socket: Int32)
+    /// As `shutdown`; and what the host has not sent yet is thrown away when the socket is closed.
+    func discard(_ socket: Int32)
     func close(_ socket: Int32)
     /// The other side's address, for logs.
     func peerName(_ socket: Int32) -> String

@@ -158,4 +158,5 @@ public final class SimulatedSocketPort: SocketPort {
     public func close(_ socket: Int32) { network.link(socket)?.brokerHasEnded = true }
     public func peerName(_ socket: Int32) -> String { "simulated:\(socket)" }
     public func peerAddress(_ socket: Int32) -> UInt64 { 1 }
+    public func discard(_ socket: Int32) { shutdown(socket) }
 }

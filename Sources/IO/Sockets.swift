@@ -28,6 +28,11 @@ public func lockFile(_ file: Int32) -> Bool { hutong_lock_file(file) == 0 }
 
 extension SocketPort {
     public func peerAddress(_ socket: Int32) -> UInt64 { hutong_peer_address(socket) }
+
+    public func discard(_ socket: Int32) {
+        hutong_discard_unsent(socket)
+        shutdown(socket)
+    }
 }
 
 /// Raises the limit on this process's open descriptors as far as it may; returns the limit that is now in force.

@@ -225,7 +225,7 @@ public struct IntakeStage: Stage, ~Copyable {
         openCount += 1
         let opened = links.toRespond.push(ConnectionEvent(.opened, id(slot), socket: socket))
         precondition(opened, "there was room")
-        watch.look(at: slot, by: now.monotonic + limits.timeouts.firstByte)
+        watch.look(at: slot, by: now.monotonic + min(limits.timeouts.firstByte, limits.timeouts.idle))
         receive(slot)
     }
 

@@ -58,8 +58,8 @@ public final class Answer: @unchecked Sendable {
 
     public var free: Int { capacity - used }
 
-    /// Whether it takes memory of a budget of which little is left.
-    var holdsShortMemory: Bool { capacity > 0 && budget?.isShort == true }
+    /// How long, in nanoseconds, its client may take nothing of it while others wait for the memory that it has.
+    var patience: UInt64 { capacity > 0 ? budget?.patience ?? .max : .max }
 
     /// Copies bytes to the end. There must be room.
     public func append(copying bytes: UnsafeRawBufferPointer) {

@@ -6,6 +6,7 @@ public final class AnswerBudget: Sendable {
     private let taken = Atomic<Int>(0)
     private let waits = Atomic<Bool>(false)
     private let returned = Atomic<Bool>(false)
+    private let isPressed = Atomic<Bool>(false)
     public let limit: Int
     private let waker: Waker?
 
@@ -34,8 +35,18 @@ public final class AnswerBudget: Sendable {
     /// those who don't read what they asked for leave the others smaller answers, but answers.
     public func share(of wish: Int) -> Int { min(wish, max((limit - taken.load(ordering: .relaxed)) / 4, 1)) }
 
-    /// Whether more than half is taken: who holds some of it and makes no use of it should give it back.
-    public var isShort: Bool { taken.load(ordering: .relaxed) > limit / 2 }
+    /// How long, in nanoseconds, a client may take nothing of an answer that holds memory of this budget. Once nearly all is
+    /// taken it is short, until half is free again: others wait for it.
+    public var patience: UInt64 {
+        let taken = taken.load(ordering: .relaxed)
+        if taken <= limit / 2 {
+            isPressed.store(false, ordering: .relaxed)
+            return .max
+        }
+        if taken > limit / 8 * 7 { isPressed.store(true, ordering: .relaxed) }
+        return isPressed.load(ordering: .relaxed) ? AnswerBudget.shortestPatience : 2_000_000_000
+    }
+    static let shortestPatience: UInt64 = 500_000_000
 
     /// Whether memory has come back since the last call.
     public func takeReturned() -> Bool {

@@ -34,8 +34,6 @@ public struct RespondStage: Stage, ~Copyable {
     /// How often timers are set for what has come to wait: most answers have left by then and never need one.
     private static let timerInterval: UInt64 = 50_000_000
     private static let batch = 8192
-    /// How long a client may take nothing while memory for answers is short, in nanoseconds.
-    private static let patience: UInt64 = 2_000_000_000
 
     private let sockets: any SocketPort
     private let positions: [JournalPositions]
@@ -451,7 +449,7 @@ public struct RespondStage: Stage, ~Copyable {
         else { return }
         connections[slot].isSending = true
         connections[slot].sendingSince = now
-        watch.look(at: slot, by: now + min(sendTimeout, RespondStage.patience))
+        watch.look(at: slot, by: now + min(sendTimeout, AnswerBudget.shortestPatience))
         switch first {
         case .chunk(let chunk):
             sockets.send(
@@ -497,20 +495,18 @@ public struct RespondStage: Stage, ~Copyable {
         var count = 0
         while let slot = watch.next(now) {
             guard connections[slot].isSending, connections[slot].sendsMore else { continue }
-            let since = connections[slot].sendingSince
-            let isInTheWay = connections[slot].holdsShortMemory
-            let patience = isInTheWay ? min(sendTimeout, RespondStage.patience) : sendTimeout
-            guard now >= since + patience else {
-                // Memory may run short before the time is up.
-                watch.look(at: slot, by: min(since + sendTimeout, max(since, now) + RespondStage.patience))
+            let stalled = now - connections[slot].sendingSince
+            let patience = connections[slot].patience
+            guard stalled >= min(sendTimeout, patience) else {
+                // Memory may run short before its time is up.
+                watch.look(at: slot, by: now + min(sendTimeout - stalled, AnswerBudget.shortestPatience))
                 continue
             }
             count += 1
-            let seconds = Double((now - since) / 1_000_000) / 1000
             log.note(
-                .notice, "\(sockets.peerName(connections[slot].socket)): closed: it has taken nothing of its answers for \(seconds) s"
-                    + (isInTheWay ? ", and others want the memory" : ""), now)
-            sockets.shutdown(connections[slot].socket)
+                .notice, "\(sockets.peerName(connections[slot].socket)): closed: it has taken nothing of its answers for "
+                    + "\(stalled / 1_000_000) ms" + (stalled < sendTimeout ? ", and others want the memory" : ""), now)
+            sockets.discard(connections[slot].socket)
             if case .finishing(_, let told) = connections[slot].state { drop(slot, told: told, tells: false) } else {
                 drop(slot, told: false)
             }

@@ -63,10 +63,12 @@ struct ResponderConnection {
         }
     }
 
-    /// Whether an answer that waits here holds memory of which little is left.
-    var holdsShortMemory: Bool {
-        let isWaiting = outgoing.contains { if case .answer(let answer) = $0 { answer.holdsShortMemory } else { false } }
-        return isWaiting || parked.values.contains { if case .answer(let answer) = $0 { answer.holdsShortMemory } else { false } }
+    /// How long, in nanoseconds, the client may take nothing while others wait for the memory that its answers have.
+    var patience: UInt64 {
+        var least = UInt64.max
+        for case .answer(let answer) in outgoing { least = min(least, answer.patience) }
+        for case .answer(let answer) in parked.values { least = min(least, answer.patience) }
+        return least
     }
 
     /// Whether an answer of that number is still to be sent.

@@ -81,8 +81,8 @@ extension Settings {
             "The bytes a second with which a request that takes longer than connection.request.timeout.ms must come."),
         Setting(
             "connection.send.timeout.ms", \.connectionSendTimeoutMs, .integer(100...Int(Int32.max)),
-            "Milliseconds after which a connection is closed whose client takes nothing of the answers that it is owed; 2 seconds "
-                + "while such answers take more than half of the memory for answers."),
+            "Milliseconds after which a connection is closed whose client takes nothing of the answers that it is owed; "
+                + "at most 2000 while answers take more than half of the memory for them, 500 while they take nearly all."),
         Setting(
             "file.descriptors.reserved", \.fileDescriptorsReserved, .integer(64...1_000_000),
             "How many of the files that the process may open (RLIMIT_NOFILE, raised to its hard limit at start) are kept for "

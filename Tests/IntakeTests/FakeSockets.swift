@@ -75,6 +75,8 @@ final class FakeSockets: SocketPort {
         finish(socket, result: 0)
     }
 
+    func discard(_ socket: Int32) { preconditionFailure("intake discards nothing") }
+
     func close(_ socket: Int32) {
         precondition(armed[socket] == nil, "memory is still being received into")
         closed.append(socket)

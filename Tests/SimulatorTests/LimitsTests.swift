@@ -86,7 +86,7 @@ import Wire
         var answers = other.answers()
         if count > 4 {
             // Then it may take until the memory is taken from those who make no use of it.
-            pass(broker, milliseconds: 2_300)
+            pass(broker, milliseconds: 800)
             answers += other.answers()
             let closed = greedy.filter { broker.network.isClosed($0.connection) }
             #expect(!closed.isEmpty)
