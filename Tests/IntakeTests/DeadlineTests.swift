@@ -67,7 +67,7 @@ import Testing
         let frame = try produceFrame(1, bytes: 90_000)
         var seconds = 0
         var isClosed = false
-        for at in stride(from: 0, to: 90_000, by: 110) where !isClosed {
+        for at in stride(from: 0, to: 89_000, by: 110) where !isClosed {
             #expect(bench.deliver(Array(frame[at..<at + 110]), to: socket) == 110)
             bench.advance(1_000)
             seconds += 1
@@ -115,6 +115,25 @@ import Testing
         #expect(bench.sockets.armed[socket] != nil)
         bench.advance(19_900)
         #expect(!isEnded(bench), "its time begins again")
+        bench.advance(200)
+        #expect(isEnded(bench))
+    }
+
+    /// Half a request that waits for memory that another's request takes.
+    @Test func whoWaitsForMemoryIsNotLate() throws {
+        let bench = IntakeBench(largeBufferBytes: 64 << 10, timeouts: Self.timeouts)
+        try #require(bench.open(socket) != nil)
+        try #require(bench.open(socket + 1) != nil)
+        let frame = try produceFrame(1, bytes: 60_000)
+        #expect(bench.deliver(frame, to: socket + 1) == frame.count)
+        let other = try #require(bench.request())
+        #expect(bench.deliver(Array(frame[..<4000]), to: socket) == 4000)
+        bench.advance(1_000)
+        #expect(bench.deliver(Array(frame[4000..<4096]), to: socket) == 96)
+        bench.advance(1_000_000)
+        bench.give(back: other)
+        bench.advance(19_900)
+        #expect(!isEnded(bench) && bench.sockets.armed[socket] != nil)
         bench.advance(200)
         #expect(isEnded(bench))
     }
