@@ -162,6 +162,14 @@ private func metadataTarget() throws -> FuzzTarget {
     try EmbeddedStore.commit([topic, .producerIds(below: 1000)], to: &opened, blocking: disk.blocking)
     try EmbeddedStore.commit([.deleteTopic(id: TopicID(Uuid(high: 1, low: 2)))], to: &opened, blocking: disk.blocking)
     let sample = disk.contents("/data/metadata.log")!
+    try EmbeddedStore.commit(
+        [
+            .createTopic(
+                name: "extreme", id: TopicID(Uuid(high: .max, low: .max)), partitions: [PartitionPlace(group: .max, number: .max)],
+                configs: ["max.message.bytes": "9223372036854775807"]),
+            .epoch(group: .max, epoch: .max), .producerIds(below: .max),
+        ], to: &opened, blocking: disk.blocking)
+    let extreme = disk.contents("/data/metadata.log")!
     // The first line's end stands for all: each line that is still a line gets its checksum.
     func mend(_ bytes: inout [UInt8]) {
         var mended: [UInt8] = []
@@ -177,7 +185,7 @@ private func metadataTarget() throws -> FuzzTarget {
         }
         bytes = mended
     }
-    return FuzzTarget("metadata.log", weight: 2, samples: [sample], mend: mend) { input in
+    return FuzzTarget("metadata.log", weight: 2, samples: [sample, extreme], mend: mend) { input in
         disk.put(Array(input), at: "/data/metadata.log")
         guard let opened = try? EmbeddedStore.open(directory: "/data", blocking: disk.blocking) else { return false }
         _ = opened.state.table(defaults: TopicSettings())
