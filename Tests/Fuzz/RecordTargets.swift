@@ -148,7 +148,7 @@ func compressionTargets() throws -> [FuzzTarget] {
     let text = Array("a text, and the same text, and the same text again".utf8)
     let full = [UInt8](repeating: 7, count: limit), tooMuch = [UInt8](repeating: 7, count: 8 * limit)
     let uneven: [UInt8] = (0..<2000).map { UInt8(truncatingIfNeeded: $0 * $0 >> 3) }
-    let plain: [[UInt8]] = [[], [1], text, full, tooMuch, uneven]
+    let plain: [[UInt8]] = [[], [1], text, full, full + [7], tooMuch, uneven]
     return try CompressionType.allCases.filter { $0 != .none }.map { type in
         FuzzTarget("compression.\(type.name)", weight: 20, samples: try plain.map { try Compression.compress(type, $0) }) { input in
             guard let bytes = try? Compression.decompress(type, input, limit: limit) else { return false }
