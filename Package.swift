@@ -20,6 +20,7 @@ let package = Package(
     products: [
         .executable(name: "hutong", targets: ["hutong"]),
         .executable(name: "produce-rate", targets: ["ProduceRate"]),
+        .executable(name: "fuzz", targets: ["Fuzz"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -76,7 +77,13 @@ let package = Package(
             name: "ProduceRate", dependencies: ["CHost", "Client", "Codecs", "Host", "IO", "Wire", arguments],
             path: "Benchmarks/ProduceRate"),
 
-        .target(name: "TestSupport", dependencies: ["Host"], path: "Tests/TestSupport"),
+        .target(name: "TestSupport", dependencies: ["Host", "Wire"], path: "Tests/TestSupport"),
+        .executableTarget(
+            name: "Fuzz",
+            dependencies: [
+                "CHost", "Codecs", "Host", "IO", "Intake", "Journal", "Metadata", "Sequencer", "TestSupport", "Wire", arguments, log,
+            ],
+            path: "Tests/Fuzz"),
         tests("Host", ["Host", "CHost", "TestSupport"]),
         .target(name: "CFaults", path: "Tests/CFaults"),
         tests("IO", ["CFaults", "CHost", "Host", "IO", "TestSupport"]),

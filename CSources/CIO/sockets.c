@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static int resolve(const char *host, uint16_t port, int flags, struct addrinfo **found) {
@@ -81,4 +82,34 @@ void hutong_peer_name(int socket, char *into, size_t capacity) {
         return;
     }
     snprintf(into, capacity, "%s:%s", host, service);
+}
+
+uint64_t hutong_peer_address(int socket) {
+    // IPv4 addresses get a prefix that no IPv6 network has: ::/8 is reserved.
+    const uint64_t four = (uint64_t)0xffff << 32;
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    if (getpeername(socket, (struct sockaddr *)&address, &length) != 0) return 0;
+    if (address.ss_family == AF_INET) return four | ntohl(((struct sockaddr_in *)&address)->sin_addr.s_addr);
+    if (address.ss_family != AF_INET6) return 0;
+    const uint8_t *bytes = ((struct sockaddr_in6 *)&address)->sin6_addr.s6_addr;
+    const int mapped = IN6_IS_ADDR_V4MAPPED(&((struct sockaddr_in6 *)&address)->sin6_addr);
+    uint64_t key = 0;
+    for (int at = 0; at < 8; at++) key = key << 8 | bytes[mapped ? at + 8 : at];
+    return key; // the mapped form's second half is ffff and the address: the prefix from above
+}
+
+void hutong_discard_unsent(int socket) {
+    const struct linger none = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(socket, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+}
+
+uint64_t hutong_raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+    if (limit.rlim_cur < limit.rlim_max) {
+        struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+    }
+    return limit.rlim_cur;
 }

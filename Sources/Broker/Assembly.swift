@@ -22,6 +22,9 @@ public protocol StageHost {
 
 /// Makes the stages of a broker and connects them.
 final class Assembly {
+    /// What the control stage's answers may take of memory together.
+    private static let controlAnswerBytes = 32 << 20
+
     private let configuration: BrokerConfiguration
     private let plan: PlacementPlan
     private let host: any StageHost
@@ -35,6 +38,7 @@ final class Assembly {
     private let onFailure: @Sendable (Int32) -> Void
     private let wiring: Wiring
     private let table: TopicTable
+    private let connections: ConnectionCounts
     private(set) var sequencers: [StageBox<SequencerStage>] = []
 
     init(
@@ -57,6 +61,8 @@ final class Assembly {
             plan: plan, wakers: plan.threads.indices.map { host.waker(thread: $0) }, inFlight: configuration.intake.inFlight,
             connections: configuration.intake.connections, slots: configuration.journal.cacheSegments)
         table = metadata.state.table(defaults: configuration.topics.settings)
+        connections = ConnectionCounts(
+            limit: configuration.intake.connections, perAddress: configuration.intake.connectionsPerAddress)
     }
 
     private func files(_ stage: StageID) -> any FilePort { host.files(for: stage, thread: plan.thread(of: stage)) }
@@ -88,13 +94,14 @@ final class Assembly {
     private func intake(_ io: Int) -> IntakeStage {
         IntakeStage(
             sockets: sockets(.io(io)), listener: listener, limits: configuration.intake, links: wiring.intake(io),
-            table: table, draining: draining, logger: logger)
+            table: table, draining: draining, counts: connections, logger: logger)
     }
 
     private func respond(_ io: Int) -> RespondStage {
         RespondStage(
             sockets: sockets(.respond(io)), positions: groups.map(\.journal.positions), links: wiring.respond(io),
-            queueCapacity: Wiring.pendingCapacity, logger: logger, trace: trace)
+            queueCapacity: Wiring.pendingCapacity, sendTimeout: configuration.intake.timeouts.send, logger: logger,
+            trace: trace)
     }
 
     private func sequencer(_ group: Int) -> SequencerStage {
@@ -151,6 +158,7 @@ final class Assembly {
         return ControlStage(
             identity: identity, defaults: configuration.topics,
             store: EmbeddedStore(files: files(.control), opened: metadata), links: wiring.control(),
+            answerBytes: Assembly.controlAnswerBytes, waker: host.waker(thread: plan.thread(of: .control)),
             failures: groups.map(\.journal.positions.failed), onFailure: onFailure, logger: logger)
     }
 }

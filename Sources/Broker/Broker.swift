@@ -56,6 +56,7 @@ public final class Broker {
     public init(
         _ configuration: BrokerConfiguration, logger: Logger, onFailure: @escaping @Sendable (Int32) -> Void
     ) throws {
+        let configuration = try Broker.fitted(configuration, logger)
         self.configuration = configuration
         self.logger = logger
         lock = try Broker.lockDirectory(configuration.dataDirectory)
@@ -140,6 +141,22 @@ public final class Broker {
     }
 
     // MARK: The host
+
+    /// With as many connections as the process's descriptors allow.
+    private static func fitted(_ wanted: BrokerConfiguration, _ logger: Logger) throws -> BrokerConfiguration {
+        let descriptors = raiseDescriptorLimit()
+        guard let connections = wanted.intake.connections(descriptors: descriptors) else {
+            throw BrokerError(
+                "only \(descriptors) files may be open at once, at least \(IntakeLimits.fewestDescriptors) are needed: raise the limit (ulimit -Hn, LimitNOFILE=, --ulimit nofile=).")
+        }
+        var configuration = wanted
+        if connections < wanted.intake.connections {
+            logger.warning(
+                "at most \(connections) connections, not the \(wanted.intake.connections) of max.connections: only \(descriptors) files may be open at once. Raise the limit (ulimit -Hn, LimitNOFILE=, --ulimit nofile=).")
+            configuration.intake.connections = connections
+        }
+        return configuration
+    }
 
     private static func lockDirectory(_ path: String) throws -> Int32 {
         if mkdir(path, 0o750) != 0 && errno != EEXIST {

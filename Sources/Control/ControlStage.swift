@@ -91,19 +91,23 @@ public struct ControlStage: Stage, ~Copyable {
     private let failures: [Position]
     private let onFailure: @Sendable (Int32) -> Void
     private var hasFailed = false
+    /// What answers may take of memory together; beyond it requests are taken when some have been sent.
+    private let budget: AnswerBudget
 
     /// - Parameters:
+    ///   - waker: of the thread that the stage runs on.
     ///   - failures: advanced to an errno when a journal's storage fails.
     ///   - onFailure: called once, when one has.
     public init(
         identity: BrokerIdentity, defaults: TopicDefaults, store: any MetadataStore, links: consuming ControlLinks,
-        failures: [Position], onFailure: @escaping @Sendable (Int32) -> Void, logger: Logger
+        answerBytes: Int, waker: Waker, failures: [Position], onFailure: @escaping @Sendable (Int32) -> Void, logger: Logger
     ) {
         self.identity = identity
         self.defaults = defaults
         self.store = store
         behind = Array(repeating: false, count: links.tables.count)
         self.links = links
+        budget = AnswerBudget(limit: answerBytes, waker: waker)
         self.failures = failures
         self.onFailure = onFailure
         self.logger = logger
@@ -137,7 +141,9 @@ public struct ControlStage: Stage, ~Copyable {
     private mutating func takeRequests(_ io: Int) -> Int {
         var count = 0
         // Each request that is taken will want a place for its answer, and those that wait for the disk as well.
-        while links.answers[io].hasRoom(for: waiting.count + 1), links.releases[io].hasRoom(), let request = links.requests[io].pop() {
+        while budget.allows(0), links.answers[io].hasRoom(for: waiting.count + 1), links.releases[io].hasRoom(),
+            let request = links.requests[io].pop()
+        {
             count += 1
             do { try handle(request, io) } catch {
                 logger.notice("a request that can't be answered: \((error as? WireError)?.reason ?? "\(error)")")
@@ -171,7 +177,7 @@ public struct ControlStage: Stage, ~Copyable {
     mutating func answer(_ response: some Response, _ request: ClientRequest, _ io: Int, version: Int16? = nil) throws {
         let frame = try ResponseFrame.encode(
             response, version: version ?? request.version, correlationId: request.correlation)
-        send(Answer(request.connection, number: request.answer, bytes: frame), io)
+        send(Answer(request.connection, number: request.answer, bytes: frame, budget: budget), io)
     }
 
     // MARK: Changes

@@ -64,7 +64,9 @@ final class FetchJob {
     /// The io stage that it came from.
     let io: Int
     let minBytes: Int
-    let maxBytes: Int
+    /// What the client asks for, within what the broker allows.
+    private let askedBytes: Int
+    private(set) var maxBytes: Int
     let deadline: UInt64
     let committedOnly: Bool
     let requestError: ErrorCode
@@ -101,7 +103,8 @@ final class FetchJob {
         self.request = request
         self.io = io
         minBytes = Int(message.minBytes)
-        maxBytes = max(min(Int(message.maxBytes), limit), 0)
+        askedBytes = max(min(Int(message.maxBytes), limit), 0)
+        maxBytes = askedBytes
         deadline = request.arrival + UInt64(min(max(message.maxWaitMs, 0), FetchJob.longestWait)) * 1_000_000
         isDue = message.maxWaitMs <= 0
         committedOnly = message.isolationLevel == 1
@@ -128,6 +131,9 @@ final class FetchJob {
     }
 
     var hasError: Bool { requestError != .none || partitions.contains { $0.error != .none } }
+
+    /// Before anything is found: brings no more than that, because memory is short.
+    func limitBytes(_ limit: Int) { maxBytes = min(askedBytes, limit) }
 
     /// Takes a batch, unless a limit is reached; one batch is always taken, however large (KIP-74).
     func take(_ entry: IndexEntry, _ index: Int) {

@@ -307,6 +307,7 @@ public struct ReadStage: Stage, ~Copyable {
         switch job.state {
         case .collecting, .waiting, .starved:
             if job.state != .collecting { job.reset() }
+            if job.bytes == 0 { job.limitBytes(budget.share(of: limits.fetchBytes)) }
             guard collect(job) else { return jobs.setLoading(number) }
             if job.bytes < job.minBytes && job.bytes < job.maxBytes && !job.hasError && !job.isDue && !job.partitions.isEmpty {
                 // What was committed while it waited for the disk woke nobody.

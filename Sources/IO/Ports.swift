@@ -53,9 +53,14 @@ public protocol SocketPort: Port {
     func setNoDelay(_ socket: Int32)
     /// Ends both directions at once; operations under way complete.
     func shutdown(_ socket: Int32)
+    /// As `shutdown`; and what the host has not sent yet is thrown away when the socket is closed.
+    func discard(_ socket: Int32)
     func close(_ socket: Int32)
     /// The other side's address, for logs.
     func peerName(_ socket: Int32) -> String
+    /// The other side's address, for counting: equal for one IPv4 address, and for one IPv6 network of 64 bits, within which
+    /// a host chooses freely. 0 where it can't be had.
+    func peerAddress(_ socket: Int32) -> UInt64
 }
 
 /// How bytes become durable.

@@ -19,7 +19,7 @@ public final class SimulatedNetwork {
     private var waiting: Deque<Int32> = []
     private var acceptors: [(port: SimulatedSocketPort, tag: UInt64)] = []
     private var nextSocket: Int32 = 1000
-    private var stalledReader: Int32?
+    private var stalledReaders: Set<Int32> = []
     /// The most bytes that one receive or send moves: small, to cut frames anywhere.
     public var pieceLimit = Int.max
 
@@ -52,8 +52,10 @@ public final class SimulatedNetwork {
     /// Whether the broker has closed the connection.
     public func isClosed(_ connection: Int32) -> Bool { links[connection]?.brokerHasEnded ?? true }
 
-    /// That client takes nothing more; nil: all do again.
-    public func stalls(reader connection: Int32?) { stalledReader = connection }
+    /// That client takes nothing more, either; nil: all do again.
+    public func stalls(reader connection: Int32?) {
+        if let connection { stalledReaders.insert(connection) } else { stalledReaders = [] }
+    }
 
     /// How many bytes of the client's the broker has not read yet.
     public func unread(_ connection: Int32) -> Int { links[connection]?.toBroker.count ?? 0 }
@@ -71,7 +73,7 @@ public final class SimulatedNetwork {
         }
         for (socket, link) in links.sorted(by: { $0.key < $1.key }) {
             count += receive(link)
-            if socket != stalledReader { count += send(link) }
+            if link.brokerHasEnded || !stalledReaders.contains(socket) { count += send(link) }
         }
         return count
     }
@@ -155,4 +157,6 @@ public final class SimulatedSocketPort: SocketPort {
     public func shutdown(_ socket: Int32) { network.link(socket)?.brokerHasEnded = true }
     public func close(_ socket: Int32) { network.link(socket)?.brokerHasEnded = true }
     public func peerName(_ socket: Int32) -> String { "simulated:\(socket)" }
+    public func peerAddress(_ socket: Int32) -> UInt64 { 1 }
+    public func discard(_ socket: Int32) { shutdown(socket) }
 }

@@ -25,3 +25,15 @@ public func connect(host: String, port: UInt16) throws(IOError) -> Int32 {
 
 /// An exclusive lock on a file that ends with the process; false where another process has it.
 public func lockFile(_ file: Int32) -> Bool { hutong_lock_file(file) == 0 }
+
+extension SocketPort {
+    public func peerAddress(_ socket: Int32) -> UInt64 { hutong_peer_address(socket) }
+
+    public func discard(_ socket: Int32) {
+        hutong_discard_unsent(socket)
+        shutdown(socket)
+    }
+}
+
+/// Raises the limit on this process's open descriptors as far as it may; returns the limit that is now in force.
+public func raiseDescriptorLimit() -> Int { Int(clamping: hutong_raise_descriptor_limit()) }

@@ -15,6 +15,8 @@ struct Connection {
     var state = State.free
     var generation: UInt32 = 0
     var socket: Int32 = -1
+    /// The other side's, as connections are counted by.
+    var address: UInt64 = 0
     var buffer: MirroredBuffer?
     var received = 0
     var parsed = 0
@@ -27,6 +29,8 @@ struct Connection {
     var answersSent: UInt32 = 0
     /// The numbers of answers that may be large and are not sent yet, oldest first.
     var largeAnswers: [UInt32] = []
+    /// As `largeAnswers`, of fetches.
+    var fetchAnswers: [UInt32] = []
     var isReceiving = false
     /// The receive has been cancelled so that a large buffer becomes free.
     var isReclaimed = false
@@ -34,6 +38,8 @@ struct Connection {
     var isStalled = false
     /// The capacity that the next frame needs, where it is more than the buffer has; else 0.
     var neededCapacity = 0
+    /// What its deadlines are judged by.
+    var activity = ConnectionActivity(opened: 0)
     /// The other side is done with this connection.
     var respondIsDone = false
 
@@ -43,6 +49,18 @@ struct Connection {
     mutating func noteSent(_ answers: UInt32) {
         answersSent = answers
         largeAnswers.removeAll { Int32(bitPattern: $0 &- answers) < 0 }
+        fetchAnswers.removeAll { Int32(bitPattern: $0 &- answers) < 0 }
+    }
+
+    /// Whether it is late with what it should do, and with what.
+    /// - Parameter isInTheWay: whether others wait for memory that it has.
+    mutating func judge(
+        isInTheWay: Bool, _ timeouts: ConnectionTimeouts, _ now: UInt64
+    ) -> ConnectionActivity.Verdict {
+        // What isn't read is not missing.
+        let half = isReceiving && unread > 0 ? frames.next : nil
+        let isOwed = unanswered > 0 || frames.count > 0 || !isReceiving
+        return activity.judge(half: half, isInTheWay: isInTheWay, isOwed: isOwed, timeouts, now)
     }
 
     var unread: Int { received - parsed }

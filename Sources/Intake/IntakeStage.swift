@@ -5,31 +5,6 @@ import Logging
 import Metadata
 import Wire
 
-/// What bounds the io stage.
-public struct IntakeLimits: Sendable {
-    public var connections: Int
-    /// The receive buffer of a connection whose frames fit in it, in bytes.
-    public var receiveBytes: Int
-    /// The longest request, in bytes.
-    public var requestBytes: Int
-    /// How many requests of one connection may be out at once.
-    public var inFlight: Int
-    /// How many answers one connection may be owed: a client that sends without reading is read from no further. Of those
-    /// that may be large, which are all but Produce's, a few.
-    public var unanswered = 16_384
-    public var largeUnanswered = 32
-    /// How many bytes all buffers larger than `receiveBytes` may take together.
-    public var largeBufferBytes: Int
-
-    public init(connections: Int, receiveBytes: Int, requestBytes: Int, inFlight: Int, largeBufferBytes: Int) {
-        self.connections = connections
-        self.receiveBytes = receiveBytes
-        self.requestBytes = requestBytes
-        self.inFlight = inFlight
-        self.largeBufferBytes = largeBufferBytes
-    }
-}
-
 /// Where the io stage's requests go to, and what comes back: one end of each of its channels.
 public struct IntakeLinks: ~Copyable {
     /// To each partition group's write stage.
@@ -69,25 +44,32 @@ public struct IntakeStage: Stage, ~Copyable {
     private let sockets: any SocketPort
     private let listener: Int32
     private let limits: IntakeLimits
-    private let logger: Logger
+    private var log: ConnectionLog
+    private let counts: ConnectionCounts
     private var links: IntakeLinks
     private var table: TopicTable
     private var connections: ContiguousArray<Connection> = []
+    private var watch = DeadlineWatch()
     private var freeSlots: [UInt32] = []
     private var stalled: [UInt32] = []
     private var spareBuffers: [MirroredBuffer] = []
     private var largeBytes = 0
     /// Whether this step has asked for idle connections' large buffers.
     private var hasReclaimed = false
+    /// Whether in this step somebody waits for a large buffer.
+    private var isMemoryShort = false
     private var openCount = 0
+    /// The time of this step.
+    private var now = Moment(monotonic: 0, wall: 0)
     private var isAccepting = false
     /// After a failed accept not before then: what it failed for (no descriptors) does not pass at once.
     private var acceptsFrom: UInt64 = 0
     private let draining: DrainSwitch
 
+    /// - Parameter counts: of the connections of all io stages; nil: there is no other.
     public init(
         sockets: any SocketPort, listener: Int32, limits: IntakeLimits, links: consuming IntakeLinks, table: TopicTable,
-        draining: DrainSwitch, logger: Logger
+        draining: DrainSwitch, counts: ConnectionCounts? = nil, logger: Logger
     ) {
         self.sockets = sockets
         self.listener = listener
@@ -97,11 +79,14 @@ public struct IntakeStage: Stage, ~Copyable {
         self.links = links
         self.table = table
         self.draining = draining
-        self.logger = logger
+        self.counts = counts ?? ConnectionCounts(limit: limits.connections, perAddress: limits.connectionsPerAddress)
+        log = ConnectionLog(logger)
     }
 
     public mutating func step(_ now: Moment) -> Int {
+        self.now = now
         hasReclaimed = false
+        isMemoryShort = false
         var progress = takeTables() + takeReleases() + takeEvents()
         if draining.isOn {
             progress += drain()
@@ -112,14 +97,14 @@ public struct IntakeStage: Stage, ~Copyable {
         }
         while let completion = sockets.next() {
             progress += 1
-            handle(completion, now)
+            handle(completion)
         }
-        progress += retryStalled(now)
+        progress += retryStalled() + closeLate()
         publish()
         return progress
     }
 
-    public var deadline: UInt64 { isAccepting || draining.isOn ? .max : acceptsFrom }
+    public var deadline: UInt64 { isAccepting || draining.isOn ? watch.deadline : min(acceptsFrom, watch.deadline) }
 
     public var isDrained: Bool { openCount == 0 }
 
@@ -166,6 +151,7 @@ public struct IntakeStage: Stage, ~Copyable {
             switch event.kind {
             case .sent:
                 connections[slot].noteSent(event.answers)
+                connections[slot].activity.last = now.monotonic
                 if connections[slot].state == .open && !connections[slot].isReceiving { stall(slot) }
             case .broken: end(slot, .finished)
             case .done:
@@ -187,35 +173,43 @@ public struct IntakeStage: Stage, ~Copyable {
 
     // MARK: Opening and closing
 
-    private mutating func handle(_ completion: Completion, _ now: Moment) {
-        if completion.tag == Tag.accept { return accepted(completion, now) }
+    private mutating func handle(_ completion: Completion) {
+        if completion.tag == Tag.accept { return accepted(completion) }
         if completion.tag & Tag.cancel != 0 { return }
         let slot = Int(completion.tag)
         connections[slot].isReceiving = false
         let isReclaimed = connections[slot].isReclaimed
         connections[slot].isReclaimed = false
         guard connections[slot].state == .open else { return closeIfDone(slot) }
-        if isReclaimed && (completion.result == -ECANCELED || completion.result == -EINTR) { return takeFrames(slot, now) }
+        if isReclaimed && (completion.result == -ECANCELED || completion.result == -EINTR) { return takeFrames(slot) }
         guard completion.result > 0 else {
             // 0: the other side has sent all it wants to; it may still wait for answers.
             return completion.result == 0 ? end(slot, .finished) : abort(slot)
         }
         connections[slot].received += Int(completion.result)
-        takeFrames(slot, now)
+        connections[slot].activity.note(received: Int(completion.result), now.monotonic)
+        takeFrames(slot)
     }
 
-    private mutating func accepted(_ completion: Completion, _ now: Moment) {
+    private mutating func accepted(_ completion: Completion) {
         if !completion.more { isAccepting = false }
         guard completion.result >= 0 else {
             if !draining.isOn {
-                logger.error("a connection can't be accepted: \(describe(errno: -completion.result)); trying again")
+                let error = describe(errno: -completion.result)
+                log.note(.error, "a connection can't be accepted: \(error); trying again", now.monotonic)
                 acceptsFrom = now.monotonic + 100_000_000
             }
             return
         }
         let socket = completion.result
-        guard openCount < limits.connections, !draining.isOn, links.toRespond.hasRoom(), let buffer = takeBuffer() else {
-            logger.warning("\(sockets.peerName(socket)): refused, there are \(openCount) connections already")
+        let address = sockets.peerAddress(socket)
+        if let reason = refusal(address) {
+            log.note(.warning, "\(sockets.peerName(socket)): refused: \(reason)", now.monotonic)
+            return sockets.close(socket)
+        }
+        guard let buffer = takeBuffer() else {
+            log.note(.warning, "\(sockets.peerName(socket)): refused: there is no memory for its requests", now.monotonic)
+            counts.leave(address)
             return sockets.close(socket)
         }
         sockets.setNoDelay(socket)
@@ -225,11 +219,21 @@ public struct IntakeStage: Stage, ~Copyable {
         }
         let slot = Int(freeSlots.removeLast())
         let generation = connections[slot].generation &+ 1
-        connections[slot] = Connection(state: .open, generation: generation, socket: socket, buffer: buffer)
+        connections[slot] = Connection(
+            state: .open, generation: generation, socket: socket, address: address, buffer: buffer,
+            activity: ConnectionActivity(opened: now.monotonic))
         openCount += 1
         let opened = links.toRespond.push(ConnectionEvent(.opened, id(slot), socket: socket))
         precondition(opened, "there was room")
+        watch.look(at: slot, by: now.monotonic + min(limits.timeouts.firstByte, limits.timeouts.idle))
         receive(slot)
+    }
+
+    /// Why a connection more can't be taken; nil: it is counted now.
+    private mutating func refusal(_ address: UInt64) -> String? {
+        if draining.isOn { return "the broker is stopping" }
+        guard links.toRespond.hasRoom() else { return "too many connections come and go" }
+        return counts.enter(address)
     }
 
     private func id(_ slot: Int) -> ConnectionID {
@@ -239,7 +243,7 @@ public struct IntakeStage: Stage, ~Copyable {
     /// What came can't be understood, or is too much: nothing more is read. What was asked before is still answered.
     private mutating func close(_ slot: Int, reason: String) {
         guard connections[slot].state == .open else { return }
-        logger.notice("\(sockets.peerName(connections[slot].socket)): closed: \(reason)")
+        log.note(.notice, "\(sockets.peerName(connections[slot].socket)): closed: \(reason)", now.monotonic)
         end(slot, .finished)
     }
 
@@ -276,6 +280,8 @@ public struct IntakeStage: Stage, ~Copyable {
         connections[slot].state = .free
         freeSlots.append(UInt32(slot))
         openCount -= 1
+        counts.leave(connections[slot].address)
+        watch.forget(slot)
     }
 
     /// Going down: takes no more connections, and ends those whose requests are all answered.
@@ -291,6 +297,22 @@ public struct IntakeStage: Stage, ~Copyable {
             progress += 1
         }
         return progress
+    }
+
+    /// Closes the connections whose time is up.
+    private mutating func closeLate() -> Int {
+        var count = 0
+        while let slot = watch.next(now.monotonic) {
+            guard connections[slot].state == .open else { continue }
+            let isInTheWay = isMemoryShort && largeBytes(of: slot) > 0
+            switch connections[slot].judge(isInTheWay: isInTheWay, limits.timeouts, now.monotonic) {
+            case .inTime(let until): watch.look(at: slot, by: until)
+            case .late(let reason):
+                close(slot, reason: reason)
+                count += 1
+            }
+        }
+        return count
     }
 
     // MARK: Reading
@@ -325,7 +347,7 @@ public struct IntakeStage: Stage, ~Copyable {
         stalled.append(UInt32(slot))
     }
 
-    private mutating func retryStalled(_ now: Moment) -> Int {
+    private mutating func retryStalled() -> Int {
         guard !stalled.isEmpty else { return 0 }
         var progress = 0
         let slots = stalled
@@ -335,14 +357,15 @@ public struct IntakeStage: Stage, ~Copyable {
             connections[slot].isStalled = false
             let before = connections[slot].parsed
             let wasReceiving = connections[slot].isReceiving
-            if connections[slot].state == .open { takeFrames(slot, now) }
+            if connections[slot].state == .open { takeFrames(slot) }
+            if connections[slot].isReceiving && !wasReceiving { connections[slot].activity.noteResumed(now.monotonic) }
             if connections[slot].parsed != before || connections[slot].isReceiving != wasReceiving { progress += 1 }
         }
         return progress
     }
 
     /// Hands on every whole frame that is there; then reads on, unless a queue is full.
-    private mutating func takeFrames(_ slot: Int, _ now: Moment) {
+    private mutating func takeFrames(_ slot: Int) {
         guard fit(slot) else { return }
         while connections[slot].state == .open, connections[slot].unread >= 4 {
             let front = connections[slot].front
@@ -350,8 +373,10 @@ public struct IntakeStage: Stage, ~Copyable {
             guard length >= 8, length <= limits.requestBytes else {
                 return close(slot, reason: "a request of \(length) bytes; 8 to \(limits.requestBytes) are allowed")
             }
-            if length + 4 > connections[slot].buffer!.capacity {
-                connections[slot].neededCapacity = length + 4
+            let capacity = connections[slot].buffer!.capacity
+            if length + 4 > capacity && connections[slot].unread == capacity {
+                // It grows with what came, not with what was announced.
+                connections[slot].neededCapacity = min(2 * capacity, length + 4)
                 if fit(slot) { continue }
                 return
             }
@@ -359,7 +384,11 @@ public struct IntakeStage: Stage, ~Copyable {
             // Its own releases, or its answers' leaving, bring it back.
             guard connections[slot].frames.count < limits.inFlight, connections[slot].unanswered < limits.unanswered
             else { return }
-            guard handOn(slot, frame: front + 4, count: length, now) else { return }
+            guard handOn(slot, frame: front + 4, count: length) else { return }
+        }
+        if connections[slot].unread > 0 {
+            connections[slot].activity.noteHalf(connections[slot].frames.next, now.monotonic)
+            watch.look(at: slot, by: now.monotonic + limits.timeouts.request)
         }
         receive(slot)
     }
@@ -410,10 +439,11 @@ public struct IntakeStage: Stage, ~Copyable {
     }
 
     /// Whether the connection may have a buffer of that size. If not, whoever is idle with a large one, for a receive holds
-    /// it, is to get the usual one instead.
+    /// it, is to get the usual one instead; and whoever fills one too slowly is closed.
     private mutating func hasMemory(for size: Int, _ slot: Int) -> Bool {
         let others = largeBytes - largeBytes(of: slot)
         if others + size <= limits.largeBufferBytes || others == 0 { return true }
+        isMemoryShort = true
         guard !hasReclaimed else { return false }
         hasReclaimed = true
         var isInUse = false
@@ -422,6 +452,7 @@ public struct IntakeStage: Stage, ~Copyable {
             let isResting = connection.state == .open && connection.frames.count == 0
             if isResting && !connection.isReceiving && connection.neededCapacity > 0 { continue }
             isInUse = true
+            watch.look(at: other, by: now.monotonic + ConnectionTimeouts.shortMemory.patience)
             guard isResting, connection.isReceiving, !connection.isReclaimed, connection.unread == 0 else { continue }
             connections[other].isReclaimed = true
             sockets.cancel(UInt64(other), tag: Tag.cancel)
@@ -438,7 +469,7 @@ public struct IntakeStage: Stage, ~Copyable {
     // MARK: Handing on
 
     /// False where the connection stopped: a queue is full, or it was closed.
-    private mutating func handOn(_ slot: Int, frame: UnsafeMutableRawPointer, count: Int, _ now: Moment) -> Bool {
+    private mutating func handOn(_ slot: Int, frame: UnsafeMutableRawPointer, count: Int) -> Bool {
         let bytes = UnsafeRawBufferPointer(start: frame, count: count)
         let header: RequestHeader
         do { header = try RequestHeader.decode(bytes) } catch {
@@ -456,7 +487,8 @@ public struct IntakeStage: Stage, ~Copyable {
             bytes: UnsafeRawPointer(frame), count: UInt32(count), bodyOffset: UInt32(header.bodyOffset),
             key: header.apiKey, version: header.apiVersion, correlation: header.correlationId, groups: 1,
             wantsAnswer: true, arrival: now.monotonic)
-        let isLarge = spec.key != .produce
+        if spec.key == .fetch && connections[slot].fetchAnswers.count >= limits.fetchesUnanswered { return false }
+        let isLarge = spec.key != .produce && spec.key != .fetch
         if isLarge && connections[slot].largeAnswers.count >= limits.largeUnanswered { return false }
         let sent: Bool
         switch spec.key {
@@ -473,6 +505,7 @@ public struct IntakeStage: Stage, ~Copyable {
         connections[slot].parsed += 4 + count
         connections[slot].frames.add(end: connections[slot].parsed, holders: request.parts)
         if isLarge { connections[slot].largeAnswers.append(request.answer) }
+        if spec.key == .fetch { connections[slot].fetchAnswers.append(request.answer) }
         if request.wantsAnswer { connections[slot].answers &+= 1 }
         return true
     }

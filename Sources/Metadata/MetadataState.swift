@@ -68,7 +68,9 @@ public struct MetadataState: Sendable {
             topics[name] = StoredTopic(name: name, id: id.uuid, partitions: partitions, configs: configs)
             for place in partitions {
                 while partitionNumbers.count <= Int(place.group) { partitionNumbers.append(0) }
-                partitionNumbers[Int(place.group)] = max(partitionNumbers[Int(place.group)], place.number + 1)
+                // No number is given out twice, so the greatest is never reached; a log that says otherwise is no trap.
+                let next = place.number == .max ? .max : place.number + 1
+                partitionNumbers[Int(place.group)] = max(partitionNumbers[Int(place.group)], next)
             }
         case .deleteTopic(let id):
             if let name = topics.first(where: { $0.value.id == id.uuid })?.key { topics[name] = nil }

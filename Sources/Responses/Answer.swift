@@ -18,7 +18,7 @@ public final class Answer: @unchecked Sendable {
     private var pins: [(cache: JournalCache, slot: Int32)] = []
     /// The bytes of all pieces.
     public private(set) var count = 0
-    /// Called when it has been sent or dropped, with `count`; returns memory to a budget.
+    /// What its own memory is taken from, and goes back to when it has been sent or dropped.
     private let budget: AnswerBudget?
     /// There is no answer; the connection is to be closed.
     public let closes: Bool
@@ -43,8 +43,8 @@ public final class Answer: @unchecked Sendable {
     }
 
     /// An answer of bytes that are there.
-    public convenience init(_ connection: ConnectionID, number: UInt32, bytes: [UInt8]) {
-        self.init(connection, number: number, capacity: bytes.count)
+    public convenience init(_ connection: ConnectionID, number: UInt32, bytes: [UInt8], budget: AnswerBudget? = nil) {
+        self.init(connection, number: number, capacity: bytes.count, budget: budget)
         bytes.withUnsafeBytes { append(copying: $0) }
     }
 
@@ -57,6 +57,9 @@ public final class Answer: @unchecked Sendable {
     }
 
     public var free: Int { capacity - used }
+
+    /// How long, in nanoseconds, its client may take nothing of it while others wait for the memory that it has.
+    var patience: UInt64 { capacity > 0 ? budget?.patience ?? .max : .max }
 
     /// Copies bytes to the end. There must be room.
     public func append(copying bytes: UnsafeRawBufferPointer) {

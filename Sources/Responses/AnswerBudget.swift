@@ -6,6 +6,7 @@ public final class AnswerBudget: Sendable {
     private let taken = Atomic<Int>(0)
     private let waits = Atomic<Bool>(false)
     private let returned = Atomic<Bool>(false)
+    private let isPressed = Atomic<Bool>(false)
     public let limit: Int
     private let waker: Waker?
 
@@ -29,6 +30,23 @@ public final class AnswerBudget: Sendable {
         waits.store(true, ordering: .sequentiallyConsistent)
         return fits(bytes)
     }
+
+    /// How much an answer should take that could do with up to `wish` bytes: never more than a quarter of what is left. So
+    /// those who don't read what they asked for leave the others smaller answers, but answers.
+    public func share(of wish: Int) -> Int { min(wish, max((limit - taken.load(ordering: .relaxed)) / 4, 1)) }
+
+    /// How long, in nanoseconds, a client may take nothing of an answer that holds memory of this budget. Once nearly all is
+    /// taken it is short, until half is free again: others wait for it.
+    public var patience: UInt64 {
+        let taken = taken.load(ordering: .relaxed)
+        if taken <= limit / 2 {
+            isPressed.store(false, ordering: .relaxed)
+            return .max
+        }
+        if taken > limit / 8 * 7 { isPressed.store(true, ordering: .relaxed) }
+        return isPressed.load(ordering: .relaxed) ? AnswerBudget.shortestPatience : 2_000_000_000
+    }
+    static let shortestPatience: UInt64 = 500_000_000
 
     /// Whether memory has come back since the last call.
     public func takeReturned() -> Bool {

@@ -37,7 +37,6 @@ public struct RespondStage: Stage, ~Copyable {
 
     private let sockets: any SocketPort
     private let positions: [JournalPositions]
-    private let logger: Logger
     private let trace: EventTrace?
     private let queueCapacity: Int
     private var links: RespondLinks
@@ -51,26 +50,35 @@ public struct RespondStage: Stage, ~Copyable {
     /// For each queue the first response for which no timer has been considered.
     private var unconsidered: [Int]
     private var nextTimerRound: UInt64 = 0
+    private let sendTimeout: UInt64
+    private var log: ConnectionLog
+    /// Looks at sends that are under way.
+    private var watch = DeadlineWatch()
+    /// The monotonic time of this step.
+    private var now: UInt64 = 0
 
     /// - Parameters:
     ///   - positions: of each partition group.
     ///   - queueCapacity: of each queue of pending responses, in cells.
+    ///   - sendTimeout: after how many nanoseconds in which a client took no byte it is given up.
     public init(
         sockets: any SocketPort, positions: [JournalPositions], links: consuming RespondLinks, queueCapacity: Int,
-        logger: Logger, trace: EventTrace? = nil
+        sendTimeout: UInt64, logger: Logger, trace: EventTrace? = nil
     ) {
         precondition(links.pending.count == 4 * positions.count, "four queues a partition group")
         self.sockets = sockets
         self.positions = positions
         self.links = links
         self.queueCapacity = queueCapacity
-        self.logger = logger
+        self.sendTimeout = sendTimeout
+        log = ConnectionLog(logger)
         self.trace = trace
         timers = TimerWheel(capacity: 4 * positions.count * queueCapacity)
         unconsidered = Array(repeating: 0, count: 4 * positions.count)
     }
 
     public mutating func step(_ now: Moment) -> Int {
+        self.now = now.monotonic
         var progress = takeEvents()
         if !untold.isEmpty {
             let slots = untold
@@ -83,17 +91,18 @@ public struct RespondStage: Stage, ~Copyable {
         }
         for source in 0..<links.answers.count { progress += takeAnswers(source) }
         for queue in 0..<links.pending.count { progress += takePassed(queue) }
-        progress += takeTimedOut(now)
+        progress += takeTimedOut(now) + dropStalled()
         flush()
         links.toIntake.publish()
         return progress
     }
 
     public var deadline: UInt64 {
+        let next = min(timers.deadline, watch.deadline)
         for queue in unconsidered.indices where unconsidered[queue] < links.pending[queue].end {
-            return min(nextTimerRound, timers.deadline)
+            return min(nextTimerRound, next)
         }
-        return timers.deadline
+        return next
     }
 
     public var isDrained: Bool { connections.allSatisfy { $0.state == .free } }
@@ -154,10 +163,16 @@ public struct RespondStage: Stage, ~Copyable {
 
     /// The answers before this one are still sent; then it is done. The io stage reads no more.
     private mutating func finish(_ slot: Int, before answer: UInt32) {
-        guard connections[slot].state == .open else { return }
-        connections[slot].state = .finishing(answer, told: false)
+        switch connections[slot].state {
+        case .open:
+            connections[slot].state = .finishing(answer, told: false)
+            tell(.broken, slot)
+        case .finishing(let last, let told) where Int32(bitPattern: answer &- last) < 0:
+            // It was to end anyway, but later: what was asked from here on is never answered.
+            connections[slot].state = .finishing(answer, told: told)
+        default: return
+        }
         connections[slot].parked = connections[slot].parked.filter { Int32(bitPattern: $0.key &- answer) < 0 }
-        tell(.broken, slot)
         endIfDone(slot)
     }
 
@@ -433,6 +448,8 @@ public struct RespondStage: Stage, ~Copyable {
         guard connections[slot].sendsMore, !connections[slot].isSending, let first = connections[slot].outgoing.first
         else { return }
         connections[slot].isSending = true
+        connections[slot].sendingSince = now
+        watch.look(at: slot, by: now + min(sendTimeout, AnswerBudget.shortestPatience))
         switch first {
         case .chunk(let chunk):
             sockets.send(
@@ -470,6 +487,31 @@ public struct RespondStage: Stage, ~Copyable {
         }
         send(slot)
         endIfDone(slot)
+    }
+
+    /// Gives up the clients that have taken nothing for too long: what waits for them takes memory. While that is short, which
+    /// others feel, too long is much sooner.
+    private mutating func dropStalled() -> Int {
+        var count = 0
+        while let slot = watch.next(now) {
+            guard connections[slot].isSending, connections[slot].sendsMore else { continue }
+            let stalled = now - connections[slot].sendingSince
+            let patience = connections[slot].patience
+            guard stalled >= min(sendTimeout, patience) else {
+                // Memory may run short before its time is up.
+                watch.look(at: slot, by: now + min(sendTimeout - stalled, AnswerBudget.shortestPatience))
+                continue
+            }
+            count += 1
+            log.note(
+                .notice, "\(sockets.peerName(connections[slot].socket)): closed: it has taken nothing of its answers for "
+                    + "\(stalled / 1_000_000) ms" + (stalled < sendTimeout ? ", and others want the memory" : ""), now)
+            sockets.discard(connections[slot].socket)
+            if case .finishing(_, let told) = connections[slot].state { drop(slot, told: told, tells: false) } else {
+                drop(slot, told: false)
+            }
+        }
+        return count
     }
 
     private mutating func recycle(_ outgoing: ResponderConnection.Outgoing) {

@@ -48,6 +48,8 @@ struct ResponderConnection {
     var parked: [UInt32: Parked] = [:]
     var outgoing: Deque<Outgoing> = []
     var isSending = false
+    /// When the send under way began; each takes at least a byte to end.
+    var sendingSince: UInt64 = 0
     /// How many answers have been sent; and how many the io stage has been told of.
     var sentAnswers: UInt32 = 0
     var toldAnswers: UInt32 = 0
@@ -61,6 +63,14 @@ struct ResponderConnection {
         }
     }
 
+    /// How long, in nanoseconds, the client may take nothing while others wait for the memory that its answers have.
+    var patience: UInt64 {
+        var least = UInt64.max
+        for case .answer(let answer) in outgoing { least = min(least, answer.patience) }
+        for case .answer(let answer) in parked.values { least = min(least, answer.patience) }
+        return least
+    }
+
     /// Whether an answer of that number is still to be sent.
     func isOwed(_ answer: UInt32) -> Bool {
         guard case .finishing(let answers, _) = state else { return sendsMore }
@@ -70,7 +80,7 @@ struct ResponderConnection {
     /// Whether all that was owed has left, and the io stage waits to hear it.
     var isFinished: Bool {
         guard case .finishing(let answers, told: true) = state else { return false }
-        return nextAnswer == answers && outgoing.isEmpty && !isSending
+        return Int32(bitPattern: nextAnswer &- answers) >= 0 && outgoing.isEmpty && !isSending
     }
 }
 

@@ -3,9 +3,9 @@
 import Wire
 
 /// The checks that a record batch must pass before it gets an offset.
-enum BatchValidator {
+package enum BatchValidator {
     /// Nil: the bytes are one whole, sound batch. Else what is wrong, as Kafka's clients know it.
-    static func flaw(_ records: UnsafeRawBufferPointer, limit: Int) -> ErrorCode? {
+    package static func flaw(_ records: UnsafeRawBufferPointer, limit: Int) -> ErrorCode? {
         guard records.count > RecordBatch.Field.magic, let base = records.baseAddress else { return .corruptMessage }
         func get<T: FixedWidthInteger>(_ at: Int, _: T.Type = T.self) -> T {
             T(bigEndian: base.loadUnaligned(fromByteOffset: at, as: T.self))

@@ -7,34 +7,34 @@ import Wire
 
 /// A Produce request under way in the write stage: what it asks of this partition group, and what has come of it so far. One
 /// is used again and again, so that a request allocates nothing.
-struct ProduceJob {
+package struct ProduceJob {
     /// One partition's batch.
-    struct Item {
-        var topic: UnsafeRawBufferPointer
+    package struct Item {
+        package var topic: UnsafeRawBufferPointer
         var topicNumber: Int
-        var partition: Int32
+        package var partition: Int32
         var place = PartitionPlace(group: 0, number: 0)
-        var records: UnsafeRawBufferPointer?
+        package var records: UnsafeRawBufferPointer?
         var maxBytes = 0
         var error = ErrorCode.none
         var baseOffset: Int64 = -1
     }
 
     private(set) var request: ClientRequest
-    var items: [Item] = []
+    package var items: [Item] = []
     /// The item that is next to be sequenced.
     var next = 0
     /// The greatest position that the answer waits for.
     var position: UInt64 = 0
-    private(set) var isMalformed = false
+    package private(set) var isMalformed = false
     private(set) var quality = QualityOfService.oneWay
     private(set) var timeoutMs: Int32 = 0
     /// No more bytes than this will its topics' encoding take.
     private(set) var topicBytesBound = 0
     /// Where the encoding goes.
-    private(set) var encoding = AlignedBuffer(count: 4096)
+    package private(set) var encoding = AlignedBuffer(count: 4096)
 
-    init() {
+    package init() {
         request = ClientRequest(
             connection: ConnectionID(slot: 0, generation: 0), frame: 0, answer: 0, bytes: encoding.base, count: 0,
             bodyOffset: 0, key: 0, version: 0, correlation: 0, groups: 0, wantsAnswer: false, arrival: 0)
@@ -42,7 +42,7 @@ struct ProduceJob {
 
     /// Reads the request. What is of another group that was handed it is that one's; what belongs nowhere, or to a group that
     /// was not handed it because the topic is just being made, is for the first of those that were to refuse.
-    mutating func begin(_ request: ClientRequest, group: UInt16, table: TopicTable) {
+    package mutating func begin(_ request: ClientRequest, group: UInt16, table: TopicTable) {
         self.request = request
         items.removeAll(keepingCapacity: true)
         next = 0
@@ -102,7 +102,7 @@ struct ProduceJob {
 
     /// Encodes what came of each item. Returns the length in bytes, and the number of topics.
     /// - Parameter logStart: of a partition by its number.
-    mutating func encodeTopics(logStart: (UInt32) -> Int64) -> (bytes: Int, topics: Int) {
+    package mutating func encodeTopics(logStart: (UInt32) -> Int64) -> (bytes: Int, topics: Int) {
         if encoding.count < topicBytesBound { encoding = AlignedBuffer(count: 2 * topicBytesBound) }
         var writer = ProduceResponseWriter(encoding.base, capacity: encoding.count, version: request.version)
         var topics = 0

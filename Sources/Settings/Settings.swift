@@ -22,6 +22,13 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var socketRequestMaxBytes = 100 << 20
     public internal(set) var fetchMaxBytes = 8 << 20
     public internal(set) var maxConnections = 10_000
+    public internal(set) var maxConnectionsPerIp = 5000
+    public internal(set) var fileDescriptorsReserved = 512
+    public internal(set) var connectionsMaxIdleMs = 600_000
+    public internal(set) var connectionFirstByteTimeoutMs = 30_000
+    public internal(set) var connectionRequestTimeoutMs = 30_000
+    public internal(set) var connectionRequestMinBytesPerSecond = 1 << 10
+    public internal(set) var connectionSendTimeoutMs = 60_000
     public internal(set) var connectionReceiveBytes = 256 << 10
     public internal(set) var connectionMaxInFlight = 4096
     public internal(set) var producerIdExpirationMs = 86_400_000

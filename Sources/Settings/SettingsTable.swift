@@ -1,6 +1,6 @@
 extension Settings {
     /// Every setting. Keys that Kafka has are named and meant as there.
-    public static let all: [Setting] = identity + topics + limits + threads + storage
+    public static let all: [Setting] = identity + topics + limits + connections + threads + storage
 
     private static let identity: [Setting] = [
         Setting(
@@ -58,13 +58,6 @@ extension Settings {
             "Bytes of records in one answer to a fetch, whatever the client asks for; a first batch that is larger is sent "
                 + "whole. Kafka's default is 55 MiB: ours is lower because the answers under way of all connections count "
                 + "against one bounded memory, and a reader is not slower for it."),
-        Setting("max.connections", \.maxConnections, .integer(1...1_000_000), "Connections at once; further ones are closed."),
-        Setting(
-            "connection.receive.bytes", \.connectionReceiveBytes, .size((4 << 10)...(1 << 30)),
-            "Bytes of one connection that are read ahead of being handled."),
-        Setting(
-            "connection.max.in.flight", \.connectionMaxInFlight, .integer(1...1_000_000),
-            "Requests of one connection that are handled and not yet answered; at so many its socket is not read on."),
         Setting(
             "producer.id.expiration.ms", \.producerIdExpirationMs, .integer(1...Int(Int32.max)),
             "Milliseconds after which the sequence numbers of an idempotent producer that sends nothing are forgotten."),
@@ -72,6 +65,45 @@ extension Settings {
             "producer.state.max", \.producerStateMax, .integer(1...1_000_000_000),
             "Idempotent producers, counted once per partition, whose sequence numbers are kept at once; beyond it the one "
                 + "that has been silent longest is forgotten."),
+    ]
+
+    private static let connections: [Setting] = [
+        Setting(
+            "max.connections", \.maxConnections, .integer(1...1_000_000),
+            "Connections at once; further ones are closed. The limit on open files can make it fewer, as the log says at start."),
+        Setting(
+            "max.connections.per.ip", \.maxConnectionsPerIp, .integer(1...Int(Int32.max)),
+            "Connections at once from one IPv4 address, or from one IPv6 network of 64 bits; further ones are closed. Kafka's "
+                + "default is no limit; ours keeps one host from taking all connections."),
+        Setting(
+            "connections.max.idle.ms", \.connectionsMaxIdleMs, .integer(100...Int(Int32.max)),
+            "Milliseconds after which a connection is closed on which nothing came or went. One that waits for an answer is "
+                + "not idle."),
+        Setting(
+            "connection.first.byte.timeout.ms", \.connectionFirstByteTimeoutMs, .integer(100...Int(Int32.max)),
+            "Milliseconds after which a new connection is closed on which nothing has come."),
+        Setting(
+            "connection.request.timeout.ms", \.connectionRequestTimeoutMs, .integer(100...Int(Int32.max)),
+            "Milliseconds in which a request of which the first bytes came must be complete. While it brings "
+                + "connection.request.min.bytes.per.second it gets the same time again, 20 times at most; else its connection "
+                + "is closed."),
+        Setting(
+            "connection.request.min.bytes.per.second", \.connectionRequestMinBytesPerSecond, .size(1...(1 << 30)),
+            "The bytes a second with which a request that takes longer than connection.request.timeout.ms must come."),
+        Setting(
+            "connection.send.timeout.ms", \.connectionSendTimeoutMs, .integer(100...Int(Int32.max)),
+            "Milliseconds after which a connection is closed whose client takes nothing of the answers that it is owed; "
+                + "at most 2000 while answers take more than half of the memory for them, 500 while they take nearly all."),
+        Setting(
+            "file.descriptors.reserved", \.fileDescriptorsReserved, .integer(64...1_000_000),
+            "How many of the files that the process may open (RLIMIT_NOFILE, raised to its hard limit at start) are kept for "
+                + "the journal; no connection takes them. Half of all, where there are fewer than twice as many."),
+        Setting(
+            "connection.receive.bytes", \.connectionReceiveBytes, .size((4 << 10)...(1 << 30)),
+            "Bytes of one connection that are read ahead of being handled."),
+        Setting(
+            "connection.max.in.flight", \.connectionMaxInFlight, .integer(1...1_000_000),
+            "Requests of one connection that are handled and not yet answered; at so many its socket is not read on."),
     ]
 
     private static let threads: [Setting] = [

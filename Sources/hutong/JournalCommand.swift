@@ -24,7 +24,7 @@ struct JournalCommand: ParsableCommand {
         func examine(_ look: (JournalExaminer) throws -> JournalExaminer.Findings) {
             var problems = 0
             do {
-                let ring = try Ring(entries: 64)
+                let ring = try RingSet(.auto, count: 1).rings[0]
                 ring.attach()
                 let blocking = BlockingFiles(files: ring.makePort(), source: ring)
                 let state = try EmbeddedStore.read(directory: directory, blocking: blocking)

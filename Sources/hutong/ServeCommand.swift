@@ -144,10 +144,7 @@ extension BrokerConfiguration {
             flushMethod: IO.FlushMethod(rawValue: settings.journalFlushMethod.rawValue) ?? .linked,
             ringChoice: RingChoice(rawValue: settings.ioBackend.rawValue) ?? .auto,
             journal: journal,
-            intake: IntakeLimits(
-                connections: settings.maxConnections, receiveBytes: settings.connectionReceiveBytes,
-                requestBytes: settings.socketRequestMaxBytes, inFlight: settings.connectionMaxInFlight,
-                largeBufferBytes: max(256 << 20, 2 * settings.socketRequestMaxBytes)),
+            intake: IntakeLimits(settings),
             reading: ReadLimits(
                 fetchBytes: settings.fetchMaxBytes, answerBytes: max(64 << 20, 2 * settings.fetchMaxBytes),
                 coldBytes: 32 << 20, journalSegments: journal.journalSegments,
@@ -156,6 +153,23 @@ extension BrokerConfiguration {
                 partitions: settings.numPartitions, autoCreate: settings.autoCreateTopicsEnable, settings: topicSettings),
             producerLimit: settings.producerStateMax, producerExpiration: Int64(settings.producerIdExpirationMs),
             traceFile: settings.ioTrace)
+    }
+}
+
+extension IntakeLimits {
+    init(_ settings: Settings) {
+        self.init(
+            connections: settings.maxConnections, receiveBytes: settings.connectionReceiveBytes,
+            requestBytes: settings.socketRequestMaxBytes, inFlight: settings.connectionMaxInFlight,
+            largeBufferBytes: max(256 << 20, 2 * settings.socketRequestMaxBytes))
+        connectionsPerAddress = settings.maxConnectionsPerIp
+        reservedDescriptors = settings.fileDescriptorsReserved
+        func nanoseconds(_ milliseconds: Int) -> UInt64 { UInt64(milliseconds) * 1_000_000 }
+        timeouts = ConnectionTimeouts(
+            firstByte: nanoseconds(settings.connectionFirstByteTimeoutMs),
+            request: nanoseconds(settings.connectionRequestTimeoutMs),
+            requestRate: settings.connectionRequestMinBytesPerSecond, idle: nanoseconds(settings.connectionsMaxIdleMs),
+            send: nanoseconds(settings.connectionSendTimeoutMs))
     }
 }
 

@@ -35,6 +35,12 @@ final class FakeSockets: SocketPort {
         return part.count
     }
 
+    /// Accepting ends with that error.
+    func failAccept(_ code: Int32) {
+        completions.append(Completion(tag: acceptTag!, result: -code))
+        acceptTag = nil
+    }
+
     /// The receive ends with that result: 0 where the client has sent all, or a negative errno.
     func finish(_ socket: Int32, result: Int32) {
         guard let receive = armed.removeValue(forKey: socket) else { return }
@@ -69,10 +75,14 @@ final class FakeSockets: SocketPort {
         finish(socket, result: 0)
     }
 
+    func discard(_ socket: Int32) { preconditionFailure("intake discards nothing") }
+
     func close(_ socket: Int32) {
         precondition(armed[socket] == nil, "memory is still being received into")
         closed.append(socket)
     }
 
     func peerName(_ socket: Int32) -> String { "client \(socket)" }
+    /// A million sockets come from one address.
+    func peerAddress(_ socket: Int32) -> UInt64 { UInt64(socket / 1_000_000) }
 }

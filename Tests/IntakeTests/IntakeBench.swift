@@ -18,11 +18,14 @@ final class IntakeBench {
     let events: Inlet<ConnectionEvent>
     let answers: Outlet<ConnectionEvent>
     private var stage: IntakeStage
+    /// The clock, in monotonic nanoseconds.
+    var now: UInt64 = 5
 
     /// A topic "t" whose partitions go round the partition groups.
     init(
         connections: Int = 4, receiveBytes: Int = 4096, requestBytes: Int = 100_000, inFlight: Int = 1000,
-        largeBufferBytes: Int = 1 << 20, queue: Int = 1024, groups: Int = 1
+        largeBufferBytes: Int = 1 << 20, queue: Int = 1024, groups: Int = 1, perAddress: Int = .max,
+        timeouts: ConnectionTimeouts = ConnectionTimeouts()
     ) {
         let toWriters = (0..<groups).map { _ in Channel<ClientRequest>(capacity: queue) }
         let toReader = Channel<ClientRequest>(capacity: queue)
@@ -38,9 +41,11 @@ final class IntakeBench {
         let places = (0..<8).map { PartitionPlace(group: UInt16($0 % groups), number: UInt32($0)) }
         let topic = Topic(
             name: "t", id: Uuid(high: 1, low: 1), partitions: places, settings: TopicSettings(), configs: [:])
-        let limits = IntakeLimits(
+        var limits = IntakeLimits(
             connections: connections, receiveBytes: receiveBytes, requestBytes: requestBytes, inFlight: inFlight,
             largeBufferBytes: largeBufferBytes)
+        limits.connectionsPerAddress = perAddress
+        limits.timeouts = timeouts
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         stage = IntakeStage(
@@ -61,11 +66,26 @@ final class IntakeBench {
 
     /// Steps until nothing is left to do.
     func step() {
-        for _ in 0..<1000 where stage.step(Moment(monotonic: 5, wall: 6)) == 0 { return }
+        for _ in 0..<1000 where stage.step(Moment(monotonic: now, wall: 6)) == 0 { return }
         preconditionFailure("the stage never rests")
     }
 
     var isDrained: Bool { stage.isDrained }
+    /// When the stage wants to be stepped though nothing comes.
+    var deadline: UInt64 { stage.deadline }
+
+    /// Lets time pass, in milliseconds; the stage is stepped whenever it asked for it, and at the end.
+    func advance(_ milliseconds: UInt64) {
+        let end = now + milliseconds * 1_000_000
+        while deadline < end {
+            now = max(now, deadline)
+            step()
+            // A look may come a tick later than asked for.
+            now = min(end, now + 1_000_000)
+        }
+        now = end
+        step()
+    }
 
     /// A client connects; its identity as the respond stage is told it. Nil: it was refused.
     func open(_ socket: Int32) -> ConnectionID? {
@@ -100,6 +120,12 @@ final class IntakeBench {
 
     func give(back request: ClientRequest) {
         precondition(releases.send(request.release))
+        step()
+    }
+
+    /// The respond stage says that so many answers have left, in all.
+    func answered(_ connection: ConnectionID, _ answers: UInt32) {
+        precondition(self.answers.send(ConnectionEvent(.sent, connection, answers: answers)))
         step()
     }
 

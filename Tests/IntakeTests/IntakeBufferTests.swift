@@ -62,6 +62,40 @@ import Testing
         for number in Int32(0)..<4 { #expect(bench.sockets.armed[socket + number] != nil && bench.event() == nil) }
     }
 
+    /// An announcement alone takes no memory: the buffer grows with what comes.
+    @Test func announcementsTakeNoMemory() throws {
+        let bench = IntakeBench(connections: 64, largeBufferBytes: 128 << 10)
+        let frame = try produceFrame(1, bytes: 60_000)
+        for number in Int32(1)..<50 {
+            try #require(bench.open(socket + number) != nil)
+            #expect(bench.deliver(Array(frame[..<100]), to: socket + number) == 100)
+            #expect(bench.sockets.armed[socket + number]?.capacity == 4096 - 100)
+        }
+        try #require(bench.open(socket) != nil)
+        try passLarge(bench, socket)
+        // Half of it is there: no more than as much again is taken.
+        #expect(bench.deliver(Array(frame[100..<30_000]), to: socket + 1) == 29_900)
+        #expect(try #require(bench.sockets.armed[socket + 1]).capacity == 32_768 - 30_000)
+    }
+
+    /// Half a large request keeps others from theirs for a moment only.
+    @Test func whoHoldsMemoryThatOthersWantMustHurry() throws {
+        let bench = IntakeBench(largeBufferBytes: 64 << 10)
+        let slow = try #require(bench.open(socket))
+        let other = try #require(bench.open(socket + 1))
+        let frame = try produceFrame(1, bytes: 60_000)
+        #expect(bench.deliver(Array(frame[..<40_000]), to: socket) == 40_000)
+        bench.advance(5_000)
+        #expect(bench.event() == nil, "nobody else wants it")
+        #expect(bench.deliver(Array(frame[..<5_000]), to: socket + 1) == 4096)
+        bench.advance(2_100)
+        let event = try #require(bench.event())
+        #expect(event.kind == .finished && event.connection == slow)
+        bench.respondIsDone(slow)
+        #expect(bench.deliver(Array(frame[4096...]), to: socket + 1) == frame.count - 4096)
+        #expect(bench.request()?.connection == other)
+    }
+
     @Test func whoNeedsALargeBufferWaitsForTheMemory() throws {
         let bench = IntakeBench(largeBufferBytes: 64 << 10)
         let other = socket + 1
@@ -89,12 +123,17 @@ import Testing
         }
         let out = [try #require(bench.request()), try #require(bench.request())]
         for request in out { bench.give(back: request) }
-        for socket in sockets {
-            #expect(bench.deliver(Array(large[10...]), to: socket) == large.count - 10)
-            let request = try #require(bench.request())
-            #expect(request.copy == Array(large[4...]))
-            bench.give(back: request)
+        var done = sockets.map { _ in 10 }
+        var taken = 0
+        for _ in 0..<4 {
+            for (number, socket) in sockets.enumerated() { done[number] += bench.deliver(Array(large[done[number]...]), to: socket) }
+            while let request = bench.request() {
+                #expect(request.copy == Array(large[4...]))
+                bench.give(back: request)
+                taken += 1
+            }
         }
+        #expect(taken == 2)
     }
 
     /// The usual size need not be whole pages; the buffers always are.

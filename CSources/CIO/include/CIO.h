@@ -79,6 +79,14 @@ int hutong_connect(const char *host, uint16_t port);
 int hutong_set_no_delay(int socket);
 /// The other side's address as text, "unknown" where it can't be had.
 void hutong_peer_name(int socket, char *into, size_t capacity);
+/// A number for the other side's address: the same for one IPv4 address (mapped into IPv6 or not), and for one IPv6 network
+/// of 64 bits. 0 where it can't be had.
+uint64_t hutong_peer_address(int socket);
+/// When the socket is closed, what the kernel holds to send is dropped (a reset): else it keeps it for a client that takes
+/// nothing, for minutes.
+void hutong_discard_unsent(int socket);
+/// Raises the limit on open descriptors (RLIMIT_NOFILE) from soft to hard. Returns the limit that is now in force.
+uint64_t hutong_raise_descriptor_limit(void);
 
 /// A ring buffer of `capacity` bytes (a multiple of the page) whose memory is mapped twice in a row, so that any range
 /// of it is contiguous. Null where there is no memory.

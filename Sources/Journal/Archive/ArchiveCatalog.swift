@@ -53,7 +53,8 @@ public final class ArchiveCatalog: Sendable {
     private static let headerBytes = 32
     private static let fileBytes = 48
 
-    func image(group: UInt16) -> AlignedBuffer {
+    /// Its file's image.
+    public func image(group: UInt16) -> AlignedBuffer {
         let count = files.values.reduce(0) { $0 + $1.count }
         let bytes = ArchiveCatalog.headerBytes + count * ArchiveCatalog.fileBytes
         let image = AlignedBuffer(count: bytes + 4)

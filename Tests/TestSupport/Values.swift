@@ -1,8 +1,7 @@
-import TestSupport
 import Wire
 
 /// Where the fields of a sample get their values from.
-protocol Values {
+public protocol Values {
     mutating func error() -> ErrorCode
     mutating func bool() -> Bool
     mutating func int8() -> Int8
@@ -21,61 +20,63 @@ protocol Values {
 }
 
 extension Values {
-    mutating func error() -> ErrorCode { ErrorCode(rawValue: int16())! }
+    public mutating func error() -> ErrorCode { ErrorCode(rawValue: int16())! }
 
-    mutating func array<T>(_ element: (inout Self) -> T) -> [T] {
+    public mutating func array<T>(_ element: (inout Self) -> T) -> [T] {
         var elements: [T] = []
         for _ in 0..<count() { elements.append(element(&self)) }
         return elements
     }
 
-    mutating func optional<T>(_ value: (inout Self) -> T) -> T? {
+    public mutating func optional<T>(_ value: (inout Self) -> T) -> T? {
         isPresent() ? value(&self) : nil
     }
 }
 
 /// The next number each, as scripts/wire-vectors.py counts them.
-struct CountedValues: Values {
+public struct CountedValues: Values {
     private var last = 0
+
+    public init() {}
 
     private mutating func next() -> Int {
         last += 1
         return last
     }
 
-    mutating func bool() -> Bool { next() % 2 == 1 }
-    mutating func int8() -> Int8 { Int8(next() % 100) }
-    mutating func int16() -> Int16 { Int16(next() % 100) }
-    mutating func int32() -> Int32 { Int32(next() * 65537) }
-    mutating func int64() -> Int64 { Int64(next() * 4_294_967_311) }
-    mutating func bits() -> Int32 { Int32(next()) }
+    public mutating func bool() -> Bool { next() % 2 == 1 }
+    public mutating func int8() -> Int8 { Int8(next() % 100) }
+    public mutating func int16() -> Int16 { Int16(next() % 100) }
+    public mutating func int32() -> Int32 { Int32(next() * 65537) }
+    public mutating func int64() -> Int64 { Int64(next() * 4_294_967_311) }
+    public mutating func bits() -> Int32 { Int32(next()) }
 
-    mutating func uuid() -> Uuid {
+    public mutating func uuid() -> Uuid {
         let number = UInt64(next())
         return Uuid(high: number * 4_294_967_311, low: number)
     }
 
-    mutating func string() -> String { "s\(next())" }
+    public mutating func string() -> String { "s\(next())" }
 
-    mutating func nullableString() -> String? {
+    public mutating func nullableString() -> String? {
         let number = next()
         return number % 2 == 0 ? nil : "s\(number)"
     }
 
-    mutating func records() -> [UInt8]? {
+    public mutating func records() -> [UInt8]? {
         let number = next()
         return [UInt8(number % 256), UInt8((number + 1) % 256), UInt8((number + 2) % 256)]
     }
 
-    mutating func count() -> Int { 2 }
-    mutating func isPresent() -> Bool { true }
+    public mutating func count() -> Int { 2 }
+    public mutating func isPresent() -> Bool { true }
 }
 
 /// Random values from a seed, small arrays, and now and then an extreme.
-struct RandomValues: Values {
+public struct RandomValues: Values {
     var random: SeededRandom
 
-    init(seed: UInt64) { random = SeededRandom(seed: seed) }
+    public init(seed: UInt64) { random = SeededRandom(seed: seed) }
 
     private mutating func integer<T: FixedWidthInteger & SignedInteger>() -> T {
         switch Int.random(in: 0..<6, using: &random) {
@@ -86,16 +87,16 @@ struct RandomValues: Values {
         }
     }
 
-    mutating func bool() -> Bool { .random(using: &random) }
-    mutating func int8() -> Int8 { integer() }
-    mutating func int16() -> Int16 { integer() }
-    mutating func int32() -> Int32 { integer() }
-    mutating func int64() -> Int64 { integer() }
-    mutating func bits() -> Int32 { integer() }
-    mutating func error() -> ErrorCode { ErrorCode.allCases.randomElement(using: &random)! }
-    mutating func uuid() -> Uuid { .random(using: &random) }
+    public mutating func bool() -> Bool { .random(using: &random) }
+    public mutating func int8() -> Int8 { integer() }
+    public mutating func int16() -> Int16 { integer() }
+    public mutating func int32() -> Int32 { integer() }
+    public mutating func int64() -> Int64 { integer() }
+    public mutating func bits() -> Int32 { integer() }
+    public mutating func error() -> ErrorCode { ErrorCode.allCases.randomElement(using: &random)! }
+    public mutating func uuid() -> Uuid { .random(using: &random) }
 
-    mutating func string() -> String {
+    public mutating func string() -> String {
         let letters = ["a", "Z", "9", ".", "é", "吃", "😀", "\0"]
         let length = [0, 1, 5, 126, 127, 128].randomElement(using: &random)!
         var text = ""
@@ -103,12 +104,12 @@ struct RandomValues: Values {
         return text
     }
 
-    mutating func nullableString() -> String? { optional { $0.string() } }
+    public mutating func nullableString() -> String? { optional { $0.string() } }
 
-    mutating func records() -> [UInt8]? {
+    public mutating func records() -> [UInt8]? {
         optional { values in values.array { UInt8.random(in: 0...255, using: &$0.random) } }
     }
 
-    mutating func count() -> Int { [0, 1, 2, 3].randomElement(using: &random)! }
-    mutating func isPresent() -> Bool { bool() }
+    public mutating func count() -> Int { [0, 1, 2, 3].randomElement(using: &random)! }
+    public mutating func isPresent() -> Bool { bool() }
 }

@@ -1,12 +1,12 @@
 import Wire
 
 /// A message with every field that a version has, filled in the order of the fields in Kafka's schemas.
-protocol Sampled: Message {
+public protocol Sampled: Message {
     static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self
 }
 
 /// All messages that are served.
-let sampledMessages: [any Sampled.Type] = [
+public let sampledMessages: [any Sampled.Type] = [
     ProduceRequest.self, ProduceResponse.self, FetchRequest.self, FetchResponse.self, ListOffsetsRequest.self,
     ListOffsetsResponse.self, MetadataRequest.self, MetadataResponse.self, ApiVersionsRequest.self,
     ApiVersionsResponse.self, CreateTopicsRequest.self, CreateTopicsResponse.self, DeleteTopicsRequest.self,
@@ -14,7 +14,7 @@ let sampledMessages: [any Sampled.Type] = [
 ]
 
 extension ApiVersionsRequest: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         if v >= 3 { m.clientSoftwareName = values.string() }
         if v >= 3 { m.clientSoftwareVersion = values.string() }
@@ -23,7 +23,7 @@ extension ApiVersionsRequest: Sampled {
 }
 
 extension ApiVersionsResponse: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         m.errorCode = values.error()
         m.apiKeys = values.array { values in
@@ -56,7 +56,7 @@ extension ApiVersionsResponse: Sampled {
 }
 
 extension MetadataRequest: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         func topics(_ values: inout V) -> [Topic] {
             values.array { values in
                 var topic = Topic()
@@ -75,7 +75,7 @@ extension MetadataRequest: Sampled {
 }
 
 extension MetadataResponse: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         if v >= 3 { m.throttleTimeMs = values.int32() }
         m.brokers = values.array { values in
@@ -114,7 +114,7 @@ extension MetadataResponse: Sampled {
 }
 
 extension ProduceRequest: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         m.transactionalId = values.nullableString()
         m.acks = values.int16()
@@ -131,7 +131,7 @@ extension ProduceRequest: Sampled {
 }
 
 extension NodeEndpoint {
-    static func sample<V: Values>(_ values: inout V) -> Self {
+    public static func sample<V: Values>(_ values: inout V) -> Self {
         var node = Self()
         node.nodeId = values.int32()
         node.host = values.string()
@@ -142,14 +142,14 @@ extension NodeEndpoint {
 }
 
 extension LeaderIdAndEpoch {
-    static func sample<V: Values>(_ values: inout V) -> Self {
+    public static func sample<V: Values>(_ values: inout V) -> Self {
         let id = values.int32()
         return Self(leaderId: id, leaderEpoch: values.int32())
     }
 }
 
 extension ProduceResponse: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         m.topics = values.array { values in
             let name = values.string()
@@ -180,7 +180,7 @@ extension ProduceResponse: Sampled {
 }
 
 extension FetchRequest: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         if v >= 12 { m.clusterId = values.nullableString() }
         m.replicaId = values.int32()
@@ -219,7 +219,7 @@ extension FetchRequest: Sampled {
 }
 
 extension FetchResponse: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         m.throttleTimeMs = values.int32()
         if v >= 7 { m.errorCode = values.error() }
@@ -270,7 +270,7 @@ extension FetchResponse: Sampled {
 }
 
 extension ListOffsetsRequest: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         m.replicaId = values.int32()
         if v >= 2 { m.isolationLevel = values.int8() }
@@ -289,7 +289,7 @@ extension ListOffsetsRequest: Sampled {
 }
 
 extension ListOffsetsResponse: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         if v >= 2 { m.throttleTimeMs = values.int32() }
         m.topics = values.array { values in
@@ -311,7 +311,7 @@ extension ListOffsetsResponse: Sampled {
 }
 
 extension CreateTopicsRequest: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         m.topics = values.array { values in
             var topic = Topic()
@@ -337,7 +337,7 @@ extension CreateTopicsRequest: Sampled {
 }
 
 extension CreateTopicsResponse: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         m.throttleTimeMs = values.int32()
         m.topics = values.array { values in
@@ -368,7 +368,7 @@ extension CreateTopicsResponse: Sampled {
 }
 
 extension DeleteTopicsRequest: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         if v >= 6 {
             m.topics = values.array { values in
@@ -386,7 +386,7 @@ extension DeleteTopicsRequest: Sampled {
 }
 
 extension DeleteTopicsResponse: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         m.throttleTimeMs = values.int32()
         m.topics = values.array { values in
@@ -402,7 +402,7 @@ extension DeleteTopicsResponse: Sampled {
 }
 
 extension InitProducerIdRequest: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         m.transactionalId = values.nullableString()
         m.transactionTimeoutMs = values.int32()
@@ -413,7 +413,7 @@ extension InitProducerIdRequest: Sampled {
 }
 
 extension InitProducerIdResponse: Sampled {
-    static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         m.throttleTimeMs = values.int32()
         m.errorCode = values.error()
