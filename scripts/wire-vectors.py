@@ -20,6 +20,7 @@ SERVED = {
     "ApiVersions": (metadata, 0, 4),
     "CreateTopics": (admin, 2, 7),
     "DeleteTopics": (admin, 1, 6),
+    "DeleteRecords": (admin, 0, 2),
     "InitProducerId": (producer, 0, 4),
 }
 

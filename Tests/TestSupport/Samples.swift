@@ -10,7 +10,7 @@ public let sampledMessages: [any Sampled.Type] = [
     ProduceRequest.self, ProduceResponse.self, FetchRequest.self, FetchResponse.self, ListOffsetsRequest.self,
     ListOffsetsResponse.self, MetadataRequest.self, MetadataResponse.self, ApiVersionsRequest.self,
     ApiVersionsResponse.self, CreateTopicsRequest.self, CreateTopicsResponse.self, DeleteTopicsRequest.self,
-    DeleteTopicsResponse.self, InitProducerIdRequest.self, InitProducerIdResponse.self,
+    DeleteTopicsResponse.self, DeleteRecordsRequest.self, DeleteRecordsResponse.self, InitProducerIdRequest.self, InitProducerIdResponse.self,
 ]
 
 extension ApiVersionsRequest: Sampled {
@@ -395,6 +395,45 @@ extension DeleteTopicsResponse: Sampled {
             if v >= 6 { topic.topicId = values.uuid() }
             topic.errorCode = values.error()
             if v >= 5 { topic.errorMessage = values.nullableString() }
+            return topic
+        }
+        return m
+    }
+}
+
+extension DeleteRecordsRequest: Sampled {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+        var m = Self()
+        m.topics = values.array { values in
+            var topic = Topic()
+            topic.name = values.string()
+            topic.partitions = values.array { values in
+                var partition = Partition()
+                partition.partitionIndex = values.int32()
+                partition.offset = values.int64()
+                return partition
+            }
+            return topic
+        }
+        m.timeoutMs = values.int32()
+        return m
+    }
+}
+
+extension DeleteRecordsResponse: Sampled {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+        var m = Self()
+        m.throttleTimeMs = values.int32()
+        m.topics = values.array { values in
+            var topic = Topic()
+            topic.name = values.string()
+            topic.partitions = values.array { values in
+                var partition = Partition()
+                partition.partitionIndex = values.int32()
+                partition.lowWatermark = values.int64()
+                partition.errorCode = values.error()
+                return partition
+            }
             return topic
         }
         return m
