@@ -117,8 +117,9 @@ public struct FlushStage: Stage, ~Copyable {
             }
             return completion.result < 0 ? fail(completion.result) : advance(to: end)
         }
-        guard completion.result >= 0 else { return fail(completion.result) }
-        let written = from + UInt64(completion.result)
+        let isInterrupted = completion.result == -EINTR
+        guard completion.result >= 0 || isInterrupted else { return fail(completion.result) }
+        let written = from + UInt64(max(completion.result, 0))
         // The linked sync is cancelled by any short write, also by one that lacks only the rest of the last block.
         guard written < (method == .linked ? alignedUp(end) : end) else {
             shortWrites = 0
@@ -129,9 +130,9 @@ public struct FlushStage: Stage, ~Copyable {
             }
             return
         }
-        // A short write: whole blocks of it stand; what follows is written again. (Nothing at all is an error.)
+        // A short write: whole blocks of it stand; what follows is written again. (Nothing at all, without a reason, is an error.)
         shortWrites += 1
-        guard completion.result > 0, shortWrites < FlushStage.shortWritesLimit else { return fail(-EIO) }
+        guard completion.result > 0 || isInterrupted, shortWrites < FlushStage.shortWritesLimit else { return fail(-EIO) }
         let rest = alignedDown(written)
         phase = .writing(from: rest, end: end)
         if method == .linked { writeFellShort = true } else { submit(from: rest, end: end) }

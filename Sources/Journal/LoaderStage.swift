@@ -194,6 +194,10 @@ public struct LoaderStage: Stage, ~Copyable {
     }
 
     private mutating func advance(_ completion: Completion, _ now: Moment) {
+        // Allocating takes long enough to be interrupted.
+        if completion.result == -EINTR, case .allocating = phase {
+            return files.allocate(making, offset: 0, count: UInt64(cache.segmentBytes), tag: 0)
+        }
         guard completion.result >= 0 else {
             return rest(IOError(code: -completion.result, doing: "making a journal segment in \(paths.directory)"), now)
         }
