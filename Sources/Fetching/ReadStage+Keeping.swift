@@ -8,6 +8,8 @@ struct LogKeeper {
     var isDue = true
     /// When to decide though nothing has happened.
     var nextCheck: UInt64 = 0
+    /// The rule that is next to be looked at in the decision under way; nil: none is.
+    var nextRule: Int?
     /// An archive stage's pass is under way: its catalog will come.
     var isPassing = false
     /// What the archive stage was told last.
@@ -21,11 +23,12 @@ struct LogKeeper {
     var rules: [(partition: UInt32, rule: RetentionRule)] = []
     var isDeleted: [Bool] = []
 
-    var deadline: UInt64 { nextCheck }
+    var deadline: UInt64 { nextRule == nil ? nextCheck : 0 }
 
     /// The topics have changed.
     mutating func take(_ table: TopicTable, group: Int) {
         rules = []
+        nextRule = nil
         // A number that this table does not know yet may belong to a topic of the next.
         let count = group < table.partitionNumbers.count ? Int(table.partitionNumbers[group]) : 0
         isDeleted = Array(repeating: true, count: count)
@@ -52,11 +55,14 @@ extension ReadStage {
             progress += 1
         }
         links.catalogs[group].release()
-        guard keepers[group].isDue || now.monotonic >= keepers[group].nextCheck else { return progress }
-        keepers[group].isDue = false
-        keepers[group].nextCheck = now.monotonic + UInt64(limits.retentionInterval) * 1_000_000
-        moveLogStarts(group, now)
-        return progress + (order(group) ? 1 : 0)
+        if keepers[group].nextRule == nil {
+            guard keepers[group].isDue || now.monotonic >= keepers[group].nextCheck else { return progress }
+            keepers[group].isDue = false
+            keepers[group].nextCheck = now.monotonic + UInt64(limits.retentionInterval) * 1_000_000
+            keepers[group].nextRule = 0
+        }
+        if moveLogStarts(group, now) { return progress + (order(group) ? 1 : 0) }
+        return progress + 1
     }
 
     private mutating func install(_ catalog: ArchiveCatalog, _ group: Int) {
@@ -87,17 +93,26 @@ extension ReadStage {
         keepers[group].isDue = true
     }
 
-    private mutating func moveLogStarts(_ group: Int, _ now: Moment) {
-        guard !keepers[group].rules.isEmpty else { return }
+    /// So many partitions are looked at in one step, so that the thread's other stages don't wait.
+    private static let rulesAStep = 128
+
+    /// Goes on with the rules. Returns whether that was all.
+    private mutating func moveLogStarts(_ group: Int, _ now: Moment) -> Bool {
+        let first = keepers[group].nextRule ?? 0
+        let rules = keepers[group].rules.dropFirst(first).prefix(ReadStage.rulesAStep)
         let wall = clock.wall(now)
-        for (partition, rule) in keepers[group].rules {
+        for (partition, rule) in rules {
             let start = indexes[group].logStart(partition)
             let wanted = rule.logStart(indexes[group].units(partition), now: start, wall: wall)
             guard wanted > max(start, keepers[group].asked[partition] ?? start) else { continue }
+            // What finds no room is asked for again at the next decision.
             guard links.logStarts[group].push(LogStartRequest(partition: partition, offset: wanted)) else { break }
             keepers[group].asked[partition] = wanted
         }
         links.logStarts[group].publish()
+        let isDone = first + rules.count >= keepers[group].rules.count
+        keepers[group].nextRule = isDone ? nil : first + rules.count
+        return isDone
     }
 
     /// A new log start is committed: what it frees may be given back.

@@ -75,7 +75,8 @@ class Broker:
         self.directory = pathlib.Path(directory)
         self.data = self.directory / "data"
         self.log_path = self.directory / "broker.log"
-        self.settings = {"num.partitions": 12, **(settings or {})}
+        # Many tests write records of long ago.
+        self.settings = {"num.partitions": 12, "log.retention.ms": -1, **(settings or {})}
         self.port = port
         self.prefix = (REFUSE_IO_URING if io == "epoll" else []) + list(prefix)
         self.io = io

@@ -22,7 +22,14 @@ def pytest_addoption(parser):
                      help="100,000 records per client and codec, 20 kills")
 
 
+    parser.addoption("--soak", action="store_true", default=bool(os.environ.get("HUTONG_TEST_SOAK")),
+                     help="only the long runs of test_soak.py")
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "soak: runs for minutes, only with --soak")
+    if config.option.soak:
+        config.option.timeout = config.option.timeout or 7200
     if config.option.full:
         config.option.timeout = config.option.timeout or 3600
 
@@ -48,7 +55,10 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Shortens a short run, unless epoll is all that was asked for."""
+    """Shortens a short run, unless epoll is all that was asked for; long runs are apart from all others."""
+    apart = [item for item in items if bool(item.get_closest_marker("soak")) != config.option.soak]
+    config.hook.pytest_deselected(items=apart)
+    items[:] = [item for item in items if item not in apart]
     if config.option.full or len(backends()) == 1:
         return
     seen = collections.Counter()

@@ -71,8 +71,8 @@ def test_plan_has_the_layout(broker_variant):
         assert flushing and all(set(stages) == {"flush"} for stages in flushing), plan
         assert groups > 1 or len(plan) == 2, plan
     elif layout == "group":
-        # Reading and control are no groups of their own: they live with the loader.
-        assert all(len(set(stages) - {"read", "control"}) == 1 for _, stages in kinds), plan
+        # Archives, reading and control are no groups of their own: they live with the loader.
+        assert all(len(set(stages) - {"archive", "read", "control"}) == 1 for _, stages in kinds), plan
         assert len(plan) >= len(STAGES), plan
 
 

@@ -43,15 +43,31 @@ struct JournalFiles {
     /// What a full segment holds, from its index file; where that is missing or damaged, it is made again from the segment.
     func summary(_ number: UInt64, reader: SegmentReader, logger: Logger) throws -> SegmentSummary {
         let owner = IndexOwner(segment: number, group: reader.journal.group)
-        if let image = try blocking.contents(paths.index(number)),
-            let summary = IndexFile.summary(image.base, count: image.count, owner: owner)
-        {
-            return summary
-        }
+        if let summary = try summary(paths.index(number), owner) { return summary }
         logger.notice("\(paths.index(number)) is missing or damaged: it is made again")
         let index = try rebuild(number, reader: reader)
         try write(index, group: reader.journal.group)
         return index.summary
+    }
+
+    /// From header and rows alone: entries are looked at when someone reads them. Nil where there are none that can be believed.
+    private func summary(_ path: String, _ owner: IndexOwner) throws(IOError) -> SegmentSummary? {
+        let file: Int32
+        do { file = try blocking.files.open(path, .readDirect) } catch {
+            if error.code == ENOENT { return nil }
+            throw error
+        }
+        defer { blocking.files.close(file) }
+        var image = AlignedBuffer(count: 64 << 10)
+        var count = try blocking.read(file, into: image.base, count: image.count, offset: 0)
+        guard count >= IndexBlock.bytes, let header = IndexFile.Header(image.base, owner: owner) else { return nil }
+        let needed = header.firstEntryBlock * IndexBlock.bytes
+        let size = try blocking.files.size(file)
+        if needed > image.count, UInt64(needed) <= size {
+            image = AlignedBuffer(count: needed)
+            count = try blocking.read(file, into: image.base, count: needed, offset: 0)
+        }
+        return IndexFile.summary(image.base, count: count, owner: owner)
     }
 
     /// A segment's index from its sound frames.
