@@ -40,7 +40,7 @@ struct Wiring {
     let logStarts: [Channel<LogStartRequest>]
     let checkpoints: [Channel<Unmanaged<CheckpointBox>>]
     let orders: [Channel<Unmanaged<ArchiveOrder>>]
-    let catalogs: [Channel<Unmanaged<ArchiveCatalog>>]
+    let catalogs: [Channel<Unmanaged<ArchiveNews>>]
     let freed: [Channel<UInt64>]
 
     /// - Parameters:
@@ -145,7 +145,7 @@ struct Wiring {
         var fromWriters = OwnedArray<Receiver<AppendedBatch>>(minimumCapacity: plan.partitionGroups)
         var starts = OwnedArray<Sender<LogStartRequest>>(minimumCapacity: plan.partitionGroups)
         var toArchives = OwnedArray<Sender<Unmanaged<ArchiveOrder>>>(minimumCapacity: plan.partitionGroups)
-        var fromArchives = OwnedArray<Receiver<Unmanaged<ArchiveCatalog>>>(minimumCapacity: plan.partitionGroups)
+        var fromArchives = OwnedArray<Receiver<Unmanaged<ArchiveNews>>>(minimumCapacity: plan.partitionGroups)
         for group in 0..<plan.partitionGroups {
             fromWriters.append(batches[group].receiver())
             starts.append(logStarts[group].sender())

@@ -26,21 +26,6 @@ struct FetchPartition {
     var nextOffset: Int64 = 0
     /// There is no more to look for.
     var isCollected = false
-
-    /// What lies before is still sent; who asks for that very offset is told.
-    mutating func refuse(from damaged: Int64) {
-        refusedFrom = damaged
-        isCollected = true
-        if damaged <= offset { fail(.corruptMessage) }
-    }
-
-    mutating func fail(_ code: ErrorCode) {
-        error = code
-        highWatermark = -1
-        entries = []
-        bytes = 0
-        isCollected = true
-    }
 }
 
 /// A fetch from its request to its answer. It may have to wait: for data, for the disk, for memory; it does so without a
@@ -151,6 +136,23 @@ final class FetchJob {
         partitions[index].bytes += size
         partitions[index].nextOffset = entry.nextOffset
         bytes += size
+    }
+
+    /// What comes next can't be had. What lies before is still sent; who asks for that very offset is told.
+    /// - Parameter damaged: the offset from which on records are lost for good; nil: it may be had later.
+    func stop(_ index: Int, _ code: ErrorCode, damaged: Int64? = nil) {
+        partitions[index].refusedFrom = damaged ?? partitions[index].refusedFrom
+        partitions[index].isCollected = true
+        if partitions[index].entries.isEmpty || damaged.map({ $0 <= partitions[index].offset }) ?? false { fail(index, code) }
+    }
+
+    func fail(_ index: Int, _ code: ErrorCode) {
+        bytes -= partitions[index].bytes
+        partitions[index].error = code
+        partitions[index].highWatermark = -1
+        partitions[index].entries = []
+        partitions[index].bytes = 0
+        partitions[index].isCollected = true
     }
 
     /// Forgets what was found, to look again.

@@ -133,6 +133,11 @@ struct GroupIndex: ~Copyable {
         while let first = summaries.first, first.segment < catalog.firstSegment { summaries.removeFirst() }
     }
 
+    /// A segment's index was made again: what of it is damaged is no longer in it.
+    mutating func replace(_ summary: SegmentSummary) {
+        if let place = summaries.firstIndex(where: { $0.segment == summary.segment }) { summaries[place] = summary }
+    }
+
     // MARK: Units
 
     /// The partition's log, oldest first.

@@ -3,7 +3,8 @@ import IO
 import Journal
 import Logging
 
-/// Writes full segments' indexes to their files, one at a time, without waiting for any.
+/// Writes full segments' indexes to their files, one at a time, without waiting for any. They are not synced: each block tells
+/// whether it is sound, and what is not is made again from the segment.
 struct IndexFileWriter {
     private let paths: JournalPaths
     private let group: UInt16
@@ -16,7 +17,7 @@ struct IndexFileWriter {
         self.paths = paths
         self.group = group
         self.logger = logger
-        replacer = FileReplacer(files: files, tag: tag, directory: nil)
+        replacer = FileReplacer(files: files, tag: tag, directory: nil, isSynced: false)
     }
 
     /// Begins with the index, if nothing is under way. Returns whether it did.

@@ -78,7 +78,7 @@ extension ReadStage {
             let partition = job.partitions[job.partition]
             logger.error(
                 "\(job.topicNames[partition.topic])-\(partition.partition): the batch of offsets \(entry.baseOffset) to \(entry.nextOffset - 1) can't be read or is damaged: whoever asks for it is refused")
-            job.partitions[job.partition].refuse(from: entry.baseOffset)
+            job.stop(job.partition, .corruptMessage, damaged: entry.baseOffset)
         }
         return filled
     }

@@ -50,8 +50,10 @@ extension ReadStage {
     /// frees space. Returns how much was done.
     mutating func keep(_ group: Int, _ now: Moment) -> Int {
         var progress = 0
-        while let catalog = links.catalogs[group].pop() {
-            install(catalog.takeRetainedValue(), group)
+        while let next = links.catalogs[group].pop() {
+            let news = next.takeRetainedValue()
+            if let repaired = news.repaired { indexes[group].replace(repaired) }
+            install(news.catalog, group)
             progress += 1
         }
         links.catalogs[group].release()
@@ -86,9 +88,9 @@ extension ReadStage {
         }
     }
 
-    /// A look into the index has failed: where the file is a segment's and damaged, it is to be made again.
-    mutating func noteIndexFailure(_ code: Int32, partition: UInt32, offset: Int64, _ group: Int) {
-        guard code == EntryRun.damaged, let segment = indexes[group].indexedSegment(partition, offset) else { return }
+    /// A look into the index has failed: where the file is a segment's, it is damaged, cut off or gone, and is to be made again.
+    mutating func noteIndexFailure(partition: UInt32, offset: Int64, _ group: Int) {
+        guard let segment = indexes[group].indexedSegment(partition, offset) else { return }
         keepers[group].damagedIndex = segment
         keepers[group].isDue = true
     }

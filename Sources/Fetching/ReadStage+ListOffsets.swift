@@ -78,8 +78,8 @@ extension ReadStage {
                 partition.scannedTo = from
                 switch indexes[group].lookup(place.number, unit, from, &cold) {
                 case .loading: return false
-                case .failed(let code):
-                    noteIndexFailure(code, partition: place.number, offset: from, group)
+                case .failed:
+                    noteIndexFailure(partition: place.number, offset: from, group)
                     partition.fail(.kafkaStorageError)
                     return true
                 case .entries(let entries):

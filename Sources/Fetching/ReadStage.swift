@@ -22,7 +22,7 @@ public struct ReadLinks: ~Copyable {
     /// To each partition group's archive stage: what is to be done.
     public var orders: OwnedArray<Sender<Unmanaged<ArchiveOrder>>>
     /// From each partition group's archive stage: what has been done.
-    public var catalogs: OwnedArray<Receiver<Unmanaged<ArchiveCatalog>>>
+    public var catalogs: OwnedArray<Receiver<Unmanaged<ArchiveNews>>>
     public var tables: Receiver<Unmanaged<TopicTable>>
 
     public init(
@@ -30,7 +30,7 @@ public struct ReadLinks: ~Copyable {
         answers: consuming OwnedArray<Sender<Unmanaged<Answer>>>,
         batches: consuming OwnedArray<Receiver<AppendedBatch>>, logStarts: consuming OwnedArray<Sender<LogStartRequest>>,
         orders: consuming OwnedArray<Sender<Unmanaged<ArchiveOrder>>>,
-        catalogs: consuming OwnedArray<Receiver<Unmanaged<ArchiveCatalog>>>, tables: consuming Receiver<Unmanaged<TopicTable>>
+        catalogs: consuming OwnedArray<Receiver<Unmanaged<ArchiveNews>>>, tables: consuming Receiver<Unmanaged<TopicTable>>
     ) {
         self.requests = requests
         self.releases = releases
@@ -360,7 +360,7 @@ public struct ReadStage: Stage, ~Copyable {
                 job.partitions[index].highWatermark = indexes[group].highWatermark(place.number)
                 job.partitions[index].logStart = indexes[group].logStart(place.number)
                 if let error = check(job.partitions[index], epoch: groups[group].epoch) {
-                    job.partitions[index].fail(error)
+                    job.fail(index, error)
                     continue
                 }
             }
@@ -385,8 +385,8 @@ public struct ReadStage: Stage, ~Copyable {
             case .loading: return false
             case .failed(let code):
                 logger.error("\(job.topicNames[job.partitions[index].topic])-\(job.partitions[index].partition): reading the index: \(describe(errno: code))")
-                noteIndexFailure(code, partition: place.number, offset: from, Int(place.group))
-                job.partitions[index].fail(.kafkaStorageError)
+                noteIndexFailure(partition: place.number, offset: from, Int(place.group))
+                job.stop(index, .kafkaStorageError)
             case .entries(let entries):
                 if entries.isEmpty { refuse(job, index, before: job.partitions[index].highWatermark) }
                 for entry in entries where !job.partitions[index].isCollected {
@@ -406,6 +406,6 @@ public struct ReadStage: Stage, ~Copyable {
         let partition = job.partitions[index]
         logger.error(
             "\(job.topicNames[partition.topic])-\(partition.partition): offsets \(partition.nextOffset) to \(next - 1) were lost to damage: whoever asks for them is refused")
-        job.partitions[index].refuse(from: partition.nextOffset)
+        job.stop(index, .corruptMessage, damaged: partition.nextOffset)
     }
 }

@@ -2,7 +2,7 @@ import Glibc
 import IO
 
 /// Puts a whole new file in place without waiting: written beside it, synced, renamed; after a crash there is the old one or the
-/// new one, entire. One at a time.
+/// new one, entire. One at a time. What can be made again may go unsynced: after a crash it may be anything.
 public struct FileReplacer {
     private enum Phase {
         case idle
@@ -18,12 +18,13 @@ public struct FileReplacer {
         case failed(IOError)
     }
 
-    private static let chunk = 1 << 20
+    private static let chunk = 4 << 20
 
     private let files: any FilePort
     private let tag: UInt64
     /// To be synced after the rename; nil: whoever relies on the file syncs it.
     private let directory: Int32?
+    private let isSynced: Bool
     private var phase = Phase.idle
     private var path = ""
     private var unfinished = ""
@@ -33,7 +34,9 @@ public struct FileReplacer {
     /// - Parameters:
     ///   - tag: of its operations; it has one at a time.
     ///   - directory: the file's directory, open.
-    public init(files: any FilePort, tag: UInt64, directory: Int32?) {
+    ///   - isSynced: it is on stable storage before it is put in place.
+    public init(files: any FilePort, tag: UInt64, directory: Int32?, isSynced: Bool = true) {
+        self.isSynced = isSynced
         self.files = files
         self.tag = tag
         self.directory = directory
@@ -66,10 +69,11 @@ public struct FileReplacer {
             if next == from { return fail(IOError(code: EIO, doing: "writing \(path)")) }
             if next < image.count {
                 write(from: next)
-            } else {
-                files.sync(file, dataOnly: false, tag: tag)
-                phase = .syncing
+                return .underWay
             }
+            guard isSynced else { return rename() }
+            files.sync(file, dataOnly: false, tag: tag)
+            phase = .syncing
             return .underWay
         case .syncing: return rename()
         case .syncingDirectory:

@@ -23,9 +23,11 @@ public struct LoaderStage: Stage, ~Copyable {
     private static let chunk = 1 << 20
     /// How many files stand ready where each is made anew, which takes time.
     private static let filesAhead = 2
-    /// So many freed segments are kept for use; after some seconds in which none was needed, one.
-    private static let mostRecyclable = 8
+    /// So many freed segments are kept for use: they come in bursts, and to make new ones meanwhile would cost the drive as much
+    /// as the journal itself. After some seconds in which none was needed all but one go, a few a step.
+    private static let mostRecyclable = 256
     private static let patience: UInt64 = 3_000_000_000
+    private static let removalsAStep = 2
 
     private let files: any FilePort
     private let cache: JournalCache
@@ -164,8 +166,11 @@ public struct LoaderStage: Stage, ~Copyable {
         }
         freed.release()
         let most = now.monotonic >= trimsAt ? 1 : LoaderStage.mostRecyclable
-        if most == 1 { trimsAt = .max }
-        while recyclable.count > most { try? files.remove(paths.segment(recyclable.removeFirst())) }
+        for _ in 0..<LoaderStage.removalsAStep where recyclable.count > most {
+            try? files.remove(paths.segment(recyclable.removeFirst()))
+            count += 1
+        }
+        if recyclable.count <= 1 { trimsAt = .max }
         return count
     }
 

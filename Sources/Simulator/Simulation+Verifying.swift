@@ -87,6 +87,7 @@ extension Simulation {
         var records: [(offset: Int64, value: String)] = []
         var refused: [Range<Int64>] = []
         var next = model.logStart
+        var patience = 200
         while next < model.highWatermark {
             let answer = try ask(broker, client, Simulation.fetch(model, next), version: 11)
             guard let part = answer.topics.first?.partitions.first else { throw Violation("\(model.name): an empty answer") }
@@ -95,6 +96,13 @@ extension Simulation {
                 let resumed = model.known(from: next + 1).first ?? model.highWatermark
                 refused.append(next..<resumed)
                 next = resumed
+                continue
+            }
+            // An index that a crash has left unfinished is made again; whoever asks meanwhile is to ask once more.
+            if part.errorCode == .kafkaStorageError && patience > 0 {
+                patience -= 1
+                count("indexRepairAwaited")
+                for _ in 0..<20 { step(broker) }
                 continue
             }
             // Retention may have gone on.

@@ -27,3 +27,16 @@ public final class ArchiveOrder: Sendable {
         Int(partition) < logStarts.count ? logStarts[Int(partition)] : 0
     }
 }
+
+/// What the archive stage tells the read stage.
+public final class ArchiveNews: Sendable {
+    /// What readers are to go by from now on.
+    public let catalog: ArchiveCatalog
+    /// What a segment holds whose index file was made again; nil: none was.
+    public let repaired: SegmentSummary?
+
+    init(_ catalog: ArchiveCatalog, repaired: SegmentSummary? = nil) {
+        self.catalog = catalog
+        self.repaired = repaired
+    }
+}

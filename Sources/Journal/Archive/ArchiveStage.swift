@@ -8,14 +8,14 @@ public struct ArchiveLinks: ~Copyable {
     /// From the read stage.
     public var orders: Receiver<Unmanaged<ArchiveOrder>>
     /// To the read stage.
-    public var catalogs: Sender<Unmanaged<ArchiveCatalog>>
+    public var catalogs: Sender<Unmanaged<ArchiveNews>>
     /// From the write stage.
     public var checkpoints: Receiver<Unmanaged<CheckpointBox>>
     /// To the loader: the numbers of segments that may be used again.
     public var freed: Sender<UInt64>
 
     public init(
-        orders: consuming Receiver<Unmanaged<ArchiveOrder>>, catalogs: consuming Sender<Unmanaged<ArchiveCatalog>>,
+        orders: consuming Receiver<Unmanaged<ArchiveOrder>>, catalogs: consuming Sender<Unmanaged<ArchiveNews>>,
         checkpoints: consuming Receiver<Unmanaged<CheckpointBox>>, freed: consuming Sender<UInt64>
     ) {
         self.orders = orders
@@ -34,11 +34,11 @@ public struct ArchiveStage: Stage, ~Copyable {
         case passing(ArchivePass)
         /// A damaged index file is made again: its segment is read, then the file written.
         case repairing(SegmentScan, SegmentIndex)
-        case replacingIndex
+        case replacingIndex(SegmentSummary)
         /// The catalog's copies are being put in place.
         case committing(ArchiveCatalog, copy: Int)
         /// Readers are to go by the new catalog before what it no longer knows is taken away.
-        case announcing(ArchiveCatalog)
+        case announcing(ArchiveCatalog, repaired: SegmentSummary?)
         case waiting(ArchiveCatalog)
         case removing(ArchiveCatalog, old: ArchiveCatalog, paths: [String], segments: Range<UInt64>)
         /// After an error, not before then.
@@ -155,11 +155,11 @@ public struct ArchiveStage: Stage, ~Copyable {
                 checkpoints[olderCheckpoint] = writtenCheckpoint
                 olderCheckpoint = 1 - olderCheckpoint
                 positions.recoverable.advance(to: checkpoints[olderCheckpoint])
-            } else if case .replacingIndex = phase {
+            } else if case .replacingIndex(let summary) = phase {
                 // Readers forget what they have read of it.
-                phase = .announcing(catalog)
+                phase = .announcing(catalog, repaired: summary)
             } else if case .committing(let next, let copy) = phase {
-                if copy + 1 < paths.catalogs.count { commit(next, copy: copy + 1, now) } else { phase = .announcing(next) }
+                if copy + 1 < paths.catalogs.count { commit(next, copy: copy + 1, now) } else { phase = .announcing(next, repaired: nil) }
             }
         case .failed(let error):
             if isWritingCheckpoint {
@@ -215,9 +215,9 @@ public struct ArchiveStage: Stage, ~Copyable {
             guard replacer.isIdle, now.monotonic >= commitsAfter else { return 0 }
             commit(next, copy: copy, now)
             return 1
-        case .announcing(let next):
+        case .announcing(let next, let repaired):
             guard links.catalogs.hasRoom() else { return 0 }
-            let sent = links.catalogs.send(Unmanaged.passRetained(next))
+            let sent = links.catalogs.send(Unmanaged.passRetained(ArchiveNews(next, repaired: repaired)))
             precondition(sent, "there was room")
             phase = .waiting(next)
             return 1
@@ -280,7 +280,7 @@ public struct ArchiveStage: Stage, ~Copyable {
             try replacer.begin(
                 paths.index(scan.number), by: paths.unfinishedRepair,
                 image: IndexFile.image(of: index, owner: IndexOwner(segment: scan.number, group: journal.group)))
-            phase = .replacingIndex
+            phase = .replacingIndex(index.summary)
         } catch {
             rest(error, now)
         }

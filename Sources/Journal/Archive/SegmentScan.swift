@@ -8,6 +8,8 @@ import Logging
 final class SegmentScan {
     private enum Phase {
         case loading(offset: Int)
+        /// A part can't be read as a whole: block by block, so that only what is really lost is missing.
+        case narrowing(offset: Int, end: Int)
         case scanning(position: UInt64)
         case done
     }
@@ -67,10 +69,11 @@ final class SegmentScan {
                 phase = .scanning(position: number * UInt64(segmentBytes))
                 return 1
             }
-            isReading = true
-            files.read(
-                file, into: image.base + offset, count: min(SegmentScan.loadBytes, segmentBytes - offset),
-                offset: UInt64(offset), tag: tag)
+            read(offset, min(SegmentScan.loadBytes, segmentBytes - offset))
+            return 1
+        case .narrowing(let offset, let end):
+            if isReading { return 0 }
+            if offset < end { read(offset, directAlignment) } else { phase = .loading(offset: end) }
             return 1
         case .scanning(let position):
             scan(position, visit)
@@ -79,14 +82,29 @@ final class SegmentScan {
         }
     }
 
-    /// A read has ended; an errno where it failed.
+    private func read(_ offset: Int, _ count: Int) {
+        isReading = true
+        files.read(file, into: image.base + offset, count: count, offset: UInt64(offset), tag: tag)
+    }
+
+    /// A read has ended; an errno where it failed, and more than a block of it.
     func handle(_ completion: Completion) -> Int32? {
         isReading = false
-        guard case .loading(let offset) = phase else { return nil }
-        if completion.result < 0 { return -completion.result }
-        let next = offset + Int(alignedDown(UInt64(completion.result)))
-        if next == offset { return EIO }
-        phase = .loading(offset: next)
+        switch phase {
+        case .loading(let offset) where completion.result == -EIO:
+            phase = .narrowing(offset: offset, end: min(offset + SegmentScan.loadBytes, segmentBytes))
+        case .loading(let offset):
+            if completion.result < 0 { return -completion.result }
+            let next = offset + Int(alignedDown(UInt64(completion.result)))
+            if next == offset { return EIO }
+            phase = .loading(offset: next)
+        case .narrowing(let offset, let end):
+            if completion.result < Int32(directAlignment) {
+                (image.base + offset).initializeMemory(as: UInt8.self, repeating: 0, count: directAlignment)
+            }
+            phase = .narrowing(offset: offset + directAlignment, end: end)
+        case .scanning, .done: break
+        }
         return nil
     }
 
