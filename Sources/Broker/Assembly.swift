@@ -140,7 +140,7 @@ final class Assembly {
         let journal = groups[group].journal
         return ArchiveStage(
             files: files(.archive(group)), paths: journal.paths, journal: journal.identity, epochs: groups[group].epochs,
-            segmentBytes: journal.cache.segmentBytes, directory: journal.directory, catalog: journal.catalog,
+            segmentBytes: journal.cache.segmentBytes, reserveBytes: configuration.journal.reserveBytes, directory: journal.directory, catalog: journal.catalog,
             positions: journal.positions, links: wiring.archive(group), logger: logger)
     }
 

@@ -52,10 +52,14 @@ final class DeleteRecordsJob {
 
     var response: DeleteRecordsResponse {
         var response = DeleteRecordsResponse()
+        // The partitions stand in the order of their topics.
+        var first = 0
         for (number, name) in topicNames.enumerated() {
+            let end = partitions[first...].firstIndex { $0.topic != number } ?? partitions.count
             var topic = DeleteRecordsResponse.Topic()
             topic.name = name
-            topic.partitions = partitions.filter { $0.topic == number }.map(\.answer)
+            topic.partitions = partitions[first..<end].map(\.answer)
+            first = end
             response.topics.append(topic)
         }
         return response

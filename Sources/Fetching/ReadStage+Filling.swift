@@ -29,7 +29,9 @@ enum Filled {
     case loading
     /// What the batch's place was then is free now: it is to be looked up again.
     case moved
-    /// It can't be read, or is damaged.
+    /// It can't be read now: for want of descriptors or memory, say.
+    case unavailable
+    /// The drive can't read it, or it is damaged.
     case failed
 }
 
@@ -74,6 +76,7 @@ extension ReadStage {
         switch filled {
         case .done: job.coldBatch = nil
         case .loading, .moved: break
+        case .unavailable: job.stop(job.partition, .kafkaStorageError)
         case .failed:
             let partition = job.partitions[job.partition]
             logger.error(
@@ -103,8 +106,8 @@ extension ReadStage {
         while batch.done < whole {
             switch cold.bytes(file, offset: offset + UInt64(batch.done), isInOrder: true) {
             case .loading: return .loading
-            case .failed:
-                if batch.isSecond { return .failed }
+            case .failed(let code):
+                if batch.isSecond { return isMediumError(code) ? .failed : .unavailable }
                 batch.isSecond = true
                 batch.done = 0
             case .ready(let bytes):

@@ -144,8 +144,9 @@ extension ReadStage {
         keepers[group].toldGeneration = catalog.generation
         let isPass = !free.isEmpty || drops
         keepers[group].isPassing = keepers[group].isPassing || isPass
+        let (scanned, liveBytes) = isPass ? live(free, group) : ([], 0)
         let order = ArchiveOrder(
-            indexedBelow: indexed, installed: catalog.generation, free: isPass ? free : nil,
+            indexedBelow: indexed, installed: catalog.generation, free: isPass ? free : nil, scanned: scanned, liveBytes: liveBytes,
             logStarts: isPass ? effectiveLogStarts(group) : [], damagedIndex: keepers[group].damagedIndex)
         keepers[group].damagedIndex = nil
         let sent = links.orders[group].send(Unmanaged.passRetained(order))
@@ -177,6 +178,19 @@ extension ReadStage {
             end += 1
         }
         return first..<end
+    }
+
+    /// Those of the segments that hold something live, and how many bytes that is.
+    private func live(_ segments: Range<UInt64>, _ group: Int) -> (Set<UInt64>, UInt64) {
+        var found = Set<UInt64>()
+        var bytes: UInt64 = 0
+        for summary in indexes[group].summaries where segments.contains(summary.segment) {
+            for row in summary.rows where row.endOffset > effectiveLogStart(row.partition, group) {
+                found.insert(summary.segment)
+                bytes += row.bytes
+            }
+        }
+        return (found, bytes)
     }
 
     private func hasDeadArchives(_ group: Int) -> Bool {

@@ -38,7 +38,15 @@ extension ReadStage {
 
     /// False where it must wait for the disk.
     private mutating func search(_ partition: inout ListOffsetsJob.Partition, _ place: PartitionPlace) -> Bool {
-        if partition.entry != nil { return findRecord(&partition, place) }
+        while !partition.isDone {
+            let goesOn = partition.entry == nil ? findBatch(&partition, place) : findRecord(&partition, place)
+            guard goesOn else { return false }
+        }
+        return true
+    }
+
+    /// Finds the batch to look into, or the answer; false where it must wait for the disk.
+    private mutating func findBatch(_ partition: inout ListOffsetsJob.Partition, _ place: PartitionPlace) -> Bool {
         let time = partition.asked.timestamp
         switch time {
         case ListOffsetsJob.Special.latest:
@@ -85,7 +93,7 @@ extension ReadStage {
                 case .entries(let entries):
                     if let found = entries.first(where: { $0.maxTimestamp >= wanted }) {
                         partition.entry = found
-                        return findRecord(&partition, place)
+                        return true
                     }
                     from = entries.last?.nextOffset ?? unit.endOffset
                 }
@@ -95,7 +103,8 @@ extension ReadStage {
         return true
     }
 
-    /// Reads the batch, and finds the first record in it that is late enough.
+    /// Reads the batch, and finds the first record in it that is late enough and not deleted; else the search goes on behind it.
+    /// False where it must wait for the disk.
     private mutating func findRecord(_ partition: inout ListOffsetsJob.Partition, _ place: PartitionPlace) -> Bool {
         guard let entry = partition.entry else { return true }
         let group = Int(place.group)
@@ -104,7 +113,7 @@ extension ReadStage {
         if partition.batch == nil, !entry.isArchived, let slot = cache.pin(segment: cache.segment(of: entry.position)) {
             defer { cache.unpin(slot: slot) }
             let base = cache.base(slot: slot) + cache.offset(of: entry.position) + Frame.headerBytes
-            finish(&partition, UnsafeRawBufferPointer(start: base, count: Int(entry.bytes)), wanted)
+            finish(&partition, place, UnsafeRawBufferPointer(start: base, count: Int(entry.bytes)), wanted)
             return true
         }
         if partition.batch == nil {
@@ -114,26 +123,27 @@ extension ReadStage {
         let filled = read(&partition.batch!, group: group)
         if filled == .loading { return false }
         let memory = partition.batch!.target
-        defer {
-            memory.deallocate()
-            partition.batch = nil
-        }
+        partition.batch = nil
+        defer { memory.deallocate() }
         switch filled {
-        case .done: finish(&partition, UnsafeRawBufferPointer(start: memory, count: Int(entry.bytes)), wanted)
-        case .moved:
-            partition.entry = nil
-            return search(&partition, place)
+        case .done: finish(&partition, place, UnsafeRawBufferPointer(start: memory, count: Int(entry.bytes)), wanted)
+        case .moved: partition.entry = nil
+        case .unavailable: partition.fail(.kafkaStorageError)
         case .failed, .loading: partition.fail(.corruptMessage)
         }
         return true
     }
 
-    private func finish(_ partition: inout ListOffsetsJob.Partition, _ batch: UnsafeRawBufferPointer, _ wanted: Int64) {
+    private func finish(
+        _ partition: inout ListOffsetsJob.Partition, _ place: PartitionPlace, _ batch: UnsafeRawBufferPointer, _ wanted: Int64
+    ) {
         do {
+            let start = indexes[Int(place.group)].logStart(place.number)
             let records = try RecordBatch.records(of: batch)
-            guard let record = records.first(where: { $0.timestamp >= wanted }) else {
-                // A client's header said more than its records have; the batch itself is the nearest that is true.
-                return partition.finish(offset: partition.entry!.baseOffset, timestamp: partition.entry!.maxTimestamp)
+            guard let record = records.first(where: { $0.timestamp >= wanted && $0.offset >= start }) else {
+                partition.scannedTo = partition.entry!.nextOffset
+                partition.entry = nil
+                return
             }
             partition.finish(offset: record.offset, timestamp: record.timestamp)
         } catch {

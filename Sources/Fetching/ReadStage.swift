@@ -85,6 +85,8 @@ public struct ReadGroup: Sendable {
     /// By partition number.
     public var nextOffsets: [Int64]
     public var logStarts: [Int64]
+    /// The wall time of the journal's newest frame, in milliseconds since 1970.
+    public var newest: Int64
 
     public init(_ opened: OpenedJournal, epoch: UInt32) {
         identity = opened.identity
@@ -97,6 +99,7 @@ public struct ReadGroup: Sendable {
         catalog = opened.catalog
         nextOffsets = opened.nextOffsets
         logStarts = opened.logStarts
+        newest = opened.recovered.time
     }
 }
 
@@ -140,7 +143,7 @@ public struct ReadStage: Stage, ~Copyable {
         cold = ColdCache(
             files: files, budget: limits.coldBytes, firstTag: ReadStage.coldTag, paths: groups.map(\.paths))
         keepers = groups.map { _ in LogKeeper() }
-        clock = RetentionClock()
+        clock = RetentionClock(newest: groups.map(\.newest).max() ?? 0)
         indexes = OwnedArray<GroupIndex>(minimumCapacity: groups.count)
         for (number, group) in groups.enumerated() {
             keepers[number].take(table, group: number)
@@ -340,7 +343,7 @@ public struct ReadStage: Stage, ~Copyable {
         }
         switch fill(job) {
         case .loading: jobs.setLoading(number)
-        case .failed, .moved:
+        case .failed, .moved, .unavailable:
             job.reset()
             jobs.check(number)
         case .done:
@@ -404,6 +407,12 @@ public struct ReadStage: Stage, ~Copyable {
 
     private func refuse(_ job: FetchJob, _ index: Int, before next: Int64) {
         let partition = job.partitions[index]
+        if let place = partition.place {
+            // It may have been deleted since the fetch began.
+            let group = Int(place.group)
+            if keepers[group].isDeleted(place.number) { return job.stop(index, .unknownTopicOrPartition) }
+            if indexes[group].logStart(place.number) > partition.nextOffset { return job.stop(index, .offsetOutOfRange) }
+        }
         logger.error(
             "\(job.topicNames[partition.topic])-\(partition.partition): offsets \(partition.nextOffset) to \(next - 1) were lost to damage: whoever asks for them is refused")
         job.stop(index, .corruptMessage, damaged: partition.nextOffset)

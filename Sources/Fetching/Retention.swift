@@ -21,15 +21,17 @@ struct RetentionRule: Equatable {
     var isForEver: Bool { milliseconds < 0 && bytes < 0 }
 
     /// Where the log is to start by this rule: units are dropped whole, oldest first. By size, all but the newest may go, and
-    /// what will be written before the oldest is gone is counted in, as `unitsAhead` of the newest full unit; by age, all.
+    /// what will be written before the oldest is gone is counted in, as `unitsAhead` of the newest full unit, but no more than a
+    /// quarter of the limit; by age, all. What has no timestamp is never too old.
     /// - Parameter wall: milliseconds since 1970; nil: the clock can't be trusted now, and nothing is too old.
     func logStart(_ units: [LogUnit], now: Int64, wall: Int64?) -> Int64 {
         var start = now
         var total = units.reduce(UInt64(0)) { $0 + ($1.endOffset > start ? $1.bytes : 0) }
-        total += RetentionRule.unitsAhead * (units.last { $0.isFullSegment }?.bytes ?? 0)
+        let ahead = RetentionRule.unitsAhead * (units.last { $0.isFullSegment }?.bytes ?? 0)
+        if bytes >= 0 { total += min(ahead, UInt64(bytes) / 4) }
         for (number, unit) in units.enumerated() where unit.endOffset > start {
             let isTooMuch = bytes >= 0 && total > UInt64(bytes) && number < units.count - 1
-            let isTooOld = milliseconds >= 0 && wall.map { unit.maxTimestamp < $0 - milliseconds } ?? false
+            let isTooOld = milliseconds >= 0 && unit.maxTimestamp >= 0 && wall.map { unit.maxTimestamp < $0 - milliseconds } ?? false
             guard isTooMuch || isTooOld else { break }
             start = unit.endOffset
             total -= unit.bytes
@@ -50,6 +52,13 @@ struct RetentionClock {
     private var offset: Int64?
     /// Since when, by the monotonic clock, it has been so.
     private var steadySince: Int64?
+    /// The wall time of the journals' newest frame, in milliseconds since 1970.
+    private let newest: Int64
+    /// By so much the clock may be later at the start; else the host was off for long, or its clock is wrong.
+    private static let longestRest: Int64 = 86_400_000
+
+    /// - Parameter newest: the wall time of the journals' newest frame, in milliseconds since 1970; 0: there is none.
+    init(newest: Int64) { self.newest = newest }
 
     /// Milliseconds since 1970; nil: not to be believed now.
     mutating func wall(_ now: Moment) -> Int64? {
@@ -57,7 +66,9 @@ struct RetentionClock {
         let current = now.wall - monotonic
         guard let known = offset else {
             offset = current
-            return now.wall
+            guard newest > 0, now.wall - newest > RetentionClock.longestRest else { return now.wall }
+            steadySince = monotonic
+            return nil
         }
         if abs(current - known) > RetentionClock.tolerance { steadySince = monotonic }
         // Slow drift is followed.

@@ -77,11 +77,11 @@ public struct BlockingFiles {
     /// The whole file through the page cache, and how many bytes it has; nil where there is none.
     public func buffered(_ path: String) throws(IOError) -> (AlignedBuffer, Int)? {
         let file: Int32
-        do { file = try files.open(path, .buffered) } catch where error.code == ENOENT { return nil }
+        do { file = try files.open(path, .read) } catch where error.code == ENOENT { return nil }
         defer { files.close(file) }
         let size = Int(try files.size(file))
         let buffer = AlignedBuffer(count: size)
-        return (buffer, try read(file, into: buffer.base, count: size, offset: 0))
+        return (buffer, try readWhatCanBe(file, into: buffer.base, count: size))
     }
 
     /// The whole file; nil where there is none.
@@ -91,7 +91,22 @@ public struct BlockingFiles {
         defer { files.close(file) }
         let size = try files.size(file)
         let buffer = AlignedBuffer(count: Int(size))
-        _ = try read(file, into: buffer.base, count: buffer.count, offset: 0)
+        _ = try readWhatCanBe(file, into: buffer.base, count: buffer.count)
         return buffer
+    }
+
+    /// Reads; what the drive can't read stays zero, block by block, for checksums to find.
+    private func readWhatCanBe(_ file: Int32, into base: UnsafeMutableRawPointer, count: Int) throws(IOError) -> Int {
+        let whole = Result { () throws(IOError) in try read(file, into: base, count: count, offset: 0) }
+        guard case .failure(let error) = whole, isMediumError(error.code) else { return try whole.get() }
+        for offset in stride(from: 0, to: count, by: directAlignment) {
+            let block = min(directAlignment, count - offset)
+            let result = Result { () throws(IOError) in try read(file, into: base + offset, count: block, offset: UInt64(offset)) }
+            if case .failure(let error) = result {
+                guard isMediumError(error.code) else { throw error }
+                (base + offset).initializeMemory(as: UInt8.self, repeating: 0, count: block)
+            }
+        }
+        return count
     }
 }

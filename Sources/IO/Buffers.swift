@@ -34,5 +34,11 @@ public final class AlignedBuffer {
         base.initializeMemory(as: UInt8.self, repeating: 0, count: self.count)
     }
 
+    /// Memory that is to be filled before it is read.
+    public init(uninitialized count: Int) {
+        self.count = Int(alignedUp(UInt64(max(count, 1))))
+        base = .allocate(byteCount: self.count, alignment: directAlignment)
+    }
+
     deinit { base.deallocate() }
 }

@@ -2,6 +2,7 @@
 // twins (`SimulatedDisk`, `SimulatedNetwork`). A call through these interfaces is made once for a batch, never for a record.
 
 import CIO
+import Glibc
 
 /// The end of an operation, or one of the results of an operation that goes on.
 public struct Completion: BitwiseCopyable, Sendable {
@@ -32,6 +33,9 @@ public struct IOError: Error, CustomStringConvertible {
 
     public var description: String { "\(doing): \(describe(errno: code))" }
 }
+
+/// Whether an errno says that a drive can't read what is stored: blocks report it in several ways (the kernel's blk_errors).
+public func isMediumError(_ code: Int32) -> Bool { [EIO, ENODATA, EILSEQ].contains(code) }
 
 /// A stage's own share of an event source: the completions of what it asked for come back here.
 public protocol Port: AnyObject {
@@ -110,6 +114,8 @@ public enum OpenMode: Sendable {
     case create
     /// An existing file through the page cache.
     case buffered
+    /// An existing file through the page cache, to read.
+    case read
     /// A directory, to sync its entries.
     case directory
 }

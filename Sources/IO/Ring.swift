@@ -231,6 +231,7 @@ extension OpenMode {
         case .readDirect: HUTONG_OPEN_DIRECT.rawValue | HUTONG_OPEN_READ_ONLY.rawValue
         case .create: HUTONG_OPEN_CREATE.rawValue
         case .buffered: 0
+        case .read: HUTONG_OPEN_READ_ONLY.rawValue
         case .directory: HUTONG_OPEN_DIRECTORY.rawValue
         }
     }

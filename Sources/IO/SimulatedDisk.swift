@@ -300,7 +300,7 @@ public final class SimulatedDisk {
             file = made
             names[path] = made
             changes.append(.add(path, made))
-        case .direct, .readDirect, .buffered:
+        case .direct, .readDirect, .buffered, .read:
             guard let known = names[path] else { throw IOError(code: ENOENT, doing: "opening \(path)") }
             file = known
         }

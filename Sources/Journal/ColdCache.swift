@@ -167,7 +167,7 @@ public struct ColdCache: ~Copyable {
             if block + 1 < ColdCache.blocks { return narrow(number, block + 1) }
             windows[number].narrowing = nil
             windows[number].result = ColdCache.windowBytes
-        } else if completion.result == -EIO {
+        } else if isMediumError(-completion.result) {
             return narrow(number, 0)
         } else {
             windows[number].result = Int(completion.result)

@@ -93,7 +93,7 @@ public final class EmbeddedStore: MetadataStore {
         _ name: String, _ directory: String, whole: Data, content: Data?, _ blocking: BlockingFiles
     ) throws -> Int32 {
         let path = "\(directory)/\(name)"
-        if content == nil || !content!.starts(with: whole) {
+        if content != whole {
             let unfinished = "\(path).unfinished"
             try? blocking.files.remove(unfinished)
             let file = try blocking.files.open(unfinished, .create)

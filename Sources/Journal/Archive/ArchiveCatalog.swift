@@ -20,7 +20,13 @@ public struct ArchiveFile: Sendable, Equatable {
     /// How many blocks of the index file count.
     public var indexBlocks: UInt64
 
-    public init(base: Int64, endOffset: Int64, maxTimestamp: Int64, dataBytes: UInt64, indexBlocks: UInt64) {
+    /// Seconds since 1970 when it was begun.
+    public var created: UInt32
+
+    public init(
+        base: Int64, endOffset: Int64, maxTimestamp: Int64, dataBytes: UInt64, indexBlocks: UInt64, created: UInt32 = 0
+    ) {
+        self.created = created
         self.base = base
         self.endOffset = endOffset
         self.maxTimestamp = maxTimestamp
@@ -33,7 +39,7 @@ public struct ArchiveFile: Sendable, Equatable {
 /// the end of each pass. What files hold beyond it does not count.
 ///
 /// The file, little endian: magic "HTM1" (4), group (4), generation (8), first segment (8), number of archive files (8); for each,
-/// ordered by partition and base: partition (4), zeros (4), base, end offset, greatest timestamp, data bytes, index blocks (8
+/// ordered by partition and base: partition (4), seconds since 1970 when it was begun (4), base, end offset, greatest timestamp, data bytes, index blocks (8
 /// each); CRC-32C of all that (4). There are two copies.
 public final class ArchiveCatalog: Sendable {
     /// Counts the catalogs of this group.
@@ -70,6 +76,7 @@ public final class ArchiveCatalog: Sendable {
         for partition in files.keys.sorted() {
             for file in files[partition]! {
                 put(partition, at)
+                put(file.created, at + 4)
                 put(file.base, at + 8)
                 put(file.endOffset, at + 16)
                 put(file.maxTimestamp, at + 24)
@@ -100,13 +107,16 @@ public final class ArchiveCatalog: Sendable {
             files[get(at), default: []].append(
                 ArchiveFile(
                     base: get(at + 8), endOffset: get(at + 16), maxTimestamp: get(at + 24), dataBytes: get(at + 32),
-                    indexBlocks: get(at + 40)))
+                    indexBlocks: get(at + 40), created: get(at + 4)))
         }
         self.files = files
     }
 
     /// The newer of the two copies that are undamaged. Nil: there is none at all.
-    public static func read(paths: JournalPaths, group: UInt16, blocking: BlockingFiles) throws -> ArchiveCatalog? {
+    /// - Parameter repairs: makes the other copy the same.
+    public static func read(
+        paths: JournalPaths, group: UInt16, blocking: BlockingFiles, repairs: Bool = false
+    ) throws -> ArchiveCatalog? {
         var best: ArchiveCatalog?
         var isThere = false
         for path in paths.catalogs {
@@ -114,6 +124,11 @@ public final class ArchiveCatalog: Sendable {
             isThere = true
             guard let catalog = ArchiveCatalog(image: image.base, count: image.count, group: group) else { continue }
             if catalog.generation >= best?.generation ?? 0 { best = catalog }
+        }
+        for path in paths.catalogs where best != nil && repairs {
+            if let image = try blocking.contents(path),
+                ArchiveCatalog(image: image.base, count: image.count, group: group)?.generation == best!.generation { continue }
+            try blocking.replace(path, by: paths.unfinishedCatalog, in: paths.directory, with: best!.image(group: group))
         }
         guard best != nil || !isThere else {
             throw JournalError("\(paths.catalogs[0]) and its copy are damaged. Nothing was changed. Restore one of them from a copy.")

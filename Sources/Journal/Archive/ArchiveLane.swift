@@ -7,7 +7,7 @@ final class ArchiveLane {
     private static let bufferBytes = 1 << 20
 
     private let group: UInt16
-    private let buffer = AlignedBuffer(count: bufferBytes)
+    private let buffer = AlignedBuffer(uninitialized: bufferBytes)
     private var partition: UInt32 = 0
     private var file = ArchiveFile(base: 0, endOffset: 0, maxTimestamp: 0, dataBytes: 0, indexBlocks: 0)
     private var frames: [(offset: Int, entry: IndexEntry)] = []

@@ -7,6 +7,9 @@ public final class ArchiveOrder: Sendable {
     /// The segments to free, from the journal's first on: what is live in them goes to the archive. Nil: no pass. Empty: only
     /// archives are to be dropped.
     public let free: Range<UInt64>?
+    /// Those of them that hold something live; and how many bytes that is.
+    public let scanned: Set<UInt64>
+    public let liveBytes: UInt64
     /// By partition number where its log starts; `Int64.max`: it was deleted. Partitions beyond its end begin at 0.
     public let logStarts: [Int64]
 
@@ -14,8 +17,11 @@ public final class ArchiveOrder: Sendable {
     public let damagedIndex: UInt64?
 
     public init(
-        indexedBelow: UInt64, installed: UInt64, free: Range<UInt64>?, logStarts: [Int64], damagedIndex: UInt64? = nil
+        indexedBelow: UInt64, installed: UInt64, free: Range<UInt64>?, scanned: Set<UInt64>, liveBytes: UInt64, logStarts: [Int64],
+        damagedIndex: UInt64?
     ) {
+        self.scanned = scanned
+        self.liveBytes = liveBytes
         self.damagedIndex = damagedIndex
         self.indexedBelow = indexedBelow
         self.installed = installed

@@ -1,6 +1,7 @@
 // Unsafe on purpose: it copies frames from a segment's image into write buffers.
 
 import Glibc
+import Host
 import IO
 import Logging
 
@@ -37,6 +38,8 @@ final class ArchivePass {
 
     /// So many partitions are written, or files synced, at once.
     private static let laneCount = 8
+    /// Files are deleted whole: so nothing is added to one that is older, in seconds.
+    private static let longestSpan: UInt32 = 86_400
     private let files: any FilePort
     private let paths: JournalPaths
     private let journal: JournalIdentity
@@ -58,13 +61,17 @@ final class ArchivePass {
     private var toSync: [String] = []
     private var syncing: [Int: Int32] = [:]
     private var failure: IOError?
+    /// Files that there were not before.
+    private(set) var made: [String] = []
+    private let now: Moment
     private(set) var archivedBytes = 0
 
     /// - Parameter image: as large as a segment.
     init(
         _ order: ArchiveOrder, catalog: ArchiveCatalog, files: any FilePort, paths: JournalPaths, journal: JournalIdentity,
-        epochs: EpochHistory, image: AlignedBuffer, segmentBytes: Int, logger: Logger
+        epochs: EpochHistory, image: AlignedBuffer, segmentBytes: Int, now: Moment, logger: Logger
     ) {
+        self.now = now
         self.files = files
         self.paths = paths
         self.journal = journal
@@ -104,6 +111,10 @@ final class ArchivePass {
         switch phase {
         case .scanning(let scan): return (advance(scan), .underWay)
         case .writing: return (try write(), .underWay)
+        case .syncing where nextSegment < free.upperBound && !order.scanned.contains(nextSegment):
+            nextSegment += 1
+            if nextSegment == free.upperBound { toSync = touched.sorted() }
+            return (1, .underWay)
         case .syncing where nextSegment < free.upperBound:
             let scan = try SegmentScan(
                 nextSegment, files: files, paths: paths, journal: journal, epochs: epochs, segmentBytes: segmentBytes,
@@ -194,9 +205,13 @@ final class ArchivePass {
             archivedBytes += work.frames.reduce(0) { $0 + $1.entry.stride }
             let file = target(work)
             let data = try open(paths.archive(work.partition, file.base))
-            let index_ = try open(paths.archiveIndex(work.partition, file.base))
+            let indexFile: Int32
+            do throws(IOError) { indexFile = try open(paths.archiveIndex(work.partition, file.base)) } catch {
+                files.close(data)
+                throw error
+            }
             operations += lanes[index].begin(
-                partition: work.partition, file: file, frames: work.frames, data: data, index: index_, image: image,
+                partition: work.partition, file: file, frames: work.frames, data: data, index: indexFile, image: image,
                 files: files, tag: Tag.lanes + UInt64(index))
         }
         if queue.isEmpty, lanes.allSatisfy(\.isIdle) {
@@ -209,9 +224,15 @@ final class ArchivePass {
 
     /// The file that the work is appended to.
     private func target(_ work: Work) -> ArchiveFile {
-        if let last = draft[work.partition]?.last, last.dataBytes < UInt64(segmentBytes) { return last }
+        let seconds = UInt32(clamping: now.wall / 1000)
+        if let last = draft[work.partition]?.last, last.dataBytes < UInt64(segmentBytes),
+            seconds &- last.created < ArchivePass.longestSpan || seconds < last.created
+        {
+            return last
+        }
         let base = work.frames[0].entry.baseOffset
-        return ArchiveFile(base: base, endOffset: base, maxTimestamp: .min, dataBytes: 0, indexBlocks: 0)
+        return ArchiveFile(
+            base: base, endOffset: base, maxTimestamp: .min, dataBytes: 0, indexBlocks: 0, created: seconds)
     }
 
     /// The file, whether or not an earlier pass that failed has left it.
@@ -219,7 +240,9 @@ final class ArchivePass {
         touched.insert(path)
         do throws(IOError) { return try files.open(path, .direct) } catch {
             guard error.code == ENOENT else { throw error }
-            return try files.open(path, .createDirect)
+            let file = try files.open(path, .createDirect)
+            made.append(path)
+            return file
         }
     }
 

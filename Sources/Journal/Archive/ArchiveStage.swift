@@ -56,6 +56,7 @@ public struct ArchiveStage: Stage, ~Copyable {
     private let journal: JournalIdentity
     private let epochs: EpochHistory
     private let segmentBytes: Int
+    private let reserveBytes: UInt64
     private let positions: JournalPositions
     private let logger: Logger
     private var links: ArchiveLinks
@@ -80,16 +81,18 @@ public struct ArchiveStage: Stage, ~Copyable {
 
     /// - Parameters:
     ///   - directory: the journal's, open.
+    ///   - reserveBytes: so much of the file system is left free; archiving may use half of it.
     ///   - positions: `recoverable` is where both checkpoints are.
     public init(
         files: any FilePort, paths: JournalPaths, journal: JournalIdentity, epochs: EpochHistory, segmentBytes: Int,
-        directory: Int32, catalog: ArchiveCatalog, positions: JournalPositions, links: consuming ArchiveLinks, logger: Logger
+        reserveBytes: Int, directory: Int32, catalog: ArchiveCatalog, positions: JournalPositions, links: consuming ArchiveLinks, logger: Logger
     ) {
         self.files = files
         self.paths = paths
         self.journal = journal
         self.epochs = epochs
         self.segmentBytes = segmentBytes
+        self.reserveBytes = UInt64(reserveBytes)
         self.catalog = catalog
         self.positions = positions
         checkpoints = paths.checkpoints.map { _ in positions.recoverable.load() }
@@ -117,7 +120,7 @@ public struct ArchiveStage: Stage, ~Copyable {
     public var deadline: UInt64 {
         var deadline = UInt64.max
         if case .resting(let until) = phase { deadline = until }
-        if case .committing = phase { deadline = commitsAfter }
+        if case .committing = phase, replacer.isIdle { deadline = commitsAfter }
         return deadline
     }
 
@@ -204,9 +207,10 @@ public struct ArchiveStage: Stage, ~Copyable {
         switch phase {
         case .resting(let until):
             guard now.monotonic >= until, ending == nil else { return 0 }
-            phase = .idle
+            // Who gave the order is to give another: by now it may be a better one.
+            phase = .announcing(catalog, repaired: nil)
             return 1
-        case .idle: return begin()
+        case .idle: return begin(now)
         case .passing(let pass): return advance(pass, now)
         case .repairing(let scan, let index): return repair(scan, index, now)
         case .replacingIndex: return 0
@@ -235,7 +239,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         }
     }
 
-    private mutating func begin() -> Int {
+    private mutating func begin(_ now: Moment) -> Int {
         if let number = damagedIndex, ending == nil { return beginRepair(number) }
         guard let order, ending == nil else { return 0 }
         // An order that has been carried out, or overtaken by a failure in between, is no longer of this catalog.
@@ -243,11 +247,15 @@ public struct ArchiveStage: Stage, ~Copyable {
             self.order = nil
             return 1
         }
-        if image == nil && !free.isEmpty { image = AlignedBuffer(count: segmentBytes) }
+        if !order.scanned.isEmpty, let space = files.freeBytes(paths.directory), space < order.liveBytes + reserveBytes / 2 {
+            rest(IOError(code: ENOSPC, doing: "archiving \(order.liveBytes) bytes in \(paths.directory) would go into the disk's reserve"), now)
+            return 1
+        }
+        if image == nil && !order.scanned.isEmpty { image = AlignedBuffer(uninitialized: segmentBytes) }
         phase = .passing(
             ArchivePass(
                 order, catalog: catalog, files: files, paths: paths, journal: journal, epochs: epochs,
-                image: image ?? AlignedBuffer(count: 0), segmentBytes: segmentBytes, logger: logger))
+                image: image ?? AlignedBuffer(count: 0), segmentBytes: segmentBytes, now: now, logger: logger))
         return 1
     }
 
@@ -255,7 +263,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         damagedIndex = nil
         guard number >= catalog.firstSegment, number < indexedBelow else { return 1 }
         logger.error("\(paths.index(number)) is damaged: it is made again")
-        if image == nil { image = AlignedBuffer(count: segmentBytes) }
+        if image == nil { image = AlignedBuffer(uninitialized: segmentBytes) }
         do throws(IOError) {
             let scan = try SegmentScan(
                 number, files: files, paths: paths, journal: journal, epochs: epochs, segmentBytes: segmentBytes, image: image!,
@@ -267,9 +275,10 @@ public struct ArchiveStage: Stage, ~Copyable {
         return 1
     }
 
-    private mutating func repair(_ scan: SegmentScan, _ known: SegmentIndex, _ now: Moment) -> Int {
+    private mutating func repair(_ scan: SegmentScan, _ known: consuming SegmentIndex, _ now: Moment) -> Int {
         var index = known
         let image = image!
+        phase = .idle
         let progress = scan.step { header, offset in
             guard header.kind == .batch else { return }
             index.append(IndexEntry(header, batch: image.base + offset + Frame.headerBytes), partition: Int(header.partition))
@@ -353,10 +362,14 @@ public struct ArchiveStage: Stage, ~Copyable {
         return 1
     }
 
-    /// Nothing has changed for anyone: what was begun is begun again later.
+    /// Nothing has changed for anyone: what was begun is given up, with the files that it made.
     private mutating func rest(_ error: IOError, _ now: Moment) {
         logger.error("\(error); archiving is tried again in a few seconds")
-        if case .passing(let pass) = phase, pass.isBusy { ending = pass }
+        order = nil
+        if case .passing(let pass) = phase {
+            for path in pass.made { try? files.remove(path) }
+            if pass.isBusy { ending = pass }
+        }
         phase = .resting(until: now.monotonic + ArchiveStage.rest)
     }
 }

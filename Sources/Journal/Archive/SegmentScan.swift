@@ -17,6 +17,7 @@ final class SegmentScan {
     /// How much is looked at in one step, so that the thread's other stages don't wait: frames, or steps through damage.
     private static let workAStep = 8192
     private static let workAFrame = 16
+    private static let bytesAWork = 256
     private static let loadBytes = 8 << 20
 
     let number: UInt64
@@ -91,7 +92,7 @@ final class SegmentScan {
     func handle(_ completion: Completion) -> Int32? {
         isReading = false
         switch phase {
-        case .loading(let offset) where completion.result == -EIO:
+        case .loading(let offset) where isMediumError(-completion.result):
             phase = .narrowing(offset: offset, end: min(offset + SegmentScan.loadBytes, segmentBytes))
         case .loading(let offset):
             if completion.result < 0 { return -completion.result }
@@ -119,7 +120,7 @@ final class SegmentScan {
                 noteDamage(before: position)
                 visit(header, offset)
                 position = header.end
-                work += SegmentScan.workAFrame
+                work += SegmentScan.workAFrame + Int(header.length) / SegmentScan.bytesAWork
             default:
                 damagedFrom = damagedFrom ?? position
                 position += 8

@@ -13,7 +13,9 @@ struct JournalFiles {
     /// The journal's segments, without a gap, each of the right size; and those before the first, which are free. Nil: none.
     func segments(first: UInt64, removesUnfinished: Bool) throws -> (free: [UInt64], journal: ClosedRange<UInt64>?) {
         if removesUnfinished {
-            for path in [paths.unfinishedSegment, paths.unfinishedIndex, paths.unfinishedCheckpoint, paths.unfinishedCatalog] {
+            for path in [
+                paths.unfinishedSegment, paths.unfinishedIndex, paths.unfinishedRepair, paths.unfinishedCheckpoint, paths.unfinishedCatalog,
+            ] {
                 try? blocking.files.remove(path)
             }
         }
@@ -58,6 +60,13 @@ struct JournalFiles {
             throw error
         }
         defer { blocking.files.close(file) }
+        do { return try summary(file, owner) } catch {
+            if isMediumError(error.code) { return nil }
+            throw error
+        }
+    }
+
+    private func summary(_ file: Int32, _ owner: IndexOwner) throws(IOError) -> SegmentSummary? {
         var image = AlignedBuffer(count: 64 << 10)
         var count = try blocking.read(file, into: image.base, count: image.count, offset: 0)
         guard count >= IndexBlock.bytes, let header = IndexFile.Header(image.base, owner: owner) else { return nil }
@@ -116,9 +125,9 @@ struct JournalFiles {
     }
 
     /// Removes what a crash may have left: index files of segments that are free, archive files that no catalog knows.
-    func removeStrays(_ catalog: ArchiveCatalog, firstSegment: UInt64) throws(IOError) {
+    func removeStrays(_ catalog: ArchiveCatalog) throws(IOError) {
         for name in try blocking.files.list(paths.directory) {
-            guard let number = JournalPaths.number(in: name, suffix: ".index"), number < firstSegment else { continue }
+            guard let number = JournalPaths.number(in: name, suffix: ".index"), number < catalog.firstSegment else { continue }
             try blocking.files.remove("\(paths.directory)/\(name)")
         }
         var known = Set<String>()

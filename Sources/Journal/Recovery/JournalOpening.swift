@@ -94,10 +94,12 @@ public struct JournalOpener {
         let paths = JournalPaths(directory: path)
         try blocking.files.makeDirectory(paths.archive)
         let cache = try makeCache(node: node)
-        let catalog = try ArchiveCatalog.read(paths: paths, group: identity.group, blocking: blocking)
+        let catalog = try ArchiveCatalog.read(paths: paths, group: identity.group, blocking: blocking, repairs: true)
             ?? ArchiveCatalog(generation: 0, firstSegment: 0, files: [:])
         let files = JournalFiles(blocking: blocking, paths: paths, segmentBytes: options.segmentBytes)
         let (free, segments) = try files.segments(first: catalog.firstSegment, removesUnfinished: true)
+        // First of all, for a full disk.
+        try files.removeStrays(catalog)
         let checkpoint = try usableCheckpoint(paths, catalog, replay)
         let reader = SegmentReader(
             blocking: blocking, paths: paths, journal: identity, segmentBytes: options.segmentBytes, epochs: epochs,
@@ -128,7 +130,6 @@ public struct JournalOpener {
             Checkpoint(
                 position: recovered.position, previous: recovered.previous, epoch: recovered.highestEpoch,
                 state: replay.encode()), paths: paths, blocking: blocking)
-        try files.removeStrays(catalog, firstSegment: catalog.firstSegment)
         cache.admit(recovered.currentSegment, slot: 0)
         let file = try blocking.files.open(paths.segment(recovered.currentSegment), .direct)
         let prepared = try (0..<recovered.preparedSegments).map {

@@ -55,6 +55,8 @@ public struct RecoveredJournal: Sendable {
     /// Ranges below the flushed position that can't be read.
     public var damaged: [Range<UInt64>] = []
     public var frames: Int
+    /// The greatest wall time of a frame that was read, in milliseconds since 1970.
+    public var time: Int64 = 0
     /// What was found at the end.
     public var ending = Finding.nothing
 }
@@ -162,6 +164,7 @@ public struct Recovery {
         epoch = header.epoch
         flushed = max(flushed, header.flushed)
         found.frames += 1
+        found.time = max(found.time, header.time)
         position = min(header.end, reader.start(of: number + 1))
     }
 

@@ -62,7 +62,7 @@ public final class SegmentReader {
             switch result {
             case .success(count): return true
             case .success: throw JournalError("\(paths.directory): a segment has fewer than \(segmentBytes) bytes")
-            case .failure(let error): if error.code != EIO { throw error }
+            case .failure(let error): if !isMediumError(error.code) { throw error }
             }
         }
         return false
