@@ -3,8 +3,8 @@ import IO
 import Journal
 import Logging
 
-/// Writes full segments' indexes to their files, one at a time, without waiting for any. They are not synced: each block tells
-/// whether it is sound, and what is not is made again from the segment.
+/// Writes full segments' indexes to their files, one at a time, without waiting for any. The archive stage
+/// syncs them, before a checkpoint relies on them.
 struct IndexFileWriter {
     private let paths: JournalPaths
     private let group: UInt16

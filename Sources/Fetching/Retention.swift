@@ -22,13 +22,13 @@ struct RetentionRule: Equatable {
 
     /// Where the log is to start by this rule: units are dropped whole, oldest first. By size, all but the newest may go, and
     /// what will be written before the oldest is gone is counted in, as `unitsAhead` of the newest full unit, but no more than a
-    /// quarter of the limit; by age, all. What has no timestamp is never too old.
+    /// half of the limit; by age, all. What has no timestamp is never too old.
     /// - Parameter wall: milliseconds since 1970; nil: the clock can't be trusted now, and nothing is too old.
     func logStart(_ units: [LogUnit], now: Int64, wall: Int64?) -> Int64 {
         var start = now
         var total = units.reduce(UInt64(0)) { $0 + ($1.endOffset > start ? $1.bytes : 0) }
         let ahead = RetentionRule.unitsAhead * (units.last { $0.isFullSegment }?.bytes ?? 0)
-        if bytes >= 0 { total += min(ahead, UInt64(bytes) / 4) }
+        if bytes >= 0 { total += min(ahead, UInt64(bytes) / 2) }
         for (number, unit) in units.enumerated() where unit.endOffset > start {
             let isTooMuch = bytes >= 0 && total > UInt64(bytes) && number < units.count - 1
             let isTooOld = milliseconds >= 0 && unit.maxTimestamp >= 0 && wall.map { unit.maxTimestamp < $0 - milliseconds } ?? false

@@ -47,6 +47,7 @@ public struct ArchiveStage: Stage, ~Copyable {
 
     private static let replacerTag: UInt64 = 0
     private static let repairTag: UInt64 = 1 << 20
+    private static let indexTag: UInt64 = 1 << 21
     private static let removalsAStep = 16
     /// After an error, in nanoseconds.
     private static let rest: UInt64 = 3_000_000_000
@@ -71,6 +72,9 @@ public struct ArchiveStage: Stage, ~Copyable {
     private var checkpoints: [UInt64]
     private var olderCheckpoint = 0
     private var writtenCheckpoint: UInt64 = 0
+    /// The index files of older segments are on stable storage; and the one that is being synced, open.
+    private var syncedBelow: UInt64
+    private var syncing: Int32 = -1
     /// After an error a catalog's copy is not tried again before then.
     private var commitsAfter: UInt64 = 0
     private var replacer: FileReplacer
@@ -96,6 +100,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         self.catalog = catalog
         self.positions = positions
         checkpoints = paths.checkpoints.map { _ in positions.recoverable.load() }
+        syncedBelow = positions.recoverable.load() / UInt64(segmentBytes)
         self.links = links
         self.logger = logger
         replacer = FileReplacer(files: files, tag: ArchiveStage.replacerTag, directory: directory)
@@ -125,7 +130,7 @@ public struct ArchiveStage: Stage, ~Copyable {
     }
 
     /// A pass need not be finished: the next life begins it anew.
-    public var isDrained: Bool { replacer.isIdle }
+    public var isDrained: Bool { replacer.isIdle && syncing < 0 }
 
     private mutating func take(_ next: ArchiveOrder) {
         indexedBelow = max(indexedBelow, next.indexedBelow)
@@ -141,6 +146,7 @@ public struct ArchiveStage: Stage, ~Copyable {
             }
             return
         }
+        if completion.tag == ArchiveStage.indexTag { return synced(completion) }
         if completion.tag != ArchiveStage.replacerTag {
             if let ending {
                 ending.handle(completion)
@@ -189,6 +195,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         guard let box = checkpoint, replacer.isIdle,
             box.checkpoint.position <= indexedBelow * UInt64(segmentBytes)
         else { return progress }
+        if syncedBelow < box.checkpoint.position / UInt64(segmentBytes) { return progress + syncIndex() }
         checkpoint = nil
         do {
             try replacer.begin(
@@ -199,6 +206,29 @@ public struct ArchiveStage: Stage, ~Copyable {
             logger.error("\(error); recovery would begin further back")
         }
         return progress + 1
+    }
+
+    /// Recovery reads no segment that lies before the checkpoint's: so their index files have to last.
+    private mutating func syncIndex() -> Int {
+        guard syncing < 0 else { return 0 }
+        do throws(IOError) {
+            syncing = try files.open(paths.index(syncedBelow), .direct)
+            files.sync(syncing, dataOnly: false, tag: ArchiveStage.indexTag)
+        } catch {
+            // Freed meanwhile, mostly; what is missing is made again.
+            syncedBelow += 1
+        }
+        return 1
+    }
+
+    private mutating func synced(_ completion: Completion) {
+        files.close(syncing)
+        syncing = -1
+        if completion.result < 0 {
+            logger.error("\(paths.index(syncedBelow)) can't be synced: \(describe(errno: -completion.result)); recovery would begin further back")
+            checkpoint = nil
+        }
+        syncedBelow += 1
     }
 
     // MARK: Passes
