@@ -41,9 +41,15 @@ public final class SimulatedDisk {
         var durable: [UInt8] = []
         /// Sectors whose content is not durable yet.
         var dirty: Set<Int> = []
+        /// What durable sectors held before they were written last.
+        var older: [Int: [UInt8]] = [:]
 
         /// The sector is on the disk.
-        func keep(_ sector: Int) { keep(sector * sectorBytes..<(sector + 1) * sectorBytes) }
+        func keep(_ sector: Int) {
+            let range = sector * sectorBytes..<(sector + 1) * sectorBytes
+            if range.upperBound <= durable.count { older[sector] = Array(durable[range]) }
+            keep(range)
+        }
 
         func keep(_ range: Range<Int>) {
             let end = min(range.upperBound, content.count)
@@ -377,6 +383,17 @@ public final class SimulatedDisk {
         endCrash()
     }
 
+    /// The process ends, but the machine goes on: of what was under way some is done, and what was written is still seen, synced or
+    /// not.
+    public func endProcess(random: inout SeededRandom) {
+        for operation in operations {
+            guard case .write(let from, let count, let offset, _) = operation.kind, random.below(2) == 0 else { continue }
+            _ = put(operation.file, from, count, offset)
+        }
+        operations = []
+        open = [:]
+    }
+
     private func beginCrash() {
         for operation in operations {
             if case .write(let from, let count, let offset, _) = operation.kind { _ = put(operation.file, from, count, offset) }
@@ -402,6 +419,9 @@ public final class SimulatedDisk {
         file.content[byte] ^= 0xff
         if byte < file.durable.count { file.durable[byte] ^= 0xff }
     }
+
+    /// What the drive would have there, had it lost the last write of the sector; nil: it was written once at most.
+    public func older(_ path: String, sector: Int) -> [UInt8]? { names[path]?.older[sector] }
 
     /// A file's bytes, as they are seen; empty where there is no such file.
     public func bytes(_ path: String) -> [UInt8] { names[path]?.content ?? [] }

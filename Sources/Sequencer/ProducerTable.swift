@@ -18,6 +18,8 @@ struct ProducerState {
     var lastTime: Int64
     var epoch: Int16
     var count: UInt8 = 0
+    /// Damage may have taken batches that came after those that are known.
+    var isUncertain = false
     private var batches: (Batch, Batch, Batch, Batch, Batch)
 
     init(partition: UInt32, id: Int64, epoch: Int16) {
@@ -52,11 +54,20 @@ struct ProducerState {
         default: batches = (batches.1, batches.2, batches.3, batches.4, batch)
         }
         count = min(count + 1, UInt8(ProducerState.kept))
+        isUncertain = false
     }
 
     mutating func begin(epoch: Int16) {
         self.epoch = epoch
         count = 0
+    }
+
+    /// Whether a batch that begins so is the next: none is missing, but for those that damage may have taken.
+    func continues(with firstSequence: Int32) -> Bool {
+        guard let last else { return true }
+        let next = last.lastSequence == .max ? 0 : last.lastSequence + 1
+        // Sequence numbers go round: what is less than half of the way ahead is later.
+        return firstSequence == next || isUncertain && (firstSequence &- next) & .max < 1 << 30
     }
 }
 
@@ -111,14 +122,14 @@ struct ProducerTable {
         guard found >= 0 else { return .append }
         let state = states[Int(found)]
         guard epoch >= state.epoch else { return .refuse(.invalidProducerEpoch) }
-        guard epoch == state.epoch else { return firstSequence == 0 ? .append : .refuse(.outOfOrderSequenceNumber) }
+        guard epoch == state.epoch else {
+            return firstSequence == 0 || state.isUncertain ? .append : .refuse(.outOfOrderSequenceNumber)
+        }
         for index in 0..<Int(state.count)
         where state[index].firstSequence == firstSequence && state[index].lastSequence == lastSequence {
             return .duplicate(baseOffset: state[index].baseOffset, end: state[index].end)
         }
-        guard let last = state.last else { return .append }
-        let next = last.lastSequence == .max ? 0 : last.lastSequence + 1
-        return firstSequence == next ? .append : .refuse(.outOfOrderSequenceNumber)
+        return state.continues(with: firstSequence) ? .append : .refuse(.outOfOrderSequenceNumber)
     }
 
     /// Remembers a batch that was appended.
@@ -135,6 +146,12 @@ struct ProducerTable {
         if states[number].epoch != epoch { states[number].begin(epoch: epoch) }
         states[number].append(batch)
         states[number].lastTime = max(states[number].lastTime, time)
+    }
+
+    /// Damage may have taken any producer's last batches. What is known of them stays: who asks again for one of those gets the
+    /// same answer.
+    mutating func doubt() {
+        for number in states.indices { states[number].isUncertain = true }
     }
 
     /// Forgets those that have been silent since `time`, a few at each call.

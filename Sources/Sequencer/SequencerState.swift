@@ -72,10 +72,11 @@ public struct SequencerState: Sendable {
 
     // MARK: Damage
 
-    /// A range of the journal can't be read: whatever partitions it held, and whichever producers wrote to them, is unknown.
+    /// A range of the journal can't be read: whatever partitions it held, and whichever producers wrote to them, is unknown. What
+    /// stood before it is not in doubt: a producer that asks again for that is still recognised.
     /// - Parameter partitions: how many partition numbers the group has given out.
     mutating func noteDamage(_ range: Range<UInt64>, partitions: UInt32) {
-        producers = ProducerTable(limit: producers.limit)
+        producers.doubt()
         uncertain = Set(0..<max(partitions, UInt32(nextOffsets.count)))
         // No frame is shorter than 128 bytes, none holds more than 2^31 records.
         lostOffsets += (Int64(range.count) / 128 + 1) << 31
@@ -94,6 +95,8 @@ public struct SequencerState: Sendable {
     // MARK: Checkpoints
 
     private static let format: UInt32 = 2
+    /// Stands beside a producer's count of batches.
+    private static let uncertainBit: UInt8 = 0x80
 
     /// The state as bytes, little endian.
     public func encode() -> [UInt8] {
@@ -110,7 +113,7 @@ public struct SequencerState: Sendable {
             put(state.id)
             put(state.lastTime)
             put(state.epoch)
-            put(state.count)
+            put(state.count | (state.isUncertain ? SequencerState.uncertainBit : 0))
             for index in 0..<Int(state.count) {
                 put(state[index].firstSequence)
                 put(state[index].lastSequence)
@@ -144,16 +147,17 @@ public struct SequencerState: Sendable {
         guard let count = get(UInt32.self) else { return nil }
         for _ in 0..<count {
             guard let partition = get(UInt32.self), let id = get(Int64.self), let time = get(Int64.self),
-                let epoch = get(Int16.self), let batches = get(UInt8.self), batches <= ProducerState.kept
+                let epoch = get(Int16.self), let flags = get(UInt8.self), flags & ~SequencerState.uncertainBit <= ProducerState.kept
             else { return nil }
             var state = ProducerState(partition: partition, id: id, epoch: epoch)
             state.lastTime = time
-            for _ in 0..<batches {
+            for _ in 0..<flags & ~SequencerState.uncertainBit {
                 guard let first = get(Int32.self), let last = get(Int32.self), let offset = get(Int64.self),
                     let end = get(UInt64.self)
                 else { return nil }
                 state.append(ProducerState.Batch(firstSequence: first, lastSequence: last, baseOffset: offset, end: end))
             }
+            state.isUncertain = flags & SequencerState.uncertainBit != 0
             producers.restore(state)
         }
         guard rest.isEmpty else { return nil }

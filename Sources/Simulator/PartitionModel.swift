@@ -11,11 +11,25 @@ final class PartitionModel {
     struct Origin {
         var producer: Int
         var number: Int
+        /// When, by the true time.
+        var time: Int64
         /// It was refused before it was appended: nobody may ever read it.
         var isRefused = false
         /// A crash may take it, though it was answered: its quality of service says so.
         var isWeak = false
     }
+
+    /// How much of its log the topic keeps.
+    enum Keeping {
+        case everything
+        /// By size: what goes when is the broker's affair.
+        case bounded
+        /// What is younger, in milliseconds.
+        case young(Int64)
+    }
+
+    /// Jumps that a clock may make and still be believed, some of them.
+    private static let clockError: Int64 = 300_000
 
     let topic: String
     let partition: Int32
@@ -30,13 +44,20 @@ final class PartitionModel {
     private(set) var logStart: Int64 = 0
     /// How far the log start may have come: the greatest offset that was to be deleted.
     private(set) var deletedTo: Int64 = 0
-    /// Retention may delete what it will.
-    let isRetained: Bool
+    let keeping: Keeping
+    /// What damage has taken: who sends it again may find it elsewhere.
+    private var lost: Set<Int64> = []
 
-    init(topic: String, partition: Int32, isRetained: Bool) {
+    init(topic: String, partition: Int32, keeping: Keeping) {
         self.topic = topic
         self.partition = partition
-        self.isRetained = isRetained
+        self.keeping = keeping
+    }
+
+    /// Retention may move the log's start.
+    var isRetained: Bool {
+        if case .everything = keeping { return false }
+        return true
     }
 
     var name: String { "\(topic)-\(partition)" }
@@ -53,7 +74,7 @@ final class PartitionModel {
             if let other = acknowledged[place], other != value {
                 throw Violation("\(name) offset \(place): acknowledged for \(other.prefix(20)) and for \(value.prefix(20))")
             }
-            if let known = offsets[value], known != place {
+            if let known = offsets[value], known != place, !lost.contains(known) {
                 throw Violation("\(name): \(value.prefix(20)) was at \(known), and is acknowledged at \(place)")
             }
             if let other = read[place], other != value {
@@ -68,23 +89,28 @@ final class PartitionModel {
 
     func asksToDelete(before offset: Int64) { deletedTo = max(deletedTo, offset) }
 
-    func deleted(lowWatermark: Int64) throws {
-        guard lowWatermark <= max(deletedTo, logStart) || isRetained else {
-            throw Violation("\(name): low watermark \(lowWatermark), though only \(deletedTo) was to be deleted")
-        }
-    }
-
     // MARK: What is seen
 
-    func see(logStart start: Int64, highWatermark end: Int64) throws {
+    /// - Parameter time: the true one, in milliseconds since 1970.
+    func see(logStart start: Int64, highWatermark end: Int64, at time: Int64) throws {
         guard end >= highWatermark else { throw Violation("\(name): the high watermark goes back from \(highWatermark) to \(end)") }
         guard start >= logStart else { throw Violation("\(name): the log start goes back from \(logStart) to \(start)") }
         guard isRetained || start <= deletedTo else {
             throw Violation("\(name): the log starts at \(start), though only \(deletedTo) was to be deleted")
         }
         guard start <= end else { throw Violation("\(name): the log starts at \(start), behind its end \(end)") }
+        if case .young(let age) = keeping, start > deletedTo { try checkAges(logStart..<start, than: time - age + PartitionModel.clockError) }
         highWatermark = end
         logStart = start
+    }
+
+    /// What retention has deleted is old enough.
+    private func checkAges(_ deleted: Range<Int64>, than oldest: Int64) throws {
+        for (value, offset) in offsets where deleted.contains(offset) && offset >= deletedTo {
+            guard let origin = origins[value], origin.time <= oldest else {
+                throw Violation("\(name) offset \(offset): \(value.prefix(20)) was deleted for its age, before its time")
+            }
+        }
     }
 
     func see(_ value: String, at offset: Int64) throws {
@@ -96,14 +122,14 @@ final class PartitionModel {
         if let other = read[offset], other != value {
             throw Violation("\(name) offset \(offset): \(value.prefix(20)), where \(other.prefix(20)) was read before")
         }
-        if let other = offsets[value], other != offset {
+        if let other = offsets[value], other != offset, !lost.contains(other) {
             throw Violation("\(name): \(value.prefix(20)) at \(other) and at \(offset)")
         }
         read[offset] = value
         offsets[value] = offset
     }
 
-    /// A whole reading from the log's start to its end, in order.
+    /// A whole reading from the log's start to its end, in order. Returns how many acknowledged records were refused.
     /// - Parameter refused: the ranges that could not be read.
     func check(_ records: [(offset: Int64, value: String)], refused: [Range<Int64>]) throws -> Int {
         var last: [Int: (number: Int, offset: Int64)] = [:]
@@ -117,19 +143,21 @@ final class PartitionModel {
             }
             last[origin.producer] = (origin.number, record.offset)
         }
-        var lost = 0
+        var count = 0
         for (offset, value) in acknowledged.sorted(by: { $0.key < $1.key }) where offset >= logStart && !found.contains(offset) {
             guard refused.contains(where: { $0.contains(offset) }) else {
                 throw Violation("\(name) offset \(offset): \(value.prefix(20)) was acknowledged, and is not there")
             }
-            lost += 1
+            lost.insert(offset)
+            count += 1
         }
         for offset in read.keys where offset >= logStart && !found.contains(offset) {
             guard refused.contains(where: { $0.contains(offset) }) else {
                 throw Violation("\(name) offset \(offset) was read before, and is not there")
             }
+            lost.insert(offset)
         }
-        return lost
+        return count
     }
 
     /// The known offsets from that one on.

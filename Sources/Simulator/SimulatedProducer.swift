@@ -80,7 +80,7 @@ final class SimulatedProducer {
             model.send(
                 value,
                 PartitionModel.Origin(
-                    producer: orderedBy, number: nextNumber, isRefused: batch.isBad,
+                    producer: orderedBy, number: nextNumber, time: timestamp, isRefused: batch.isBad,
                     isWeak: model.topic == "weak" && batch.acks == 1 || batch.acks == 0))
             nextNumber += 1
             batch.values.append(value)

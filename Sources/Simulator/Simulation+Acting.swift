@@ -13,17 +13,19 @@ extension Simulation {
             let acks: Int16 = random.chance(5) ? 0 : random.chance(50) ? 1 : -1
             let sent = try client.send(
                 model, records: 1 + random.below(4), bytes: random.below(random.chance(10) ? 6000 : 900), acks: acks, isBad: isBad,
-                timestamp: broker.now.wall)
+                timestamp: trueTime(broker))
             if sent { count("produce") }
         case 70..<74: disk.holdsSyncs.toggle()
         case 74..<76: try deleteRecords(broker)
-        case 76..<90: try fetch(broker)
+        case 76..<89: try fetch(broker)
+        case 89: try createTopic(broker)
         case 90: dropConnection(broker)
         case 91: sendGarbage(broker)
         case 92: limitSpace()
         case 93:
             let jump = Int64(random.below(7_200_000)) - 3_600_000
             broker.jump(wallMilliseconds: jump)
+            clockError += jump
             count("clockJump")
             tell("the wall clock jumps by \(jump) ms")
         default: break
@@ -48,6 +50,28 @@ extension Simulation {
         client.send(raw: random.bytes(1 + random.below(300)))
         client.end()
         count("garbage")
+    }
+
+    /// Once a topic is acknowledged it stays.
+    private func createTopic(_ broker: SimulatedBroker) throws {
+        guard random.chance(30), topicNumber < Simulation.mostTopics else { return }
+        topicNumber += 1
+        let name = "made-\(topicNumber)"
+        let client = SimulatedClient(broker.network)
+        var request = CreateTopicsRequest()
+        request.topics = [Simulation.creation(of: name, partitions: 1)]
+        let correlation = try client.send(request, version: 5)
+        for _ in 0..<60 {
+            step(broker)
+            guard let answer = client.answers().first, answer.correlation == correlation else { continue }
+            let response = try client.decode(CreateTopicsRequest.self, answer.frame, version: 5)
+            if response.topics.first?.errorCode == ErrorCode.none {
+                madeTopics.insert(name)
+                count("topicMade")
+            }
+            break
+        }
+        client.end()
     }
 
     private func limitSpace() {
@@ -95,8 +119,15 @@ extension Simulation {
             guard let part = response.topics.first?.partitions.first else { throw Violation("\(model.name): an empty answer") }
             switch part.errorCode {
             case .none:
+                try model.see(logStart: part.logStartOffset, highWatermark: part.highWatermark, at: trueTime(broker))
                 for record in try Simulation.records(part) where record.offset >= offset { try model.see(record.value, at: record.offset) }
-            case .offsetOutOfRange, .corruptMessage, .kafkaStorageError: count("fetchRefused")
+            case .offsetOutOfRange: count("fetchOutOfRange")
+            // Two reads in a row may fail, though nothing is damaged.
+            case .corruptMessage, .kafkaStorageError:
+                guard damagedSectors > 0 || (disk.faults?.readError ?? 0) > 0 else {
+                    throw Violation("\(model.name): reading offset \(offset) is refused with \(part.errorCode), though nothing is damaged")
+                }
+                count("fetchRefused")
             default: throw Violation("\(model.name): a fetch is answered with \(part.errorCode)")
             }
             break

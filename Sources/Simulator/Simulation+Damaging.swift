@@ -2,21 +2,32 @@ import Host
 import IO
 
 extension Simulation {
+    /// Of a file so many bytes from an offset on.
+    private typealias Place = (path: String, offset: Int)
+
     /// The drive lies: durable sectors of the journal are lost, moved, or decay, below positions that later frames know to have been
-    /// flushed.
+    /// flushed; or a file is damaged that can be made again, or has a copy.
     /// - Parameter limits: of each group.
     func damage(upTo limits: [UInt64]) {
         guard random.chance(40) else { return }
-        let segmentBytes: UInt64 = 64 << 10
-        let sector = SimulatedDisk.sectorBytes
         let group = random.below(limits.count)
         let directory = "/data/group-\(group)"
-        // Whole sectors below the limit, of segments that are there.
-        var places: [(path: String, offset: Int)] = []
+        let places = places(directory, limit: limits[group])
+        if !places.isEmpty {
+            for _ in 0...random.below(3) { damage(places[random.below(places.count)], places) }
+        }
+        if random.chance(40) { damageFiles(directory) }
+    }
+
+    /// Whole sectors below the limit, of segments that are there, and of archives.
+    private func places(_ directory: String, limit: UInt64) -> [Place] {
+        let segmentBytes: UInt64 = 64 << 10
+        let sector = SimulatedDisk.sectorBytes
+        var places: [Place] = []
         for name in disk.list(directory) where name.hasSuffix(".segment") {
             guard let number = UInt64(name.dropLast(".segment".count)) else { continue }
             for offset in stride(from: 0, to: Int(segmentBytes), by: sector)
-            where number * segmentBytes + UInt64(offset + sector) <= limits[group] {
+            where number * segmentBytes + UInt64(offset + sector) <= limit {
                 places.append(("\(directory)/\(name)", offset))
             }
         }
@@ -24,46 +35,68 @@ extension Simulation {
             let path = "\(directory)/archive/\(name)"
             for offset in stride(from: 0, to: disk.bytes(path).count, by: sector) { places.append((path, offset)) }
         }
-        guard !places.isEmpty else { return }
-        for _ in 0...random.below(3) {
-            let place = places[random.below(places.count)]
-            let old = disk.bytes(place.path)
-            let bytes: [UInt8]
-            switch random.below(4) {
-            case 0:
-                count("rot")
-                var changed = Array(old[place.offset..<min(place.offset + sector, old.count)])
-                changed[random.below(changed.count)] ^= 1 << UInt8(random.below(8))
-                bytes = changed
-            case 1:
-                count("lostWrite")
-                bytes = [UInt8](repeating: 0, count: sector)
-            case 2:
-                count("misdirectedWrite")
-                let other = places[random.below(places.count)]
-                bytes = Array(disk.bytes(other.path)[other.offset..<other.offset + sector])
-            default:
-                count("unreadable")
-                disk.badBlocks[place.path, default: []].insert(place.offset / sector)
-                bytes = []
-            }
-            damagedSectors += 1
-            tell("damage: \(place.path) byte \(place.offset)")
-            if !bytes.isEmpty { disk.overwrite(place.path, at: place.offset, bytes) }
+        return places
+    }
+
+    private func damage(_ place: Place, _ places: [Place]) {
+        let sector = SimulatedDisk.sectorBytes
+        let bytes: [UInt8]
+        switch random.below(4) {
+        case 0:
+            count("rot")
+            bytes = rotten(place)
+        case 1:
+            count("lostWrite")
+            bytes = disk.older(place.path, sector: place.offset / sector) ?? [UInt8](repeating: 0, count: sector)
+        case 2:
+            count("misdirectedWrite")
+            let other = places[random.below(places.count)]
+            bytes = Array(disk.bytes(other.path)[other.offset..<other.offset + sector])
+        default:
+            count("unreadable")
+            disk.badBlocks[place.path, default: []].insert(place.offset / sector)
+            bytes = []
         }
-        if random.chance(30) { damageFiles(directory) }
+        damagedSectors += 1
+        tell("damage: \(place.path) byte \(place.offset)")
+        if !bytes.isEmpty { disk.overwrite(place.path, at: place.offset, bytes) }
+    }
+
+    private func rotten(_ place: Place) -> [UInt8] {
+        let old = disk.bytes(place.path)
+        var changed = Array(old[place.offset..<min(place.offset + SimulatedDisk.sectorBytes, old.count)])
+        changed[random.below(changed.count)] ^= 1 << UInt8(random.below(8))
+        return changed
     }
 
     /// What follows from the journal, or has a second copy.
     private func damageFiles(_ directory: String) {
-        let names = disk.list(directory).filter { $0.hasSuffix(".index") || $0 == "checkpoint-0" || $0 == "archive.catalog" }
-        let paths = names.map { "\(directory)/\($0)" } + ["/data/metadata.log"]
+        let names = disk.list(directory).filter { $0.hasSuffix(".index") }
+        let copied = ["checkpoint-0", "checkpoint-1", "archive.catalog", "archive.catalog.copy"].map { "\(directory)/\($0)" }
+        let paths: [String]
+        switch random.below(3) {
+        case 0: paths = names.map { "\(directory)/\($0)" }
+        case 1: paths = copied
+        default: paths = ["/data/metadata.log", "/data/metadata.log.copy"]
+        }
+        guard !paths.isEmpty else { return }
         let path = paths[random.below(paths.count)]
-        // Of an index file the header and the rows: they are read at the start.
-        let size = min(disk.bytes(path).count, path.hasSuffix(".index") ? 4096 : .max)
-        guard size > 0 else { return }
+        let bytes = disk.bytes(path)
+        guard !bytes.isEmpty else { return }
         count("rotInMetadata")
         tell("damage: \(path)")
-        disk.flip(path, byte: random.below(size))
+        if path.hasPrefix("/data/metadata") { return damageLine(path, bytes) }
+        // Of an index file the header and the rows: they are read at the start.
+        disk.flip(path, byte: random.below(min(bytes.count, path.hasSuffix(".index") ? 4096 : .max)))
+    }
+
+    /// A byte of a line's beginning or its end: how long it is depends on the journals' random keys, which must not lead to another
+    /// story.
+    private func damageLine(_ path: String, _ bytes: [UInt8]) {
+        let ends = bytes.indices.filter { bytes[$0] == UInt8(ascii: "\n") }
+        guard !ends.isEmpty else { return }
+        let line = random.below(ends.count)
+        let place = random.below(20)
+        disk.flip(path, byte: place == 19 ? ends[line] : (line == 0 ? 0 : ends[line - 1] + 1) + place)
     }
 }

@@ -40,10 +40,11 @@ extension Simulation {
             return
         }
         let client = SimulatedClient(broker.network)
+        try verifyTopics(broker, client)
         var lost = 0
         for model in models {
             let (start, end) = try offsets(broker, client, model)
-            try model.see(logStart: start, highWatermark: end)
+            try model.see(logStart: start, highWatermark: end, at: trueTime(broker))
             let (records, refused) = try readAll(broker, client, model)
             for record in records { try model.see(record.value, at: record.offset) }
             let mine = try model.check(records, refused: refused)
@@ -56,6 +57,15 @@ extension Simulation {
         // A damaged sector costs the frames that it touches, none of which is shorter than 128 bytes, or holds more than 4 records.
         guard lost <= damagedSectors * 4 * (4096 / 128 + 2) else {
             throw Violation("\(lost) acknowledged records are refused, though only \(damagedSectors) sectors were damaged")
+        }
+    }
+
+    private func verifyTopics(_ broker: SimulatedBroker, _ client: SimulatedClient) throws {
+        var request = MetadataRequest()
+        request.topics = nil
+        let known = Set(try ask(broker, client, request, version: 8).topics.compactMap(\.name))
+        for name in madeTopics.sorted() where !known.contains(name) {
+            throw Violation("the topic \(name) was made, and is not there")
         }
     }
 
@@ -108,7 +118,7 @@ extension Simulation {
             // Retention may have gone on.
             if part.errorCode == .offsetOutOfRange && model.isRetained {
                 let (start, end) = try offsets(broker, client, model)
-                try model.see(logStart: start, highWatermark: end)
+                try model.see(logStart: start, highWatermark: end, at: trueTime(broker))
                 records.removeAll { $0.offset < start }
                 next = max(next, start)
                 continue
@@ -131,7 +141,7 @@ extension Simulation {
         let before = report.commits
         for turn in 0..<600 {
             let client = clients[turn % clients.count]
-            _ = try client.send(models[turn % models.count], records: 1, bytes: 10, acks: -1, isBad: false, timestamp: broker.now.wall)
+            _ = try client.send(models[turn % models.count], records: 1, bytes: 10, acks: -1, isBad: false, timestamp: trueTime(broker))
             for _ in 0..<6 { step(broker) }
             try takeAnswers()
         }

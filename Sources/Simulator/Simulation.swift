@@ -37,11 +37,21 @@ public struct SimulationReport: Sendable {
 /// drives or clean stops; between them damage; and after each start everything that was ever promised is held against what can be
 /// read.
 public final class Simulation {
-    static let topics: [(name: String, partitions: Int32, configs: [String: String])] = [
-        ("kept", 3, [:]),
-        ("bounded", 2, ["retention.bytes": "300000"]),
-        ("weak", 1, ["qos.leader": "received"]),
+    static let topics: [(name: String, partitions: Int32, configs: [String: String], keeping: PartitionModel.Keeping)] = [
+        ("kept", 3, [:], .everything),
+        ("bounded", 2, ["retention.bytes": "300000"], .bounded),
+        ("young", 1, ["retention.ms": "1800000"], .young(1_800_000)),
+        ("weak", 1, ["qos.leader": "received"], .everything),
     ]
+    /// What must have come to pass, among many seeds, as a report counts it.
+    public static let faults: [String] =
+        DiskFaults.Kind.allCases.map(\.rawValue) + [
+            "crash", "killed", "cleanStop", "startFailed", "storageFailure", "diskFull", "rot", "lostWrite", "misdirectedWrite",
+            "unreadable", "rotInMetadata", "clockJump", "connectionDropped", "garbage", "deleteRecords", "topicMade", "fetchRefused",
+            "refused",
+        ]
+    /// So many are made besides.
+    static let mostTopics = 12
 
     let options: SimulationOptions
     var random: SeededRandom
@@ -50,9 +60,16 @@ public final class Simulation {
     private(set) var models: [PartitionModel] = []
     var clients: [SimulatedProducer] = []
     private var steps = 0
+    /// How often a sync had failed when the power went last.
+    private var syncErrors = 0
     private var life = 0
     private var clock = Moment(monotonic: 1_000_000_000, wall: 1_700_000_000_000)
     private let configuration: BrokerConfiguration
+    /// What the wall clock's jumps come to, in milliseconds; put right between lives.
+    var clockError: Int64 = 0
+    /// The topics that were made besides those that hold records, as far as that was acknowledged; and how many were tried.
+    var madeTopics: Set<String> = []
+    var topicNumber = 0
     /// Damage is done in this one: what lies there may be refused, never wrong.
     let isDamaging: Bool
     /// Sectors that were damaged.
@@ -72,8 +89,7 @@ public final class Simulation {
         flushed = Array(repeating: [], count: groups)
         for topic in Simulation.topics {
             for partition in 0..<topic.partitions {
-                models.append(
-                    PartitionModel(topic: topic.name, partition: partition, isRetained: topic.configs["retention.bytes"] != nil))
+                models.append(PartitionModel(topic: topic.name, partition: partition, keeping: topic.keeping))
             }
         }
         for number in 0..<5 { clients.append(SimulatedProducer(number: number, isIdempotent: number < 3)) }
@@ -99,6 +115,8 @@ public final class Simulation {
 
     func tell(_ line: @autoclosure () -> String) { report.transcript.append("life \(life) step \(steps): \(line())") }
     func count(_ what: String, _ more: Int = 1) { report.counts[what, default: 0] += more }
+
+    func trueTime(_ broker: SimulatedBroker) -> Int64 { broker.now.wall - clockError }
 
     // MARK: Lives
 
@@ -150,7 +168,7 @@ public final class Simulation {
                 if let broker = try begin() { return broker }
             } catch {
                 tell("the start fails: \(error)")
-                disk.crash(random: &random, kept: random.below(101))
+                powerCut()
             }
             count("startFailed")
         }
@@ -170,7 +188,7 @@ public final class Simulation {
             if broker.set.positions.allSatisfy({ $0.committed.load() == $0.appended.load() && $0.appended.load() > 0 }) { break }
             if hasFailed(broker) {
                 tell("the first frame can't be written")
-                disk.crash(random: &random, kept: random.below(101))
+                powerCut()
                 return nil
             }
         }
@@ -188,22 +206,40 @@ public final class Simulation {
                 count("cleanStop")
                 tell("a clean stop")
                 // A drive loses nothing that was synced.
-                disk.crash(random: &random, kept: random.below(101))
+                powerCut()
                 if isDamaging { damage(upTo: broker.set.positions.map { $0.flushed.load() }) }
-                clock = broker.now
-                clock.monotonic += 1_000_000
+                passTime(broker, milliseconds: 1)
                 return
             }
         }
+        // After a failed sync nobody knows what the drive has: that is out only once the power has gone.
+        if !hasFailed(broker), (disk.fired[.syncError] ?? 0) == syncErrors, random.chance(25) {
+            disk.faults = nil
+            disk.endProcess(random: &random)
+            count("killed")
+            tell("the process is killed, the machine goes on")
+            return passTime(broker, milliseconds: random.below(10_000))
+        }
+        powerCut()
+        count("crash")
+        if isDamaging { damage(upTo: flushed.map { $0.count >= 5 ? $0[$0.count - 5] : 0 }) }
+        passTime(broker, milliseconds: random.below(3_600_000))
+    }
+
+    private func powerCut() {
         let kept = random.below(101)
         disk.faults = nil
         disk.crash(random: &random, kept: kept)
-        count("crash")
+        syncErrors = disk.fired[.syncError] ?? 0
         tell("the power goes; of what was not synced \(kept) % is kept")
-        if isDamaging { damage(upTo: flushed.map { $0.count >= 5 ? $0[$0.count - 5] : 0 }) }
+    }
+
+    /// Between two lives; the wall clock is put right.
+    private func passTime(_ broker: SimulatedBroker, milliseconds: Int) {
         clock = broker.now
-        clock.monotonic += UInt64(random.below(3_600_000)) * 1_000_000
-        clock.wall += Int64(random.below(3_600_000))
+        clock.monotonic += UInt64(milliseconds) * 1_000_000
+        clock.wall += Int64(milliseconds) - clockError
+        clockError = 0
     }
 
     func hasFailed(_ broker: SimulatedBroker) -> Bool { broker.set.positions.contains { $0.failure != nil } }
@@ -229,22 +265,19 @@ public final class Simulation {
     private func createTopics(_ broker: SimulatedBroker) throws {
         let client = SimulatedClient(broker.network)
         var request = CreateTopicsRequest()
-        for topic in Simulation.topics {
-            var wanted = CreateTopicsRequest.Topic()
-            wanted.name = topic.name
-            wanted.numPartitions = topic.partitions
-            wanted.replicationFactor = 1
-            wanted.configs = topic.configs.map { name, value in
-                var config = CreateTopicsRequest.Config()
-                config.name = name
-                config.value = value
-                return config
-            }
-            request.topics.append(wanted)
-        }
+        request.topics = Simulation.topics.map { Simulation.creation(of: $0.name, partitions: $0.partitions, configs: $0.configs) }
         let answer = try ask(broker, client, request, version: 5)
         guard answer.topics.allSatisfy({ $0.errorCode == .none }) else { throw Violation("the topics can't be made: \(answer)") }
         client.end()
+    }
+
+    static func creation(of name: String, partitions: Int32, configs: [String: String] = [:]) -> CreateTopicsRequest.Topic {
+        var topic = CreateTopicsRequest.Topic()
+        topic.name = name
+        topic.numPartitions = partitions
+        topic.replicationFactor = 1
+        topic.configs = configs.map { CreateTopicsRequest.Config(name: $0, value: $1) }
+        return topic
     }
 
     /// One request and its answer.

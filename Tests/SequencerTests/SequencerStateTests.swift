@@ -104,4 +104,24 @@ import Wire
         #expect(state.offsets == [0, 0, 0, 12])
         #expect(state.producers.all.map(\.lastTime) == [77])
     }
+
+    @Test func afterDamageWhatIsKnownOfAProducerStays() throws {
+        var before = SequencerState(producerLimit: 10)
+        before.producers.record(
+            partition: 3, id: 9, epoch: 2,
+            batch: ProducerState.Batch(firstSequence: 4, lastSequence: 6, baseOffset: 40, end: 4096), time: 77)
+        before.noteDamage(4096..<8192, partitions: 4)
+        // The doubt outlives a checkpoint.
+        var state = try #require(SequencerState(decoding: before.encode(), producerLimit: 10))
+        func verdict(_ first: Int32, _ last: Int32) -> SequenceVerdict {
+            state.producers.judge(partition: 3, id: 9, epoch: 2, firstSequence: first, lastSequence: last)
+        }
+        #expect(verdict(4, 6) == .duplicate(baseOffset: 40, end: 4096))
+        #expect(verdict(7, 7) == .append && verdict(12, 13) == .append, "batches may have been lost")
+        #expect(verdict(5, 6) == .refuse(.outOfOrderSequenceNumber), "what is before the last one known is not")
+        state.producers.record(
+            partition: 3, id: 9, epoch: 2,
+            batch: ProducerState.Batch(firstSequence: 12, lastSequence: 13, baseOffset: 90, end: 9000), time: 78)
+        #expect(verdict(20, 20) == .refuse(.outOfOrderSequenceNumber), "from here on none is missing")
+    }
 }

@@ -1,0 +1,325 @@
+"""Variants of the broker that are wrong on purpose: the simulation must catch each (scripts/mutants).
+
+A mutant's old text occurs exactly once in its file; where it no longer does, the mutant has to follow the code. They stand in the
+order of the modules, so that a build after another has little to do.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    #: What is wrong, in a line.
+    wrong: str
+    file: str
+    old: str
+    new: str
+    #: Why a trap is a plain consequence of what is wrong; empty: it is not, and a trap does not count as caught.
+    trap: str = ""
+
+
+MUTANTS = [
+    # Metadata
+    Mutant(
+        "metadata-in-one-log",
+        "a running broker writes its metadata to one log only",
+        "Sources/Metadata/EmbeddedStore.swift",
+        "        unfinished = logs.count\n        for (number, log) in logs.enumerated() {",
+        "        unfinished = 1\n        for (number, log) in logs.enumerated().prefix(1) {",
+    ),
+    Mutant(
+        "start-in-one-log",
+        "a start writes keys and epochs to one log only",
+        "Sources/Metadata/EmbeddedStore.swift",
+        "        for log in opened.logs {",
+        "        for log in opened.logs.prefix(1) {",
+    ),
+    # Journal: frames
+    Mutant(
+        "batch-crc-unchecked",
+        "a frame counts though its batch's own CRC does not fit",
+        "Sources/Journal/Frame.swift",
+        "        if kind == .batch && !batchIsSound(body, payload: payload) { return .failure(.badBatch) }\n",
+        "",
+    ),
+    Mutant(
+        "frame-checksum-unchecked",
+        "a frame counts though its checksum does not fit",
+        "Sources/Journal/Frame.swift",
+        "        guard sum == get(Frame.checksumAt, UInt32.self) else { return .failure(.badChecksum) }\n",
+        "",
+    ),
+    Mutant(
+        "position-unchecked",
+        "a frame counts wherever it says that it belongs",
+        "Sources/Journal/Frame.swift",
+        "guard get(8, UInt64.self) == position, get(36,",
+        "guard get(36,",
+    ),
+    # Journal: flushing
+    Mutant(
+        "flushed-before-sync",
+        "flushed advances when the write completes, before the sync that is linked to it",
+        "Sources/Journal/FlushStage.swift",
+        "            if method == .dsync { advance(to: end) }",
+        "            if method != .fdatasync { advance(to: end) }",
+    ),
+    Mutant(
+        "sync-retried",
+        "a linked sync that failed is tried again, and called good when it succeeds",
+        "Sources/Journal/FlushStage.swift",
+        "            return completion.result < 0 ? fail(completion.result) : advance(to: end)",
+        "            if completion.result < 0 { return files.sync(current!.file, dataOnly: true, tag: Tag.sync) }\n"
+        "            return advance(to: end)",
+    ),
+    Mutant(
+        "fdatasync-retried",
+        "an fdatasync that failed is tried again, and called good when it succeeds",
+        "Sources/Journal/FlushStage.swift",
+        "                if result < 0 { fail(result) } else { advance(to: end) }",
+        "                if result < 0 && files.syncNow(current!.file) < 0 { fail(result) } else { advance(to: end) }",
+    ),
+    Mutant(
+        "short-linked-write",
+        "the rest of a short write with a linked sync is never written",
+        "Sources/Journal/FlushStage.swift",
+        "                return submit(from: from, end: end)",
+        "                return advance(to: end)",
+    ),
+    Mutant(
+        "short-write",
+        "the rest of a short write is never written",
+        "Sources/Journal/FlushStage.swift",
+        "if method == .linked { writeFellShort = true } else { submit(from: rest, end: end) }",
+        "if method == .linked { writeFellShort = true } else { advance(to: end) }",
+    ),
+    # Journal: segments and files
+    Mutant(
+        "recycled-before-directory-sync",
+        "a segment that is used again goes to the writer before its new name is durable",
+        "Sources/Journal/LoaderStage.swift",
+        "                making = try files.open(paths.segment(nextNumber), .direct)\n"
+        "                files.sync(directory, dataOnly: false, tag: 0)\n"
+        "                phase = .syncingDirectory\n",
+        "                ready.append(Ready(number: nextNumber, file: try files.open(paths.segment(nextNumber), .direct)))\n"
+        "                nextNumber += 1\n",
+    ),
+    Mutant(
+        "new-before-directory-sync",
+        "a new segment goes to the writer before its name is durable",
+        "Sources/Journal/LoaderStage.swift",
+        "                try files.rename(paths.unfinishedSegment, to: paths.segment(nextNumber))\n"
+        "                files.sync(directory, dataOnly: false, tag: 0)\n"
+        "                phase = .syncingDirectory\n",
+        "                try files.rename(paths.unfinishedSegment, to: paths.segment(nextNumber))\n"
+        "                ready.append(Ready(number: nextNumber, file: making))\n"
+        "                nextNumber += 1\n"
+        "                making = -1\n"
+        "                phase = .idle\n"
+        "                positions.hasSpace = true\n",
+    ),
+    Mutant(
+        "replaced-without-sync",
+        "a file takes another's place before it is synced",
+        "Sources/Journal/FileReplacer.swift",
+        "                files.sync(file, dataOnly: false, tag: tag)\n                phase = .syncing\n",
+        "                return rename()\n",
+    ),
+    # Journal: recovery
+    Mutant(
+        "epoch-history-ignored",
+        "where epochs began is not asked",
+        "Sources/Journal/Recovery/RecoveryRule.swift",
+        "        return behind > 0 ? starts[behind - 1].epoch : 0",
+        "        return behind > 0 ? 0 : 0",
+    ),
+    Mutant(
+        "chain-forgotten",
+        "a frame counts whichever its predecessor was",
+        "Sources/Journal/Recovery/SegmentReader.swift",
+        "            return isRight && (previous == nil || header.previous == previous) ? ",
+        "            return isRight ? ",
+    ),
+    Mutant(
+        "damage-taken-for-the-end",
+        "the journal ends at the first bad frame, wherever it is",
+        "Sources/Journal/Recovery/Recovery.swift",
+        "                try skipDamage(&visitor)\n                return true\n",
+        "                found.ending = finding\n                return false\n",
+    ),
+    Mutant(
+        "found-not-synced",
+        "what recovery has found counts as durable without a sync",
+        "Sources/Journal/Recovery/JournalOpening.swift",
+        "        try files.sync(recovered)\n",
+        "",
+    ),
+    # Journal: checkpoints and archives
+    Mutant(
+        "checkpoint-ahead",
+        "a checkpoint is written before what it speaks of is durable and indexed",
+        "Sources/Journal/Archive/ArchiveStage.swift",
+        "        guard let box = checkpoint, replacer.isIdle,\n"
+        "            box.checkpoint.position <= indexedBelow * UInt64(segmentBytes)\n",
+        "        guard let box = checkpoint, replacer.isIdle\n",
+    ),
+    Mutant(
+        "one-checkpoint",
+        "segments are freed that only the older checkpoint needs",
+        "Sources/Journal/Archive/ArchiveStage.swift",
+        "                positions.recoverable.advance(to: checkpoints[olderCheckpoint])",
+        "                positions.recoverable.advance(to: writtenCheckpoint)",
+    ),
+    Mutant(
+        "freed-before-readers",
+        "segments are freed while readers go by the old catalog",
+        "Sources/Journal/Archive/ArchiveStage.swift",
+        "            guard installed >= next.generation else { return 0 }\n",
+        "",
+    ),
+    Mutant(
+        "archives-not-synced",
+        "a pass puts its catalog in place without syncing the archives",
+        "Sources/Journal/Archive/ArchivePass.swift",
+        "            if nextSegment == free.upperBound { toSync = touched.sorted() }\n",
+        "",
+    ),
+    Mutant(
+        "last-partition-not-archived",
+        "a pass forgets one partition of a segment",
+        "Sources/Journal/Archive/ArchivePass.swift",
+        "        queue = works.values.sorted { $0.partition > $1.partition }\n",
+        "        queue = Array(works.values.sorted { $0.partition > $1.partition }.dropFirst(works.count > 1 ? 1 : 0))\n",
+    ),
+    Mutant(
+        "archive-off-by-one",
+        "a pass takes a batch of which one record is live for dead",
+        "Sources/Journal/Archive/ArchivePass.swift",
+        "guard start != .max, entry.nextOffset > start,",
+        "guard start != .max, entry.nextOffset > start + 1,",
+    ),
+    # Replication, responses
+    Mutant(
+        "committed-at-appended",
+        "the leader counts itself as having on disk what it has in memory",
+        "Sources/Replication/ReplicateStage.swift",
+        "        let committed = majority(own: flushed) { $0.persisted }",
+        "        let committed = majority(own: appended) { $0.persisted }",
+    ),
+    Mutant(
+        "persisted-at-appended",
+        "persisted answers leave when the batch is in memory",
+        "Sources/Responses/RespondStage.swift",
+        "        case 1: return group.flushed.load()",
+        "        case 1: return group.appended.load()",
+    ),
+    Mutant(
+        "answers-out-of-order",
+        "an answer leaves as soon as it can, before those of earlier requests",
+        "Sources/Responses/RespondStage.swift",
+        "        if response.parts == 1 && error == nil && response.answer == connections[slot].nextAnswer,",
+        "        if response.parts == 1 && error == nil,",
+    ),
+    # Sequencer
+    Mutant(
+        "bad-batch-taken",
+        "a batch is taken whatever its CRC says",
+        "Sources/Sequencer/SequencerStage.swift",
+        "        if let flaw = BatchValidator.flaw(records, limit: min(item.maxBytes, journal.payloadLimit)) {",
+        "        if let flaw = BatchValidator.flaw(records, limit: min(item.maxBytes, journal.payloadLimit)), flaw != .corruptMessage {",
+    ),
+    Mutant(
+        "index-misplaced",
+        "the index has a wrong position for one batch in a thousand",
+        "Sources/Sequencer/SequencerStage.swift",
+        "            baseOffset: baseOffset, position: position, maxTimestamp: batch.maxTimestamp,",
+        "            baseOffset: baseOffset, position: position / 8 % 1000 == 7 ? position - 8 : position, maxTimestamp: batch.maxTimestamp,",
+    ),
+    Mutant(
+        "producers-not-restored",
+        "a checkpoint's producers are not put back",
+        "Sources/Sequencer/SequencerState.swift",
+        "            producers.restore(state)\n",
+        "",
+    ),
+    Mutant(
+        "producers-not-replayed",
+        "what producers wrote behind the checkpoint is not remembered",
+        "Sources/Sequencer/SequencerState.swift",
+        "        if fields.producerId >= 0 {",
+        "        if fields.producerId >= 0 && header.position == .max {",
+    ),
+    Mutant(
+        "producers-forgotten-at-damage",
+        "damage makes every producer unknown",
+        "Sources/Sequencer/SequencerState.swift",
+        "        producers.doubt()",
+        "        producers = ProducerTable(limit: producers.limit)",
+    ),
+    Mutant(
+        "log-start-not-replayed",
+        "a log start that stands in the journal is not applied",
+        "Sources/Sequencer/SequencerState.swift",
+        "                setLogStart(frame.offset, partition: header.partition)",
+        "                _ = frame",
+    ),
+    Mutant(
+        "lost-offsets-given-again",
+        "offsets that damage has taken are given to other records",
+        "Sources/Sequencer/SequencerState.swift",
+        "max(nextOffset(partition) + lostOffsets, logStart(partition))",
+        "max(nextOffset(partition), logStart(partition))",
+    ),
+    # Fetching
+    Mutant(
+        "watermark-before-commit",
+        "consumers see what is appended",
+        "Sources/Fetching/ReadStage.swift",
+        "        let committed = groups[group].positions.committed.load()",
+        "        let committed = groups[group].positions.appended.load()",
+    ),
+    Mutant(
+        "watermark-one-too-far",
+        "consumers see one batch more than is committed",
+        "Sources/Fetching/ReadStage.swift",
+        "            batch.entry.end <= committed",
+        "            batch.entry.position <= committed",
+    ),
+    Mutant(
+        "damage-skipped",
+        "a fetch goes on behind damage as if nothing had been there",
+        "Sources/Fetching/ReadStage.swift",
+        "                    if entry.baseOffset > job.partitions[index].nextOffset {",
+        "                    if entry.baseOffset > job.partitions[index].nextOffset + (1 << 40) {",
+    ),
+    Mutant(
+        "cold-unchecked",
+        "what is read from disk is sent as it is",
+        "Sources/Fetching/ReadStage+Filling.swift",
+        "        if isSound(batch, whole, groups[group].identity) { return .done }",
+        "        if isSound(batch, whole, groups[group].identity) || whole > 0 { return .done }",
+    ),
+    Mutant(
+        "clock-trusted",
+        "retention believes a wall clock that jumps",
+        "Sources/Fetching/Retention.swift",
+        "        if abs(current - known) > RetentionClock.tolerance { steadySince = monotonic }",
+        "        if abs(current - known) > .max / 2 { steadySince = monotonic }",
+    ),
+    Mutant(
+        "deletes-one-more",
+        "DeleteRecords deletes one record more than was asked for",
+        "Sources/Fetching/DeleteRecordsJob.swift",
+        "                        LogStartRequest(partition: place.number, offset: target))",
+        "                        LogStartRequest(partition: place.number, offset: target + 1))",
+    ),
+    # Broker
+    Mutant(
+        "epoch-reused",
+        "a start goes on in the epoch before",
+        "Sources/Broker/Opening.swift",
+        "            let epoch = max(journal.recovered.highestEpoch, starts.last?.epoch ?? 0) + 1",
+        "            let epoch = max(journal.recovered.highestEpoch, starts.last?.epoch ?? 0, 1)",
+    ),
+]
