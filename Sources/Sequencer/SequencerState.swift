@@ -98,30 +98,45 @@ public struct SequencerState: Sendable {
     /// Stands beside a producer's count of batches.
     private static let uncertainBit: UInt8 = 0x80
 
-    /// The state as bytes, little endian.
+    /// How many bytes the state takes.
+    private var encodedBytes: Int {
+        let batches = producers.all.reduce(0) { $0 + Int($1.count) }
+        return 16 + 8 * (nextOffsets.count + logStarts.count) + 23 * producers.count + 24 * batches
+    }
+
+    /// The state as bytes, little endian. The write stage does this at each segment's beginning: so, without growing an array
+    /// byte by byte.
     public func encode() -> [UInt8] {
-        var bytes: [UInt8] = []
-        func put(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) } }
-        put(SequencerState.format)
-        put(UInt32(nextOffsets.count))
-        for offset in nextOffsets { put(offset) }
-        put(UInt32(logStarts.count))
-        for offset in logStarts { put(offset) }
-        put(UInt32(producers.count))
-        for state in producers.all {
-            put(state.partition)
-            put(state.id)
-            put(state.lastTime)
-            put(state.epoch)
-            put(state.count | (state.isUncertain ? SequencerState.uncertainBit : 0))
-            for index in 0..<Int(state.count) {
-                put(state[index].firstSequence)
-                put(state[index].lastSequence)
-                put(state[index].baseOffset)
-                put(state[index].end)
+        let count = encodedBytes
+        return [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            guard let base = buffer.baseAddress else { return }
+            var at = 0
+            func put<T: FixedWidthInteger>(_ value: T) {
+                UnsafeMutableRawPointer(base + at).storeBytes(of: value.littleEndian, as: T.self)
+                at += MemoryLayout<T>.size
             }
+            put(SequencerState.format)
+            put(UInt32(nextOffsets.count))
+            for offset in nextOffsets { put(offset) }
+            put(UInt32(logStarts.count))
+            for offset in logStarts { put(offset) }
+            put(UInt32(producers.count))
+            for state in producers.all {
+                put(state.partition)
+                put(state.id)
+                put(state.lastTime)
+                put(state.epoch)
+                put(state.count | (state.isUncertain ? SequencerState.uncertainBit : 0))
+                for index in 0..<Int(state.count) {
+                    put(state[index].firstSequence)
+                    put(state[index].lastSequence)
+                    put(state[index].baseOffset)
+                    put(state[index].end)
+                }
+            }
+            precondition(at == count, "the state takes as many bytes as were counted")
+            initialized = count
         }
-        return bytes
     }
 
     /// Nil where the bytes are of another format, or not whole.

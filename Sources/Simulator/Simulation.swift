@@ -12,8 +12,11 @@ public struct SimulationOptions: Sendable {
     public var commits: Int
     /// How many lives the broker has.
     public var lives: Int
+    /// How many of them have to end with a power cut, at least.
+    public var crashes: Int
 
-    public init(seed: UInt64, commits: Int = 2000, lives: Int = 12) {
+    public init(seed: UInt64, commits: Int = 2000, lives: Int = 12, crashes: Int = 10) {
+        self.crashes = crashes
         self.seed = seed
         self.commits = commits
         self.lives = lives
@@ -97,7 +100,7 @@ public final class Simulation {
 
     public func run() -> SimulationReport {
         do {
-            while life < options.lives || report.commits < options.commits {
+            while life < options.lives || report.commits < options.commits || report.counts["crash", default: 0] < options.crashes {
                 try live()
                 life += 1
                 guard life < 4 * options.lives + 20 else { throw Violation("no progress: \(report.commits) commits in \(life) lives") }
