@@ -12,7 +12,7 @@ public struct SimulationOptions: Sendable {
     public var commits: Int
     /// How many lives the broker has.
     public var lives: Int
-    /// How many of them have to end with a power cut, at least.
+    /// How many of them have to end with a power cut or a kill, at least.
     public var crashes: Int
 
     public init(seed: UInt64, commits: Int = 2000, lives: Int = 12, crashes: Int = 10) {
@@ -30,6 +30,8 @@ public struct SimulationReport: Sendable {
     public var commits = 0
     /// How often each kind of thing happened: crashes, faults, kinds of requests.
     public var counts: [String: Int] = [:]
+    /// Lives that ended with a power cut or a kill.
+    public var crashes: Int { counts["crash", default: 0] + counts["killed", default: 0] }
     /// What went wrong; nil: nothing.
     public var failure: String?
     /// The story, a line an event.
@@ -100,7 +102,7 @@ public final class Simulation {
 
     public func run() -> SimulationReport {
         do {
-            while life < options.lives || report.commits < options.commits || report.counts["crash", default: 0] < options.crashes {
+            while life < options.lives || report.commits < options.commits || report.crashes < options.crashes {
                 try live()
                 life += 1
                 guard life < 4 * options.lives + 20 else { throw Violation("no progress: \(report.commits) commits in \(life) lives") }
