@@ -95,7 +95,7 @@ let package = Package(
         tests("Journal", ["CHost", "Codecs", "Host", "IO", "Journal", "Sequencer", "Wire", log]),
         tests(
             "Simulator",
-            ["Broker", "Codecs", "Control", "Fetching", "Host", "IO", "Journal", "Metadata", "Replication", "Simulator", "Wire", log]),
+            ["Broker", "CHost", "Codecs", "Control", "Fetching", "Host", "IO", "Journal", "Metadata", "Replication", "Simulator", "Wire", log]),
     ],
     swiftLanguageModes: [.v6]
 )

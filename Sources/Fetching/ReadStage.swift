@@ -219,11 +219,22 @@ public struct ReadStage: Stage, ~Copyable {
         }
         if coldCame {
             jobs.noteRead()
-            let waiting = listJobs
-            listJobs = []
-            for job in waiting { advance(job) }
+            advanceListJobs()
         }
         return count
+    }
+
+    /// The oldest few look whether what was read was for them: too many would take the windows from each other for ever.
+    private mutating func advanceListJobs() {
+        let waiting = listJobs
+        listJobs = []
+        for (number, job) in waiting.enumerated() {
+            guard listJobs.count < cold.readersAtOnce else {
+                listJobs += waiting[number...]
+                return
+            }
+            advance(job)
+        }
     }
 
     /// Takes the batches that are committed into the index: the only place where a high watermark moves.
@@ -286,7 +297,8 @@ public struct ReadStage: Stage, ~Copyable {
                 begin(DeleteRecordsJob(request, io: io, message: message, table: table))
             } else {
                 let message = try ListOffsetsRequest.decode(request.body, version: request.version)
-                advance(ListOffsetsJob(request, io: io, message: message, table: table))
+                listJobs.append(ListOffsetsJob(request, io: io, message: message, table: table))
+                if listJobs.count <= cold.readersAtOnce { advance(listJobs.removeLast()) }
             }
         } catch {
             logger.notice("a request that can't be read: \(error.reason)")

@@ -432,6 +432,13 @@ public final class SimulatedDisk {
         durableNames[path] = nil
     }
 
+    /// Adds bytes at the file's end, durably.
+    public func append(_ path: String, _ bytes: [UInt8]) {
+        guard let file = names[path] else { return }
+        file.content += bytes
+        file.durable = file.content
+    }
+
     /// Puts other bytes there, durably: what a drive does that writes elsewhere, or not at all.
     public func overwrite(_ path: String, at offset: Int, _ bytes: [UInt8]) {
         guard let file = names[path], offset + bytes.count <= file.content.count else { return }

@@ -116,8 +116,8 @@ public final class EmbeddedStore: MetadataStore {
         while true {
             var line: Data?
             for log in logs where line == nil && start < log.count {
-                guard let newline = log[start...].firstIndex(of: UInt8(ascii: "\n")), let changes = decode(log[start..<newline])
-                else { continue }
+                guard let newline = log[start...].firstIndex(of: UInt8(ascii: "\n")), isSound(log[start..<newline]) else { continue }
+                let changes = try decode(log[start..<newline], directory)
                 for change in changes { state.apply(change) }
                 line = log[..<(newline + 1)]
             }
@@ -139,7 +139,7 @@ public final class EmbeddedStore: MetadataStore {
         while bytes.count < end {
             let start = bytes.count
             for log in logs where start < log.count {
-                guard let newline = log[start...].firstIndex(of: UInt8(ascii: "\n")), decode(log[start..<newline]) != nil else { continue }
+                guard let newline = log[start...].firstIndex(of: UInt8(ascii: "\n")), isSound(log[start..<newline]) else { continue }
                 bytes += log[start...newline]
                 break
             }
@@ -148,12 +148,19 @@ public final class EmbeddedStore: MetadataStore {
         return bytes
     }
 
-    private static func decode(_ line: Data) -> [MetadataChange]? {
+    /// Whether the line's checksum fits.
+    private static func isSound(_ line: Data) -> Bool {
         guard line.count > 9, let text = String(data: line.prefix(8), encoding: .ascii), let sum = UInt32(text, radix: 16)
-        else { return nil }
-        let json = line.dropFirst(9)
-        guard checksum(json) == sum else { return nil }
-        return try? JSONDecoder().decode([MetadataChange].self, from: json)
+        else { return false }
+        return checksum(line.dropFirst(9)) == sum
+    }
+
+    /// The changes of a sound line. What can't be understood then is not damage.
+    private static func decode(_ line: Data, _ directory: String) throws -> [MetadataChange] {
+        do { return try JSONDecoder().decode([MetadataChange].self, from: line.dropFirst(9)) } catch {
+            throw MetadataError(
+                reason: "\(directory)/\(names[0]) has an entry that only a later version knows. Nothing was changed. Start the version that wrote it.")
+        }
     }
 
     private static func checksum(_ data: Data) -> UInt32 {

@@ -1,3 +1,4 @@
+import CHost
 import IO
 import Metadata
 import Simulator
@@ -64,5 +65,16 @@ import Wire
         disk.crash()
         disk.delete(log)
         #expect(try topics(try start(disk).1) == ["a", "b", "c"])
+    }
+
+    /// An entry whose checksum fits, of a kind that is not known: told from damage.
+    @Test func aLaterVersionsEntryIsRefusedAsSuch() throws {
+        let disk = try filled()
+        let json = Array(#"[{"fromTheFuture":{"answer":42}}]"#.utf8)
+        let sum = String(json.withUnsafeBytes { hutong_crc32c(0, $0.baseAddress!, $0.count) }, radix: 16)
+        let line = Array((String(repeating: "0", count: 8 - sum.count) + sum + " ").utf8) + json + [10]
+        for path in [log, copy] { disk.append(path, line) }
+        let error = #expect(throws: MetadataError.self) { try start(disk) }
+        #expect(error?.reason.contains("later version") == true)
     }
 }
