@@ -41,13 +41,13 @@ public final class SimulatedDisk {
         var durable: [UInt8] = []
         /// Sectors whose content is not durable yet.
         var dirty: Set<Int> = []
-        /// What durable sectors held before they were written last.
-        var older: [Int: [UInt8]] = [:]
+        /// What durable sectors held at the beginning of the life in which they were written last, and the number of that.
+        var older: [Int: (life: Int, bytes: [UInt8])] = [:]
 
         /// The sector is on the disk.
-        func keep(_ sector: Int) {
+        func keep(_ sector: Int, life: Int) {
             let range = sector * sectorBytes..<(sector + 1) * sectorBytes
-            if range.upperBound <= durable.count { older[sector] = Array(durable[range]) }
+            if range.upperBound <= durable.count, older[sector]?.life != life { older[sector] = (life, Array(durable[range])) }
             keep(range)
         }
 
@@ -102,6 +102,8 @@ public final class SimulatedDisk {
     private var changes: [NameChange] = []
     private var open: [Int32: (path: String, file: File?)] = [:]
     private var nextHandle: Int32 = 100
+    /// How often what has the disk has ended.
+    private var life = 0
     private var operations: Deque<Operation> = []
 
     /// While true, no sync and no durable write completes.
@@ -260,7 +262,7 @@ public final class SimulatedDisk {
         syncs += 1
         guard let opened = open[handle] else { return -EBADF }
         if let file = opened.file {
-            for sector in file.dirty { file.keep(sector) }
+            for sector in file.dirty { file.keep(sector, life: life) }
             if file.durable.count < file.content.count { file.durable += file.content[file.durable.count...] }
             file.dirty = []
             return 0
@@ -349,7 +351,7 @@ public final class SimulatedDisk {
     public func crash(keeps: (_ path: String, _ sector: Int) -> Bool = { _, _ in false }) {
         beginCrash()
         for (path, file) in names {
-            for sector in file.dirty.sorted() where keeps(path, sector) { file.keep(sector) }
+            for sector in file.dirty.sorted() where keeps(path, sector) { file.keep(sector, life: life) }
         }
         endCrash()
     }
@@ -366,7 +368,7 @@ public final class SimulatedDisk {
                 }
                 note(.keptSector)
                 guard random.below(8) == 0 else {
-                    file.keep(sector)
+                    file.keep(sector, life: life)
                     continue
                 }
                 note(.tornSector)
@@ -392,6 +394,7 @@ public final class SimulatedDisk {
         }
         operations = []
         open = [:]
+        life += 1
     }
 
     private func beginCrash() {
@@ -403,6 +406,7 @@ public final class SimulatedDisk {
     }
 
     private func endCrash() {
+        life += 1
         names = durableNames
         changes = []
         for file in names.values {
@@ -420,8 +424,9 @@ public final class SimulatedDisk {
         if byte < file.durable.count { file.durable[byte] ^= 0xff }
     }
 
-    /// What the drive would have there, had it lost the last write of the sector; nil: it was written once at most.
-    public func older(_ path: String, sector: Int) -> [UInt8]? { names[path]?.older[sector] }
+    /// What the drive would have there, had it lost all that was written to the sector in the life in which it was written last; nil:
+    /// nothing.
+    public func older(_ path: String, sector: Int) -> [UInt8]? { names[path]?.older[sector]?.bytes }
 
     /// A file's bytes, as they are seen; empty where there is no such file.
     public func bytes(_ path: String) -> [UInt8] { names[path]?.content ?? [] }

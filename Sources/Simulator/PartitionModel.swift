@@ -42,6 +42,10 @@ final class PartitionModel {
     private var offsets: [String: Int64] = [:]
     private(set) var highWatermark: Int64 = 0
     private(set) var logStart: Int64 = 0
+    /// The greatest log start that was seen: what was before it need not be there.
+    private var deletedBefore: Int64 = 0
+    /// The drive has lied: among what it has lost may be a log start, so that deleted records are there again.
+    var isDamaged = false
     /// How far the log start may have come: the greatest offset that was to be deleted.
     private(set) var deletedTo: Int64 = 0
     let keeping: Keeping
@@ -94,14 +98,15 @@ final class PartitionModel {
     /// - Parameter time: the true one, in milliseconds since 1970.
     func see(logStart start: Int64, highWatermark end: Int64, at time: Int64) throws {
         guard end >= highWatermark else { throw Violation("\(name): the high watermark goes back from \(highWatermark) to \(end)") }
-        guard start >= logStart else { throw Violation("\(name): the log start goes back from \(logStart) to \(start)") }
+        guard start >= logStart || isDamaged else { throw Violation("\(name): the log start goes back from \(logStart) to \(start)") }
         guard isRetained || start <= deletedTo else {
             throw Violation("\(name): the log starts at \(start), though only \(deletedTo) was to be deleted")
         }
         guard start <= end else { throw Violation("\(name): the log starts at \(start), behind its end \(end)") }
-        if case .young(let age) = keeping, start > deletedTo { try checkAges(logStart..<start, than: time - age + PartitionModel.clockError) }
+        if case .young(let age) = keeping, start > max(deletedTo, logStart) { try checkAges(logStart..<start, than: time - age + PartitionModel.clockError) }
         highWatermark = end
         logStart = start
+        deletedBefore = max(deletedBefore, start)
     }
 
     /// What retention has deleted is old enough.
@@ -144,14 +149,14 @@ final class PartitionModel {
             last[origin.producer] = (origin.number, record.offset)
         }
         var count = 0
-        for (offset, value) in acknowledged.sorted(by: { $0.key < $1.key }) where offset >= logStart && !found.contains(offset) {
+        for (offset, value) in acknowledged.sorted(by: { $0.key < $1.key }) where offset >= deletedBefore && !found.contains(offset) {
             guard refused.contains(where: { $0.contains(offset) }) else {
                 throw Violation("\(name) offset \(offset): \(value.prefix(20)) was acknowledged, and is not there")
             }
             lost.insert(offset)
             count += 1
         }
-        for offset in read.keys where offset >= logStart && !found.contains(offset) {
+        for offset in read.keys where offset >= deletedBefore && !found.contains(offset) {
             guard refused.contains(where: { $0.contains(offset) }) else {
                 throw Violation("\(name) offset \(offset) was read before, and is not there")
             }

@@ -14,6 +14,10 @@ final class SimulatedProducer {
         var isBad = false
     }
 
+    /// As many bytes as this make a value, with what names it, of 55 bytes: its frame takes as much as two of those with which epochs
+    /// begin.
+    static let uniform = -55
+
     let number: Int
     let isIdempotent: Bool
     private(set) var client: SimulatedClient?
@@ -76,7 +80,8 @@ final class SimulatedProducer {
         if isIdempotent && underWay.values.count(where: { $0.model === model }) >= 5 { return false }
         var batch = Batch(model: model, values: [], sequence: -1, acks: isIdempotent ? -1 : acks, isBad: isBad && !isIdempotent)
         for _ in 0..<records {
-            let value = "\(number)-\(nextNumber)-" + String(repeating: "v", count: bytes)
+            let name = "\(number)-\(nextNumber)-"
+            let value = name + String(repeating: "v", count: bytes < 0 ? -bytes - name.utf8.count : bytes)
             model.send(
                 value,
                 PartitionModel.Origin(

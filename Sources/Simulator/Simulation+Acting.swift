@@ -12,7 +12,8 @@ extension Simulation {
             let isBad = random.chance(3)
             let acks: Int16 = random.chance(5) ? 0 : random.chance(50) ? 1 : -1
             let sent = try client.send(
-                model, records: 1 + random.below(4), bytes: random.below(random.chance(10) ? 6000 : 900), acks: acks, isBad: isBad,
+                model, records: isUniform ? 1 : 1 + random.below(4),
+                bytes: isUniform ? SimulatedProducer.uniform : random.below(isBusy || random.chance(10) ? 6000 : 900), acks: acks, isBad: isBad,
                 timestamp: trueTime(broker))
             if sent { count("produce") }
         case 70..<74: disk.holdsSyncs.toggle()

@@ -10,11 +10,16 @@ extension Simulation {
     /// - Parameter limits: of each group.
     func damage(upTo limits: [UInt64]) {
         guard random.chance(40) else { return }
+        for model in models { model.isDamaged = true }
         let group = random.below(limits.count)
         let directory = "/data/group-\(group)"
         let places = places(directory, limit: limits[group])
         if !places.isEmpty {
-            for _ in 0...random.below(3) { damage(places[random.below(places.count)], places) }
+            let beginnings = beginnings(group, directory)
+            for _ in 0...random.below(3) {
+                let near = random.chance(30) ? places.filter { beginnings.contains("\($0.path) \($0.offset)") } : []
+                damage((near.isEmpty ? places : near)[random.below((near.isEmpty ? places : near).count)], places)
+            }
         }
         if random.chance(40) { damageFiles(directory) }
     }
@@ -36,6 +41,21 @@ extension Simulation {
             for offset in stride(from: 0, to: disk.bytes(path).count, by: sector) { places.append((path, offset)) }
         }
         return places
+    }
+
+    /// Where the last lives began: what was cut off there may still stand behind.
+    private func beginnings(_ group: Int, _ directory: String) -> Set<String> {
+        let sector = UInt64(SimulatedDisk.sectorBytes)
+        let segmentBytes: UInt64 = 64 << 10
+        var found = Set<String>()
+        for start in starts[group].suffix(3) {
+            for position in [start, start + sector] {
+                let digits = String(position / segmentBytes)
+                let name = String(repeating: "0", count: 20 - digits.count) + digits
+                found.insert("\(directory)/\(name).segment \(position % segmentBytes / sector * sector)")
+            }
+        }
+        return found
     }
 
     private func damage(_ place: Place, _ places: [Place]) {
@@ -72,11 +92,11 @@ extension Simulation {
     /// What follows from the journal, or has a second copy.
     private func damageFiles(_ directory: String) {
         let names = disk.list(directory).filter { $0.hasSuffix(".index") }
-        let copied = ["checkpoint-0", "checkpoint-1", "archive.catalog", "archive.catalog.copy"].map { "\(directory)/\($0)" }
         let paths: [String]
-        switch random.below(3) {
+        switch random.below(4) {
         case 0: paths = names.map { "\(directory)/\($0)" }
-        case 1: paths = copied
+        case 1: paths = ["\(directory)/checkpoint-0", "\(directory)/checkpoint-1"]
+        case 2: paths = ["\(directory)/archive.catalog", "\(directory)/archive.catalog.copy"]
         default: paths = ["/data/metadata.log", "/data/metadata.log.copy"]
         }
         guard !paths.isEmpty else { return }

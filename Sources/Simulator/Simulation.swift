@@ -79,6 +79,12 @@ public final class Simulation {
     let isDamaging: Bool
     /// Sectors that were damaged.
     var damagedSectors = 0
+    /// All batches are of one length, so that frames which an earlier life has left stand where a later one's may end.
+    let isUniform: Bool
+    /// In this life batches are large: it fills many segments.
+    var isBusy = false
+    /// Where each group's lives began, oldest first.
+    var starts: [[UInt64]]
     /// The last flushed positions of each group, oldest first.
     var flushed: [[UInt64]]
 
@@ -86,12 +92,14 @@ public final class Simulation {
         self.options = options
         random = SeededRandom(seed: options.seed)
         report = SimulationReport(seed: options.seed)
-        isDamaging = random.chance(30)
+        isDamaging = random.chance(40)
+        isUniform = random.chance(25)
         let groups = 1 + random.below(2)
         configuration = SimulatedBroker.configuration(
             partitionGroups: groups, flushMethod: [.linked, .dsync, .fdatasync][random.below(3)],
             journalSegments: 4 + random.below(8))
         flushed = Array(repeating: [], count: groups)
+        starts = flushed
         for topic in Simulation.topics {
             for partition in 0..<topic.partitions {
                 models.append(PartitionModel(topic: topic.name, partition: partition, keeping: topic.keeping))
@@ -132,7 +140,9 @@ public final class Simulation {
         if life == 0 { try createTopics(broker) }
         let isFaulty = random.chance(60)
         if isFaulty { disk.faults = faults() }
-        let rounds = 50 + random.below(120)
+        // A life that ends at once leaves what the one before has left.
+        let rounds = random.chance(20) ? random.below(4) : 50 + random.below(120)
+        isBusy = random.chance(10)
         broker.network.pieceLimit = random.chance(30) ? 1 + random.below(400) : .max
         for _ in 0..<rounds {
             try act(broker)
@@ -156,7 +166,7 @@ public final class Simulation {
         faults.shortWrite = random.chance(40) ? random.below(100) : 0
         faults.readError = random.chance(20) ? random.below(20) : 0
         faults.writeError = random.chance(15) ? 1 + random.below(4) : 0
-        faults.syncError = random.chance(15) ? 1 + random.below(4) : 0
+        faults.syncError = random.chance(25) ? 1 + random.below(4) : 0
         tell("faults: slow \(faults.slow) short \(faults.shortWrite) read \(faults.readError) write \(faults.writeError) sync \(faults.syncError) of 1000")
         return faults
     }
@@ -198,6 +208,7 @@ public final class Simulation {
             }
         }
         disk.faults = nil
+        for (group, positions) in broker.set.positions.enumerated() { starts[group].append(positions.committed.load()) }
         tell("started: positions \(broker.set.positions.map { $0.committed.load() })")
         return broker
     }

@@ -126,7 +126,8 @@ MUTANTS = [
         "                files.sync(file, dataOnly: false, tag: tag)\n                phase = .syncing\n",
         "                return rename()\n",
     ),
-    # Journal: recovery
+    # Journal: recovery. Chain and epochs each catch what the other would: without the chain alone nothing wrong comes of it, as
+    # no epoch has two frames at one position, and the history keeps each epoch to its own.
     Mutant(
         "epoch-history-ignored",
         "where epochs began is not asked",
@@ -135,11 +136,11 @@ MUTANTS = [
         "        return behind > 0 ? 0 : 0",
     ),
     Mutant(
-        "chain-forgotten",
-        "a frame counts whichever its predecessor was",
+        "chain-and-epochs-forgotten",
+        "a frame counts whichever its predecessor was, and in whichever epoch",
         "Sources/Journal/Recovery/SegmentReader.swift",
         "            return isRight && (previous == nil || header.previous == previous) ? ",
-        "            return isRight ? ",
+        "            return isRight || header.epoch > 0 ? ",
     ),
     Mutant(
         "damage-taken-for-the-end",
@@ -165,18 +166,22 @@ MUTANTS = [
         "        guard let box = checkpoint, replacer.isIdle\n",
     ),
     Mutant(
+        # That segments are freed by the newer checkpoint's position is no mutant: the older one is a segment behind, and the four
+        # newest are never freed.
         "one-checkpoint",
-        "segments are freed that only the older checkpoint needs",
+        "checkpoints are written to one place, and the other one's segments are freed",
         "Sources/Journal/Archive/ArchiveStage.swift",
-        "                positions.recoverable.advance(to: checkpoints[olderCheckpoint])",
-        "                positions.recoverable.advance(to: writtenCheckpoint)",
+        "                olderCheckpoint = 1 - olderCheckpoint\n",
+        "",
     ),
     Mutant(
-        "freed-before-readers",
-        "segments are freed while readers go by the old catalog",
+        # That segments are freed before readers have taken the new catalog shows only where stages run at once: here the catalog
+        # waits for the read stage when its step begins, and that goes by it from then on.
+        "catalog-in-one-copy",
+        "segments are freed though the catalog's copy still needs them",
         "Sources/Journal/Archive/ArchiveStage.swift",
-        "            guard installed >= next.generation else { return 0 }\n",
-        "",
+        "if copy + 1 < paths.catalogs.count {",
+        "if copy > paths.catalogs.count {",
     ),
     Mutant(
         "archives-not-synced",
