@@ -15,11 +15,8 @@ extension Simulation {
         let directory = "/data/group-\(group)"
         let places = places(directory, limit: limits[group])
         if !places.isEmpty {
-            let beginnings = beginnings(group, directory)
-            for _ in 0...random.below(3) {
-                let near = random.chance(30) ? places.filter { beginnings.contains("\($0.path) \($0.offset)") } : []
-                damage((near.isEmpty ? places : near)[random.below((near.isEmpty ? places : near).count)], places)
-            }
+            for _ in 0...random.below(3) { damage(places[random.below(places.count)], places) }
+            if random.chance(30) { loseBeginning(group, directory, places) }
         }
         if random.chance(40) { damageFiles(directory) }
     }
@@ -43,19 +40,27 @@ extension Simulation {
         return places
     }
 
-    /// Where the last lives began: what was cut off there may still stand behind.
-    private func beginnings(_ group: Int, _ directory: String) -> Set<String> {
+    /// The first writes of a life are lost, a few sectors: what an earlier life has left there, and recovery had cut off, is there again.
+    private func loseBeginning(_ group: Int, _ directory: String, _ places: [Place]) {
         let sector = UInt64(SimulatedDisk.sectorBytes)
         let segmentBytes: UInt64 = 64 << 10
-        var found = Set<String>()
-        for start in starts[group].suffix(3) {
-            for position in [start, start + sector] {
-                let digits = String(position / segmentBytes)
-                let name = String(repeating: "0", count: 20 - digits.count) + digits
-                found.insert("\(directory)/\(name).segment \(position % segmentBytes / sector * sector)")
-            }
+        let lives = starts[group].suffix(3)
+        guard !lives.isEmpty else { return }
+        let first = lives[lives.startIndex + random.below(lives.count)] / sector
+        for number in first...first + UInt64(random.below(4)) {
+            let digits = String(number * sector / segmentBytes)
+            let path = "\(directory)/\(String(repeating: "0", count: 20 - digits.count) + digits).segment"
+            if let place = places.first(where: { $0.path == path && $0.offset == Int(number * sector % segmentBytes) }) { loseWrite(place) }
         }
-        return found
+    }
+
+    private func loseWrite(_ place: Place) {
+        let sector = SimulatedDisk.sectorBytes
+        count("lostWrite")
+        damagedSectors += 1
+        tell("damage: \(place.path) byte \(place.offset) as it was a life ago")
+        let bytes = disk.older(place.path, sector: place.offset / sector) ?? [UInt8](repeating: 0, count: sector)
+        disk.overwrite(place.path, at: place.offset, bytes)
     }
 
     private func damage(_ place: Place, _ places: [Place]) {
@@ -65,9 +70,7 @@ extension Simulation {
         case 0:
             count("rot")
             bytes = rotten(place)
-        case 1:
-            count("lostWrite")
-            bytes = disk.older(place.path, sector: place.offset / sector) ?? [UInt8](repeating: 0, count: sector)
+        case 1: return loseWrite(place)
         case 2:
             count("misdirectedWrite")
             let other = places[random.below(places.count)]
