@@ -57,6 +57,8 @@ public struct SequencerStage: Stage, ~Copyable {
     private var source = 0
     private var hasJob = false
     private var epochFrame: [UInt8]?
+    /// A segment has begun since the archive stage was given a checkpoint.
+    private var owesCheckpoint = false
     /// How many batches were appended.
     public private(set) var appended = 0
 
@@ -82,6 +84,7 @@ public struct SequencerStage: Stage, ~Copyable {
     public mutating func step(_ now: Moment) -> Int {
         takeTables()
         if epochFrame != nil && !beginEpoch(now) { return 0 }
+        sendCheckpoint()
         var progress = takeLogStarts(now)
         if hasJob {
             guard resume(now) else { return publish() ? 1 : 0 }
@@ -123,11 +126,19 @@ public struct SequencerStage: Stage, ~Copyable {
     /// archive stage, so that recovery need not begin further back.
     private mutating func room(for payload: Int, _ kind: FrameKind) -> UnsafeMutableRawPointer? {
         let room = journal.room(for: payload, kind)
-        if room != nil, journal.isAtSegmentStart, journal.position > 0, links.checkpoints.hasRoom() {
-            let sent = links.checkpoints.send(Unmanaged.passRetained(CheckpointBox(checkpoint())))
-            precondition(sent, "there was room")
+        if room != nil, journal.isAtSegmentStart, journal.position > 0 {
+            owesCheckpoint = true
+            sendCheckpoint()
         }
         return room
+    }
+
+    /// Where the last one has not been taken yet, the next is sent when it has.
+    private mutating func sendCheckpoint() {
+        guard owesCheckpoint, links.checkpoints.hasRoom() else { return }
+        owesCheckpoint = false
+        let sent = links.checkpoints.send(Unmanaged.passRetained(CheckpointBox(checkpoint())))
+        precondition(sent, "there was room")
     }
 
     /// Makes the new log starts journal entries.

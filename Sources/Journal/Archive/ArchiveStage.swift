@@ -51,6 +51,8 @@ public struct ArchiveStage: Stage, ~Copyable {
     private static let removalsAStep = 16
     /// After an error, in nanoseconds.
     private static let rest: UInt64 = 3_000_000_000
+    /// Between two looks at a position that is not committed yet, in nanoseconds.
+    private static let look: UInt64 = 20_000_000
 
     private let files: any FilePort
     private let paths: JournalPaths
@@ -75,6 +77,8 @@ public struct ArchiveStage: Stage, ~Copyable {
     /// The index files of older segments are on stable storage; and the one that is being synced, open.
     private var syncedBelow: UInt64
     private var syncing: Int32 = -1
+    /// When to look whether a checkpoint's position is committed.
+    private var looksAt: UInt64 = .max
     /// After an error a catalog's copy is not tried again before then.
     private var commitsAfter: UInt64 = 0
     private var replacer: FileReplacer
@@ -126,7 +130,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         var deadline = UInt64.max
         if case .resting(let until) = phase { deadline = until }
         if case .committing = phase, replacer.isIdle { deadline = commitsAfter }
-        return deadline
+        return min(deadline, looksAt)
     }
 
     /// A pass need not be finished: the next life begins it anew.
@@ -192,9 +196,15 @@ public struct ArchiveStage: Stage, ~Copyable {
             links.checkpoints.release()
             progress += 1
         }
-        guard let box = checkpoint, replacer.isIdle,
-            box.checkpoint.position <= indexedBelow * UInt64(segmentBytes)
-        else { return progress }
+        looksAt = .max
+        guard let box = checkpoint, replacer.isIdle else { return progress }
+        guard box.checkpoint.position / UInt64(segmentBytes) <= indexedBelow,
+            positions.committed.load() >= box.checkpoint.position
+        else {
+            // Nobody rings for a commit.
+            looksAt = now.monotonic + ArchiveStage.look
+            return progress
+        }
         if syncedBelow < box.checkpoint.position / UInt64(segmentBytes) { return progress + syncIndex() }
         checkpoint = nil
         do {
