@@ -6,16 +6,7 @@ extension Simulation {
     /// Something happens: mostly, someone produces.
     func act(_ broker: SimulatedBroker) throws {
         switch random.below(100) {
-        case 0..<70:
-            let client = clients[random.below(clients.count)]
-            let model = models[random.below(models.count)]
-            let isBad = random.chance(3)
-            let acks: Int16 = random.chance(5) ? 0 : random.chance(50) ? 1 : -1
-            let sent = try client.send(
-                model, records: isUniform ? 1 : 1 + random.below(4),
-                bytes: isUniform ? SimulatedProducer.uniform : random.below(isBusy || random.chance(10) ? 6000 : 900), acks: acks, isBad: isBad,
-                timestamp: trueTime(broker))
-            if sent { count("produce") }
+        case 0..<70: try produce(broker)
         case 70..<74: disk.holdsSyncs.toggle()
         case 74..<76: try deleteRecords(broker)
         case 76..<89: try fetch(broker)
@@ -31,6 +22,30 @@ extension Simulation {
             tell("the wall clock jumps by \(jump) ms")
         default: break
         }
+    }
+
+    private func produce(_ broker: SimulatedBroker) throws {
+        let client = clients[random.below(clients.count)]
+        let model = models[random.below(models.count)]
+        let isBad = random.chance(3)
+        let acks: Int16 = random.chance(5) ? 0 : random.chance(50) ? 1 : -1
+        let sent = try client.send(
+            model, records: isUniform ? 1 : 1 + random.below(4),
+            bytes: isUniform ? SimulatedProducer.uniform : random.below(isBusy || random.chance(10) ? 6000 : 900), acks: acks, isBad: isBad,
+            timestamp: trueTime(broker))
+        if sent { count("produce") }
+    }
+
+    /// Leaves much under way: one write of many sectors, of which a power cut keeps some.
+    func burst(_ broker: SimulatedBroker) throws {
+        disk.holdsSyncs = true
+        for _ in 0..<40 {
+            try produce(broker)
+            step(broker)
+        }
+        disk.holdsSyncs = false
+        step(broker)
+        count("burst")
     }
 
     func takeAnswers() throws {

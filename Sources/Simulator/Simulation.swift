@@ -154,8 +154,9 @@ public final class Simulation {
                 break
             }
         }
-        disk.holdsSyncs = false
         disk.freeBytes = .max
+        if !hasFailed(broker), random.chance(40) { try burst(broker) }
+        disk.holdsSyncs = false
         broker.network.pieceLimit = .max
         try end(broker)
     }
