@@ -329,6 +329,9 @@ public final class SimulatedDisk {
         names.keys.filter { isEntry($0, of: directory) }.map { String($0.dropFirst(directory.count + 1)) }.sorted()
     }
 
+    /// The paths of all files, sorted.
+    public var paths: [String] { names.keys.sorted() }
+
     /// What all files take, in bytes.
     public var usedBytes: Int { names.values.reduce(0) { $0 + $1.content.count } }
 

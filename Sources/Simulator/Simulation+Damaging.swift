@@ -9,6 +9,7 @@ extension Simulation {
     /// flushed; or a file is damaged that can be made again, or has a copy.
     /// - Parameter limits: of each group.
     func damage(upTo limits: [UInt64]) {
+        if random.chance(25) { damageFiles("/data/group-\(random.below(limits.count))") }
         guard random.chance(40) else { return }
         for model in models { model.isDamaged = true }
         let group = random.below(limits.count)
@@ -18,7 +19,6 @@ extension Simulation {
             for _ in 0...random.below(3) { damage(places[random.below(places.count)], places) }
             if random.chance(30) { loseBeginning(group, directory, places) }
         }
-        if random.chance(40) { damageFiles(directory) }
     }
 
     /// Whole sectors below the limit, of segments that are there, and of archives.
@@ -92,7 +92,7 @@ extension Simulation {
         return changed
     }
 
-    /// What follows from the journal, or has a second copy.
+    /// What follows from the journal, or has a second copy: alone it costs nothing.
     private func damageFiles(_ directory: String) {
         let names = disk.list(directory).filter { $0.hasSuffix(".index") }
         let paths: [String]

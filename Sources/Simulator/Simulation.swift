@@ -126,6 +126,9 @@ public final class Simulation {
         return report
     }
 
+    /// What is on the disk: each file's path and bytes.
+    public var files: [(path: String, bytes: [UInt8])] { disk.paths.map { ($0, disk.bytes($0)) } }
+
     func tell(_ line: @autoclosure () -> String) { report.transcript.append("life \(life) step \(steps): \(line())") }
     func count(_ what: String, _ more: Int = 1) { report.counts[what, default: 0] += more }
 

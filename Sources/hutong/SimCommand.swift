@@ -31,6 +31,9 @@ struct SimCommand: ParsableCommand {
     @Flag(name: .long, help: "Print each seed's story, also where nothing failed.")
     var verbose = false
 
+    @Option(name: .long, help: "Leave in this directory what was on the last seed's disk at its end, for `hutong journal`.")
+    var keep: String?
+
     func run() throws {
         SimCommand.makeHashingDeterministic()
         var counts: [String: Int] = [:]
@@ -39,7 +42,8 @@ struct SimCommand: ParsableCommand {
         var done: UInt64 = 0
         let began = Date()
         for seed in seed..<seed + seeds {
-            let report = Simulation(SimulationOptions(seed: seed, commits: steps, lives: lives)).run()
+            let simulation = Simulation(SimulationOptions(seed: seed, commits: steps, lives: lives))
+            let report = simulation.run()
             counts.merge(report.counts) { $0 + $1 }
             commits += report.commits
             done += 1
@@ -48,6 +52,8 @@ struct SimCommand: ParsableCommand {
                 Output.say("seed \(seed) FAILED: \(failure)")
             }
             if verbose || report.failure != nil { for line in report.transcript { print(line) } }
+            let isLast = done == seeds || stop && !failed.isEmpty
+            if isLast, let keep { try SimCommand.write(simulation.files, to: keep) }
             if stop && !failed.isEmpty { break }
             if (seed &+ 1) % 500 == 0 { Output.say("seed \(seed): \(failed.count) failed so far") }
         }
@@ -57,6 +63,14 @@ struct SimCommand: ParsableCommand {
         let missing = done < SimCommand.enoughSeeds ? [] : Simulation.faults.filter { counts[$0, default: 0] == 0 }
         if !missing.isEmpty { Output.say("these faults never came to pass, so nothing is known of them: \(missing.joined(separator: ", "))") }
         if !failed.isEmpty || !missing.isEmpty { Glibc.exit(1) }
+    }
+
+    private static func write(_ files: [(path: String, bytes: [UInt8])], to directory: String) throws {
+        for (path, bytes) in files {
+            let url = URL(fileURLWithPath: directory + path)
+            try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try Data(bytes).write(to: url)
+        }
     }
 
     /// Among so many seeds every kind of fault must come to pass.

@@ -161,9 +161,9 @@ MUTANTS = [
         "checkpoint-ahead",
         "a checkpoint is written before what it speaks of is durable and indexed",
         "Sources/Journal/Archive/ArchiveStage.swift",
-        "        guard let box = checkpoint, replacer.isIdle,\n"
-        "            box.checkpoint.position <= indexedBelow * UInt64(segmentBytes)\n",
-        "        guard let box = checkpoint, replacer.isIdle\n",
+        "        guard segment(of: box.checkpoint.position) <= indexedBelow,\n"
+        "            positions.committed.load() >= box.checkpoint.position\n",
+        "        guard looksAt == .max\n",
     ),
     Mutant(
         # That segments are freed by the newer checkpoint's position is no mutant: the older one is a segment behind, and the four
@@ -171,7 +171,7 @@ MUTANTS = [
         "one-checkpoint",
         "checkpoints are written to one place, and the other one's segments are freed",
         "Sources/Journal/Archive/ArchiveStage.swift",
-        "                olderCheckpoint = 1 - olderCheckpoint\n",
+        "        olderCheckpoint = 1 - olderCheckpoint\n",
         "",
     ),
     Mutant(

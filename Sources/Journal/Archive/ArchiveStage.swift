@@ -68,12 +68,12 @@ public struct ArchiveStage: Stage, ~Copyable {
     private var damagedIndex: UInt64?
     private var indexedBelow: UInt64 = 0
     private var installed: UInt64 = 0
+    /// The next checkpoint; and the one that is being put in place.
     private var checkpoint: CheckpointBox?
-    private var isWritingCheckpoint = false
+    private var writing: CheckpointBox?
     /// The positions of the checkpoints that are in place; and which is the older one.
     private var checkpoints: [UInt64]
     private var olderCheckpoint = 0
-    private var writtenCheckpoint: UInt64 = 0
     /// The index files of older segments are on stable storage; and the one that is being synced, open.
     private var syncedBelow: UInt64
     private var syncing: Int32 = -1
@@ -163,11 +163,9 @@ public struct ArchiveStage: Stage, ~Copyable {
         switch replacer.handle(completion) {
         case .underWay: break
         case .done:
-            if isWritingCheckpoint {
-                isWritingCheckpoint = false
-                checkpoints[olderCheckpoint] = writtenCheckpoint
-                olderCheckpoint = 1 - olderCheckpoint
-                positions.recoverable.advance(to: checkpoints[olderCheckpoint])
+            if let written = writing {
+                writing = nil
+                noteCheckpoint(written)
             } else if case .replacingIndex(let summary) = phase {
                 // Readers forget what they have read of it.
                 phase = .announcing(catalog, repaired: summary)
@@ -175,8 +173,8 @@ public struct ArchiveStage: Stage, ~Copyable {
                 if copy + 1 < paths.catalogs.count { commit(next, copy: copy + 1, now) } else { phase = .announcing(next, repaired: nil) }
             }
         case .failed(let error):
-            if isWritingCheckpoint {
-                isWritingCheckpoint = false
+            if writing != nil {
+                writing = nil
                 logger.error("\(error); recovery would begin further back")
             } else if case .replacingIndex = phase {
                 rest(error, now)
@@ -198,25 +196,37 @@ public struct ArchiveStage: Stage, ~Copyable {
         }
         looksAt = .max
         guard let box = checkpoint, replacer.isIdle else { return progress }
-        guard box.checkpoint.position / UInt64(segmentBytes) <= indexedBelow,
+        guard segment(of: box.checkpoint.position) <= indexedBelow,
             positions.committed.load() >= box.checkpoint.position
         else {
             // Nobody rings for a commit.
             looksAt = now.monotonic + ArchiveStage.look
             return progress
         }
-        if syncedBelow < box.checkpoint.position / UInt64(segmentBytes) { return progress + syncIndex() }
+        if syncedBelow < segment(of: box.checkpoint.position) { return progress + syncIndex() }
         checkpoint = nil
         do {
             try replacer.begin(
                 paths.checkpoints[olderCheckpoint], by: paths.unfinishedCheckpoint, image: CheckpointFile.image(of: box.checkpoint))
-            isWritingCheckpoint = true
-            writtenCheckpoint = box.checkpoint.position
+            writing = box
         } catch {
             logger.error("\(error); recovery would begin further back")
         }
         return progress + 1
     }
+
+    private mutating func noteCheckpoint(_ written: CheckpointBox) {
+        let position = written.checkpoint.position
+        checkpoints[olderCheckpoint] = position
+        olderCheckpoint = 1 - olderCheckpoint
+        let older = checkpoints[olderCheckpoint]
+        positions.recoverable.advance(to: older)
+        // Segments are freed by the older one. After a rush, in which checkpoints were passed over, it may be far behind, with
+        // none to come: then the newer one takes its place, too.
+        if checkpoint == nil, segment(of: position) > segment(of: older) + 1 { checkpoint = written }
+    }
+
+    private func segment(of position: UInt64) -> UInt64 { position / UInt64(segmentBytes) }
 
     /// Recovery reads no segment that lies before the checkpoint's: so their index files have to last.
     private mutating func syncIndex() -> Int {
