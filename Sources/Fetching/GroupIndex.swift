@@ -211,11 +211,11 @@ struct GroupIndex: ~Copyable {
         return run.lookup(offset, limit: GroupIndex.run, &cold)
     }
 
-    /// The file that holds an archived batch of the partition.
+    /// The file that holds an archived batch of the partition; nil: it is archived no more.
     func archiveFile(_ partition: UInt32, offset: Int64) -> ColdFile? {
         guard let files = catalog.files[partition] else { return nil }
         let next = files.firstIndex(bisecting: { $0.endOffset > offset })
-        return next < files.count ? .archive(group: group, partition: partition, base: files[next].base) : nil
+        return next < files.count && files[next].base <= offset ? .archive(group: group, partition: partition, base: files[next].base) : nil
     }
 }
 

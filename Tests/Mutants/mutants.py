@@ -198,6 +198,13 @@ MUTANTS = [
         "        queue = Array(works.values.sorted { $0.partition > $1.partition }.dropFirst(works.count > 1 ? 1 : 0))\n",
     ),
     Mutant(
+        "unreadable-taken-for-lost",
+        "a pass takes what a drive can't read now for lost",
+        "Sources/Journal/Archive/ArchiveStage.swift",
+        "    private static let readAttempts = 10\n",
+        "    private static let readAttempts = 0\n",
+    ),
+    Mutant(
         "archive-off-by-one",
         "a pass takes a batch of which one record is live for dead",
         "Sources/Journal/Archive/ArchivePass.swift",

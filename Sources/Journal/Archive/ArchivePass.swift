@@ -64,14 +64,20 @@ final class ArchivePass {
     /// Files that there were not before.
     private(set) var made: [String] = []
     private let now: Moment
+    private let takesLoss: Bool
+    /// It failed because a segment can't be read.
+    private(set) var isUnreadable = false
     private(set) var archivedBytes = 0
 
-    /// - Parameter image: as large as a segment.
+    /// - Parameters:
+    ///   - image: as large as a segment.
+    ///   - takesLoss: what can't be read is lost, and is not archived; otherwise the pass fails.
     init(
         _ order: ArchiveOrder, catalog: ArchiveCatalog, files: any FilePort, paths: JournalPaths, journal: JournalIdentity,
-        epochs: EpochHistory, image: AlignedBuffer, segmentBytes: Int, now: Moment, logger: Logger
+        epochs: EpochHistory, image: AlignedBuffer, segmentBytes: Int, takesLoss: Bool, now: Moment, logger: Logger
     ) {
         self.now = now
+        self.takesLoss = takesLoss
         self.files = files
         self.paths = paths
         self.journal = journal
@@ -118,7 +124,7 @@ final class ArchivePass {
         case .syncing where nextSegment < free.upperBound:
             let scan = try SegmentScan(
                 nextSegment, files: files, paths: paths, journal: journal, epochs: epochs, segmentBytes: segmentBytes,
-                image: image, tag: Tag.load, logger: logger)
+                image: image, tag: Tag.load, takesLoss: takesLoss, logger: logger)
             nextSegment += 1
             phase = .scanning(scan)
             return (1, .underWay)
@@ -153,7 +159,10 @@ final class ArchivePass {
         }
         switch phase {
         case .scanning(let scan):
-            if let code = scan.handle(completion) { fail(-code, "reading \(paths.segment(scan.number))") }
+            if let code = scan.handle(completion) {
+                isUnreadable = isMediumError(code)
+                fail(-code, "reading \(paths.segment(scan.number))")
+            }
         case .syncingDirectory:
             if completion.result < 0 { fail(completion.result, "syncing \(paths.archive)") }
             files.close(directory)

@@ -51,6 +51,8 @@ public struct ArchiveStage: Stage, ~Copyable {
     private static let removalsAStep = 16
     /// After an error, in nanoseconds.
     private static let rest: UInt64 = 3_000_000_000
+    /// What can't be read so often, with a rest after each time, is taken for lost.
+    private static let readAttempts = 10
     /// Between two looks at a position that is not committed yet, in nanoseconds.
     private static let look: UInt64 = 20_000_000
 
@@ -81,6 +83,8 @@ public struct ArchiveStage: Stage, ~Copyable {
     private var looksAt: UInt64 = .max
     /// After an error a catalog's copy is not tried again before then.
     private var commitsAfter: UInt64 = 0
+    /// How often in a row a segment could not be read.
+    private var failedReads = 0
     private var replacer: FileReplacer
     private var phase = Phase.idle
     private var image: AlignedBuffer?
@@ -146,6 +150,7 @@ public struct ArchiveStage: Stage, ~Copyable {
     private mutating func handle(_ completion: Completion, _ now: Moment) {
         if case .repairing(let scan, _) = phase, completion.tag == ArchiveStage.repairTag {
             if let code = scan.handle(completion) {
+                if isMediumError(code) { failedReads += 1 }
                 rest(IOError(code: code, doing: "reading \(paths.segment(scan.number))"), now)
             }
             return
@@ -305,9 +310,11 @@ public struct ArchiveStage: Stage, ~Copyable {
         phase = .passing(
             ArchivePass(
                 order, catalog: catalog, files: files, paths: paths, journal: journal, epochs: epochs,
-                image: image ?? AlignedBuffer(count: 0), segmentBytes: segmentBytes, now: now, logger: logger))
+                image: image ?? AlignedBuffer(count: 0), segmentBytes: segmentBytes, takesLoss: takesLoss, now: now, logger: logger))
         return 1
     }
+
+    private var takesLoss: Bool { failedReads >= ArchiveStage.readAttempts }
 
     private mutating func beginRepair(_ number: UInt64) -> Int {
         damagedIndex = nil
@@ -317,7 +324,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         do throws(IOError) {
             let scan = try SegmentScan(
                 number, files: files, paths: paths, journal: journal, epochs: epochs, segmentBytes: segmentBytes, image: image!,
-                tag: ArchiveStage.repairTag, logger: logger)
+                tag: ArchiveStage.repairTag, takesLoss: takesLoss, logger: logger)
             phase = .repairing(scan, SegmentIndex(segment: number))
         } catch {
             logger.error("\(error)")
@@ -335,6 +342,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         }
         phase = .repairing(scan, index)
         guard scan.isDone, replacer.isIdle else { return progress }
+        failedReads = 0
         do throws(IOError) {
             try replacer.begin(
                 paths.index(scan.number), by: paths.unfinishedRepair,
@@ -351,9 +359,12 @@ public struct ArchiveStage: Stage, ~Copyable {
             let (progress, result) = try pass.step()
             switch result {
             case .underWay: break
-            case .failed(let error): rest(error, now)
+            case .failed(let error):
+                if pass.isUnreadable { failedReads += 1 }
+                rest(error, now)
             case .done(let next):
                 order = nil
+                failedReads = 0
                 logger.debug("\(paths.directory): archived \(pass.archivedBytes) bytes, the journal begins at segment \(next.firstSegment)")
                 phase = .committing(next, copy: 0)
             }

@@ -9,7 +9,7 @@ final class SegmentScan {
     private enum Phase {
         case loading(offset: Int)
         /// A part can't be read as a whole: block by block, so that only what is really lost is missing.
-        case narrowing(offset: Int, end: Int)
+        case narrowing(offset: Int, end: Int, tries: Int)
         case scanning(position: UInt64)
         case done
     }
@@ -19,6 +19,8 @@ final class SegmentScan {
     private static let workAFrame = 16
     private static let bytesAWork = 256
     private static let loadBytes = 8 << 20
+    /// So often a block is read before it counts as unreadable.
+    private static let triesABlock = 3
 
     let number: UInt64
     private let files: any FilePort
@@ -28,6 +30,7 @@ final class SegmentScan {
     private let segmentBytes: Int
     private let image: AlignedBuffer
     private let tag: UInt64
+    private let takesLoss: Bool
     private let logger: Logger
     private let file: Int32
     private var phase = Phase.loading(offset: 0)
@@ -37,9 +40,11 @@ final class SegmentScan {
     /// - Parameters:
     ///   - image: as large as a segment.
     ///   - tag: of its reads; it has one at a time.
+    ///   - takesLoss: a block that can't be read is damage, and the scan goes on behind it; otherwise it fails, as another attempt
+    ///     may find that the drive, or the way to it, is well again.
     init(
         _ number: UInt64, files: any FilePort, paths: JournalPaths, journal: JournalIdentity, epochs: EpochHistory,
-        segmentBytes: Int, image: AlignedBuffer, tag: UInt64, logger: Logger
+        segmentBytes: Int, image: AlignedBuffer, tag: UInt64, takesLoss: Bool, logger: Logger
     ) throws(IOError) {
         self.number = number
         self.files = files
@@ -49,6 +54,7 @@ final class SegmentScan {
         self.segmentBytes = segmentBytes
         self.image = image
         self.tag = tag
+        self.takesLoss = takesLoss
         self.logger = logger
         file = try files.open(paths.segment(number), .readDirect)
     }
@@ -72,7 +78,7 @@ final class SegmentScan {
             }
             read(offset, min(SegmentScan.loadBytes, segmentBytes - offset))
             return 1
-        case .narrowing(let offset, let end):
+        case .narrowing(let offset, let end, _):
             if isReading { return 0 }
             if offset < end { read(offset, directAlignment) } else { phase = .loading(offset: end) }
             return 1
@@ -88,22 +94,27 @@ final class SegmentScan {
         files.read(file, into: image.base + offset, count: count, offset: UInt64(offset), tag: tag)
     }
 
-    /// A read has ended; an errno where it failed, and more than a block of it.
+    /// A read has ended; an errno where the scan has failed.
     func handle(_ completion: Completion) -> Int32? {
         isReading = false
         switch phase {
         case .loading(let offset) where isMediumError(-completion.result):
-            phase = .narrowing(offset: offset, end: min(offset + SegmentScan.loadBytes, segmentBytes))
+            phase = .narrowing(offset: offset, end: min(offset + SegmentScan.loadBytes, segmentBytes), tries: 0)
         case .loading(let offset):
             if completion.result < 0 { return -completion.result }
             let next = offset + Int(alignedDown(UInt64(completion.result)))
             if next == offset { return EIO }
             phase = .loading(offset: next)
-        case .narrowing(let offset, let end):
+        case .narrowing(let offset, let end, let tries):
             if completion.result < Int32(directAlignment) {
+                if tries + 1 < SegmentScan.triesABlock {
+                    phase = .narrowing(offset: offset, end: end, tries: tries + 1)
+                    return nil
+                }
+                guard takesLoss else { return completion.result < 0 ? -completion.result : EIO }
                 (image.base + offset).initializeMemory(as: UInt8.self, repeating: 0, count: directAlignment)
             }
-            phase = .narrowing(offset: offset + directAlignment, end: end)
+            phase = .narrowing(offset: offset + directAlignment, end: end, tries: 0)
         case .scanning, .done: break
         }
         return nil
