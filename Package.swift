@@ -27,6 +27,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         // C: rings and files; the host's checksums, affinity and memory; the compression libraries.
@@ -65,10 +66,11 @@ let package = Package(
             "Simulator",
             ["Broker", "Control", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata", "Replication", "Wire", "Codecs", log]),
         module("Client", ["Wire", "Codecs"]),
+        module("Bench", ["CHost", "Client", "Codecs", "Host", "IO", "Wire", .product(name: "Histogram", package: "hdrhistogram-swift")]),
         .executableTarget(
             name: "hutong",
             dependencies: [
-                "Broker", "Client", "Codecs", "Control", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata",
+                "Bench", "Broker", "Client", "Codecs", "Control", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata",
                 "Settings", "Simulator", "Wire", arguments, log,
             ],
             path: "Sources/hutong"),

@@ -123,8 +123,8 @@ MUTANTS = [
         "replaced-without-sync",
         "a file takes another's place before it is synced",
         "Sources/Journal/FileReplacer.swift",
-        "                files.sync(file, dataOnly: false, tag: tag)\n                phase = .syncing\n",
-        "                return rename()\n",
+        "            guard isSynced else { return rename() }\n",
+        "            guard isSynced, image.count < 0 else { return rename() }\n",
     ),
     # Journal: recovery. Chain and epochs each catch what the other would: without the chain alone nothing wrong comes of it, as
     # no epoch has two frames at one position, and the history keeps each epoch to its own.
@@ -187,8 +187,8 @@ MUTANTS = [
         "archives-not-synced",
         "a pass puts its catalog in place without syncing the archives",
         "Sources/Journal/Archive/ArchivePass.swift",
-        "            if nextSegment == free.upperBound { toSync = touched.sorted() }\n",
-        "",
+        "        case .syncing: return (try sync(), .underWay)\n",
+        "        case .syncing:\n            toSync = []\n            return (try sync(), .underWay)\n",
     ),
     Mutant(
         "last-partition-not-archived",

@@ -1,0 +1,159 @@
+// Unsafe on purpose: requests are looked at where they were received, answers written where they are sent from.
+
+import Glibc
+import Host
+import IO
+
+/// A server on the broker's own transport that answers Produce requests without looking at records, and keeps nothing: what is left of a
+/// broker's work when it is no broker. Its answers name topic and partition, no error, and offset 0.
+public struct NullServer: Stage, ~Copyable {
+    private static let acceptTag: UInt64 = 0
+    private let listener: Listener
+    private let sockets: RingPort
+    private let ring: Ring
+    private var connections: [NullConnection] = []
+
+    public init(_ listener: Listener, ring: Ring) {
+        self.listener = listener
+        self.ring = ring
+        sockets = ring.makePort()
+        sockets.accept(listener: listener.socket, tag: NullServer.acceptTag)
+    }
+
+    public mutating func step(_ now: Moment) -> Int {
+        var progress = 0
+        while let completion = sockets.next() {
+            progress += 1
+            // Ports are never given back: so many connections, and the server has served its time.
+            if completion.result >= 0, connections.count < 250, let connection = NullConnection(completion.result, ring.makePort()) {
+                connections.append(connection)
+            } else if completion.result >= 0 {
+                sockets.close(completion.result)
+            }
+            if !completion.more { sockets.accept(listener: listener.socket, tag: NullServer.acceptTag) }
+        }
+        for connection in connections { progress += connection.step() }
+        connections.removeAll(where: \.isClosed)
+        return progress
+    }
+}
+
+private final class NullConnection {
+    private enum Tag {
+        static let send: UInt64 = 1
+        static let receive: UInt64 = 2
+    }
+
+    private let socket: Int32
+    private let sockets: RingPort
+    private let received: MirroredBuffer
+    private var receivedEnd = 0
+    private var parsed = 0
+    private var isReceiving = false
+    /// One is sent, the other filled.
+    private var answers: [UInt8] = []
+    private var sending: [UInt8] = []
+    private var sendDone = 0
+    private var isSending = false
+    private var isFailed = false
+
+    init?(_ socket: Int32, _ sockets: RingPort) {
+        guard let received = MirroredBuffer(capacity: 1 << 18) else { return nil }
+        self.received = received
+        self.socket = socket
+        self.sockets = sockets
+        sockets.setNoDelay(socket)
+        answers.reserveCapacity(1 << 20)
+        sending.reserveCapacity(1 << 20)
+    }
+
+    deinit { sockets.close(socket) }
+
+    var isClosed: Bool { isFailed && !isSending && !isReceiving }
+
+    func step() -> Int {
+        var progress = 0
+        while let completion = sockets.next() {
+            progress += 1
+            if completion.tag == Tag.send {
+                isSending = false
+                sendDone += Int(max(completion.result, 0))
+            } else {
+                isReceiving = false
+                receivedEnd += Int(max(completion.result, 0))
+                answerAll()
+            }
+            if completion.result <= 0 { fail() }
+        }
+        if isFailed { return progress }
+        send()
+        if !isReceiving {
+            isReceiving = true
+            sockets.receive(
+                socket, into: received.pointer(receivedEnd), capacity: received.capacity - (receivedEnd - parsed), tag: Tag.receive)
+        }
+        return progress
+    }
+
+    private func fail() {
+        isFailed = true
+        sockets.shutdown(socket)
+    }
+
+    private func send() {
+        guard !isSending else { return }
+        if sendDone == sending.count {
+            guard !answers.isEmpty else { return }
+            swap(&answers, &sending)
+            answers.removeAll(keepingCapacity: true)
+            sendDone = 0
+        }
+        isSending = true
+        sending.withUnsafeBytes {
+            // The array is not touched before the send has completed.
+            sockets.send(socket, from: $0.baseAddress! + sendDone, count: $0.count - sendDone, tag: Tag.send)
+        }
+    }
+
+    private func answerAll() {
+        while receivedEnd - parsed >= 4 {
+            let at = received.pointer(parsed)
+            let length = Int(UInt32(bigEndian: at.loadUnaligned(as: UInt32.self)))
+            guard length <= received.capacity - 4 else { return fail() }
+            guard receivedEnd - parsed >= 4 + length else { return }
+            guard answer(UnsafeRawBufferPointer(start: at + 4, count: length)) else { return fail() }
+            parsed += 4 + length
+        }
+    }
+
+    /// Produce version 7 with one topic and one partition, as the load sends it.
+    private func answer(_ request: UnsafeRawBufferPointer) -> Bool {
+        func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T? {
+            guard offset + MemoryLayout<T>.size <= request.count else { return nil }
+            return T(bigEndian: request.loadUnaligned(fromByteOffset: offset, as: T.self))
+        }
+        guard let client: Int16 = get(8) else { return false }
+        // Client id; transactional id, which is null; acks; timeout; the topics' number.
+        let acksAt = 10 + Int(max(client, 0)) + 2
+        let nameAt = acksAt + 2 + 4 + 4
+        guard let acks: Int16 = get(acksAt), let name: Int16 = get(nameAt), name >= 0 else { return false }
+        let partitionAt = nameAt + 2 + Int(name) + 4
+        guard let _: Int32 = get(partitionAt) else { return false }
+        if acks == 0 { return true }
+        let count = 4 + 4 + 2 + Int(name) + 4 + 4 + 2 + 8 + 8 + 8 + 4
+        let start = answers.count
+        answers.append(contentsOf: repeatElement(0, count: count + 4))
+        answers.withUnsafeMutableBytes { bytes in
+            let base = bytes.baseAddress! + start
+            func put<T: FixedWidthInteger>(_ value: T, _ at: Int) { base.storeBytes(of: value.bigEndian, toByteOffset: at, as: T.self) }
+            put(Int32(count), 0)
+            (base + 4).copyMemory(from: request.baseAddress! + 4, byteCount: 4)
+            put(Int32(1), 8)
+            put(name, 12)
+            (base + 14).copyMemory(from: request.baseAddress! + nameAt + 2, byteCount: Int(name))
+            put(Int32(1), 14 + Int(name))
+            (base + 18 + Int(name)).copyMemory(from: request.baseAddress! + partitionAt, byteCount: 4)
+        }
+        return true
+    }
+}

@@ -1,0 +1,214 @@
+// Unsafe on purpose: answers are looked at where they were received.
+
+import Glibc
+import Host
+import IO
+
+/// One connection of a load: keeps requests under way, and checks each answer's correlation, topic, partition, error and offset.
+final class ProduceConnection {
+    private static let receiveBytes = 1 << 18
+    private static let mostSendBytes = 1 << 20
+
+    private enum Tag {
+        static let send: UInt64 = 1
+        static let receive: UInt64 = 2
+    }
+
+    private struct UnderWay {
+        /// When it was sent or, with a rate, was due: nanoseconds of the monotonic clock.
+        var since: UInt64 = 0
+        var target: Int32 = 0
+    }
+
+    private let settings: LoadSettings
+    private let socket: Int32
+    private let sockets: RingPort
+    private var window = LoadWindow.never
+    private let pool: RequestPool
+    private var targets: [LoadTarget]
+    private let names: [[UInt8]]
+    private let outstanding: Int
+    /// A ring, by correlation id.
+    private var underWay: [UnderWay]
+    private let mask: Int
+    private var nextRequest = 0
+    private var nextAnswer = 0
+    /// With a rate: when the next request is due, and how far apart they are, in nanoseconds.
+    private var due = 0.0
+    private let interval: Double
+
+    private let sendBuffer: UnsafeMutableRawPointer
+    private let sendCapacity: Int
+    private var sendCount = 0
+    private var sendDone = 0
+    private var isSending = false
+    private let received: MirroredBuffer
+    private var receivedEnd = 0
+    private var parsed = 0
+    private var isReceiving = false
+
+    private(set) var counts = LoadCounts()
+    private(set) var latencies = LatencyLog()
+    private(set) var delays = LatencyLog()
+
+    private let number: Int
+
+    init(_ settings: LoadSettings, number: Int, socket: Int32, sockets: RingPort) throws {
+        self.settings = settings
+        self.number = number
+        self.socket = socket
+        self.sockets = sockets
+        let mine = settings.targets(of: number)
+        let ids = settings.producerIds.dropFirst(number * settings.producers).prefix(settings.producers)
+        pool = try RequestPool(settings, targets: mine, producers: Array(ids), seed: settings.seed &+ UInt64(number) << 32)
+        targets = mine.map { LoadTarget(topic: $0.topic, partition: $0.partition) }
+        names = settings.topics.map { Array($0.utf8) }
+        outstanding = settings.outstanding
+        var capacity = 1
+        while capacity < outstanding { capacity *= 2 }
+        underWay = Array(repeating: UnderWay(), count: capacity)
+        mask = capacity - 1
+        interval = settings.rate.map { 1e9 * Double(settings.connections) / $0 } ?? 0
+        sendCapacity = max(pool.longest, min(pool.longest * outstanding, ProduceConnection.mostSendBytes))
+        sendBuffer = .allocate(byteCount: sendCapacity, alignment: 64)
+        guard let received = MirroredBuffer(capacity: ProduceConnection.receiveBytes) else {
+            throw LoadError("no memory for a connection")
+        }
+        self.received = received
+    }
+
+    deinit { sendBuffer.deallocate() }
+
+    func begin(_ window: LoadWindow) {
+        self.window = window
+        // Connections take turns.
+        due = Double(window.begin) + interval * Double(number) / Double(settings.connections)
+    }
+
+    /// All that was sent is answered.
+    var isDone: Bool { isEnding && nextRequest == nextAnswer && sendDone == sendCount }
+    private var isEnding = false
+
+    /// When the next request is due; `UInt64.max`: when an answer comes.
+    var deadline: UInt64 {
+        guard interval > 0, !isEnding, nextRequest - nextAnswer < outstanding else { return .max }
+        return UInt64(due)
+    }
+
+    /// Does what there is to do; returns how much.
+    func step(_ now: UInt64) throws -> Int {
+        var progress = 0
+        if now >= window.end { isEnding = true }
+        while let completion = sockets.next() {
+            progress += 1
+            guard completion.result > 0 else {
+                throw LoadError(
+                    completion.result == 0 ? "the broker has closed a connection" : "a connection: \(describe(errno: -completion.result))")
+            }
+            if completion.tag == Tag.send {
+                isSending = false
+                sendDone += Int(completion.result)
+                if settings.acks == 0 && sendDone == sendCount { countUnanswered(now) }
+            } else {
+                isReceiving = false
+                receivedEnd += Int(completion.result)
+                try takeAnswers(now)
+            }
+        }
+        fill(now)
+        if !isReceiving {
+            isReceiving = true
+            sockets.receive(
+                socket, into: received.pointer(receivedEnd), capacity: received.capacity - (receivedEnd - parsed), tag: Tag.receive)
+        }
+        return progress
+    }
+
+    // MARK: Requests
+
+    private func fill(_ now: UInt64) {
+        guard !isSending else { return }
+        if sendDone == sendCount {
+            sendDone = 0
+            sendCount = 0
+            while !isEnding, nextRequest - nextAnswer < outstanding, interval == 0 || due <= Double(now) {
+                let request = pool.upcoming
+                guard sendCount + request.count <= sendCapacity else { break }
+                pool.take(to: sendBuffer + sendCount, correlation: Int32(truncatingIfNeeded: nextRequest))
+                sendCount += request.count
+                underWay[nextRequest & mask] = UnderWay(since: interval > 0 ? UInt64(due) : now, target: Int32(request.target))
+                if interval > 0 {
+                    if window.counts(now) { delays.record(now - UInt64(due)) }
+                    due += interval
+                }
+                nextRequest += 1
+            }
+        }
+        guard sendDone < sendCount else { return }
+        isSending = true
+        sockets.send(socket, from: sendBuffer + sendDone, count: sendCount - sendDone, tag: Tag.send)
+    }
+
+    /// Without answers a request is over when the kernel has taken it.
+    private func countUnanswered(_ now: UInt64) {
+        counts.note(nextRequest - nextAnswer, window.counts(now))
+        counts.sentRecords += (nextRequest - nextAnswer) * settings.recordsPerRequest
+        nextAnswer = nextRequest
+    }
+
+    // MARK: Answers
+
+    private func takeAnswers(_ now: UInt64) throws {
+        let isCounted = window.counts(now)
+        var since: UInt64 = 0
+        var alike: UInt64 = 0
+        while receivedEnd - parsed >= 4 {
+            let at = received.pointer(parsed)
+            let length = Int(UInt32(bigEndian: at.loadUnaligned(as: UInt32.self)))
+            guard receivedEnd - parsed >= 4 + length else { break }
+            try check(UnsafeRawBufferPointer(start: at + 4, count: length))
+            // Requests that were sent together have been under way as long.
+            let began = underWay[nextAnswer & mask].since
+            if began != since {
+                if isCounted && alike > 0 { latencies.record(now - min(since, now), count: alike) }
+                since = began
+                alike = 0
+            }
+            alike += 1
+            nextAnswer += 1
+            counts.note(1, isCounted)
+            parsed += 4 + length
+        }
+        if isCounted && alike > 0 { latencies.record(now - min(since, now), count: alike) }
+    }
+
+    /// Produce's answer, version 7: correlation; one topic, its name; one partition, its index, error, base offset, log append time,
+    /// log start; throttle time.
+    private func check(_ answer: UnsafeRawBufferPointer) throws {
+        func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T {
+            T(bigEndian: answer.loadUnaligned(fromByteOffset: offset, as: T.self))
+        }
+        guard nextAnswer < nextRequest else { throw LoadError("an answer came that nobody asked for") }
+        let target = Int(underWay[nextAnswer & mask].target)
+        let name = names[targets[target].topic]
+        let partition = 10 + name.count + 4
+        guard answer.count == partition + 4 + 2 + 8 + 8 + 8 + 4 else { throw LoadError("an answer of \(answer.count) bytes") }
+        let correlation: Int32 = get(0)
+        guard correlation == Int32(truncatingIfNeeded: nextAnswer) else {
+            throw LoadError("answer \(correlation) came where \(nextAnswer) was due")
+        }
+        let isRight = get(8, UInt16.self) == UInt16(name.count)
+            && name.withUnsafeBytes { memcmp(answer.baseAddress! + 10, $0.baseAddress!, name.count) == 0 }
+            && get(partition, Int32.self) == targets[target].partition
+        guard isRight else { throw LoadError("answer \(nextAnswer) names another partition than was asked for") }
+        let error: Int16 = get(partition + 4)
+        guard error == 0 else { throw LoadError("answer \(nextAnswer): error \(error)") }
+        guard settings.checksOffsets else { return }
+        let offset: Int64 = get(partition + 6)
+        let known = targets[target].nextOffset
+        guard known < 0 || offset == known || !settings.ownsTargets && offset > known else {
+            throw LoadError("answer \(nextAnswer): offset \(offset) where \(known) was due")
+        }
+        targets[target].nextOffset = offset + Int64(settings.recordsPerRequest)
+    }
+}
