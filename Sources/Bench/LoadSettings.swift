@@ -26,6 +26,8 @@ public struct LoadSettings: Sendable {
     public var warmup = 1.0
     /// Seconds that are counted.
     public var duration = 10.0
+    /// The load ends when so many requests are answered, if that is earlier.
+    public var requests: Int?
     public var threads = 1
     /// Whether base offsets are checked; the null server gives none.
     public var checksOffsets = true

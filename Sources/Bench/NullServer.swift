@@ -38,6 +38,16 @@ public struct NullServer: Stage, ~Copyable {
     }
 }
 
+private struct SendBuffer {
+    private static let bytes = 1 << 20
+    /// An answer names its topic, of at most 32,767 bytes.
+    private static let longestAnswer = 33 << 10
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: SendBuffer.bytes, alignment: 64)
+    var count = 0
+
+    var hasRoom: Bool { count + SendBuffer.longestAnswer <= SendBuffer.bytes }
+}
+
 private final class NullConnection {
     private enum Tag {
         static let send: UInt64 = 1
@@ -51,8 +61,8 @@ private final class NullConnection {
     private var parsed = 0
     private var isReceiving = false
     /// One is sent, the other filled.
-    private var answers: [UInt8] = []
-    private var sending: [UInt8] = []
+    private var answers = SendBuffer()
+    private var sending = SendBuffer()
     private var sendDone = 0
     private var isSending = false
     private var isFailed = false
@@ -63,11 +73,13 @@ private final class NullConnection {
         self.socket = socket
         self.sockets = sockets
         sockets.setNoDelay(socket)
-        answers.reserveCapacity(1 << 20)
-        sending.reserveCapacity(1 << 20)
     }
 
-    deinit { sockets.close(socket) }
+    deinit {
+        sockets.close(socket)
+        answers.memory.deallocate()
+        sending.memory.deallocate()
+    }
 
     var isClosed: Bool { isFailed && !isSending && !isReceiving }
 
@@ -87,7 +99,11 @@ private final class NullConnection {
         }
         if isFailed { return progress }
         send()
-        if !isReceiving {
+        // What had to wait for room.
+        if !isSending || answers.count == 0 { answerAll() }
+        if isFailed { return progress }
+        send()
+        if !isReceiving && received.capacity > receivedEnd - parsed {
             isReceiving = true
             sockets.receive(
                 socket, into: received.pointer(receivedEnd), capacity: received.capacity - (receivedEnd - parsed), tag: Tag.receive)
@@ -103,16 +119,13 @@ private final class NullConnection {
     private func send() {
         guard !isSending else { return }
         if sendDone == sending.count {
-            guard !answers.isEmpty else { return }
+            guard answers.count > 0 else { return }
             swap(&answers, &sending)
-            answers.removeAll(keepingCapacity: true)
+            answers.count = 0
             sendDone = 0
         }
         isSending = true
-        sending.withUnsafeBytes {
-            // The array is not touched before the send has completed.
-            sockets.send(socket, from: $0.baseAddress! + sendDone, count: $0.count - sendDone, tag: Tag.send)
-        }
+        sockets.send(socket, from: sending.memory + sendDone, count: sending.count - sendDone, tag: Tag.send)
     }
 
     private func answerAll() {
@@ -120,6 +133,8 @@ private final class NullConnection {
             let at = received.pointer(parsed)
             let length = Int(UInt32(bigEndian: at.loadUnaligned(as: UInt32.self)))
             guard length <= received.capacity - 4 else { return fail() }
+            // The rest waits until the answers before it are sent.
+            guard answers.hasRoom else { return }
             guard receivedEnd - parsed >= 4 + length else { return }
             guard answer(UnsafeRawBufferPointer(start: at + 4, count: length)) else { return fail() }
             parsed += 4 + length
@@ -141,19 +156,17 @@ private final class NullConnection {
         guard let _: Int32 = get(partitionAt) else { return false }
         if acks == 0 { return true }
         let count = 4 + 4 + 2 + Int(name) + 4 + 4 + 2 + 8 + 8 + 8 + 4
-        let start = answers.count
-        answers.append(contentsOf: repeatElement(0, count: count + 4))
-        answers.withUnsafeMutableBytes { bytes in
-            let base = bytes.baseAddress! + start
-            func put<T: FixedWidthInteger>(_ value: T, _ at: Int) { base.storeBytes(of: value.bigEndian, toByteOffset: at, as: T.self) }
-            put(Int32(count), 0)
-            (base + 4).copyMemory(from: request.baseAddress! + 4, byteCount: 4)
-            put(Int32(1), 8)
-            put(name, 12)
-            (base + 14).copyMemory(from: request.baseAddress! + nameAt + 2, byteCount: Int(name))
-            put(Int32(1), 14 + Int(name))
-            (base + 18 + Int(name)).copyMemory(from: request.baseAddress! + partitionAt, byteCount: 4)
-        }
+        let base = answers.memory + answers.count
+        base.initializeMemory(as: UInt8.self, repeating: 0, count: count + 4)
+        func put<T: FixedWidthInteger>(_ value: T, _ at: Int) { base.storeBytes(of: value.bigEndian, toByteOffset: at, as: T.self) }
+        put(Int32(count), 0)
+        (base + 4).copyMemory(from: request.baseAddress! + 4, byteCount: 4)
+        put(Int32(1), 8)
+        put(name, 12)
+        (base + 14).copyMemory(from: request.baseAddress! + nameAt + 2, byteCount: Int(name))
+        put(Int32(1), 14 + Int(name))
+        (base + 18 + Int(name)).copyMemory(from: request.baseAddress! + partitionAt, byteCount: 4)
+        answers.count += count + 4
         return true
     }
 }

@@ -28,6 +28,7 @@ final class ProduceConnection {
     private var targets: [LoadTarget]
     private let names: [[UInt8]]
     private let outstanding: Int
+    private let limit: Int
     /// A ring, by correlation id.
     private var underWay: [UnderWay]
     private let mask: Int
@@ -64,6 +65,7 @@ final class ProduceConnection {
         targets = mine.map { LoadTarget(topic: $0.topic, partition: $0.partition) }
         names = settings.topics.map { Array($0.utf8) }
         outstanding = settings.outstanding
+        limit = settings.requests.map { ($0 + settings.connections - 1 - number) / settings.connections } ?? .max
         var capacity = 1
         while capacity < outstanding { capacity *= 2 }
         underWay = Array(repeating: UnderWay(), count: capacity)
@@ -98,7 +100,7 @@ final class ProduceConnection {
     /// Does what there is to do; returns how much.
     func step(_ now: UInt64) throws -> Int {
         var progress = 0
-        if now >= window.end { isEnding = true }
+        if now >= window.end || nextRequest >= limit { isEnding = true }
         while let completion = sockets.next() {
             progress += 1
             guard completion.result > 0 else {
@@ -131,7 +133,7 @@ final class ProduceConnection {
         if sendDone == sendCount {
             sendDone = 0
             sendCount = 0
-            while !isEnding, nextRequest - nextAnswer < outstanding, interval == 0 || due <= Double(now) {
+            while !isEnding, nextRequest < limit, nextRequest - nextAnswer < outstanding, interval == 0 || due <= Double(now) {
                 let request = pool.upcoming
                 guard sendCount + request.count <= sendCapacity else { break }
                 pool.take(to: sendBuffer + sendCount, correlation: Int32(truncatingIfNeeded: nextRequest))

@@ -7,7 +7,7 @@ import Glibc
 /// Everything happens on the caller's thread, when `poll` is called.
 public final class SimulatedNetwork {
     final class Link {
-        var toBroker: Deque<UInt8> = []
+        var toBroker: [UInt8] = []
         var toClient: [UInt8] = []
         var clientHasEnded = false
         var brokerHasEnded = false
@@ -37,7 +37,7 @@ public final class SimulatedNetwork {
         return nextSocket
     }
 
-    public func write(_ bytes: [UInt8], to connection: Int32) { links[connection]?.toBroker.append(contentsOf: bytes) }
+    public func write(_ bytes: [UInt8], to connection: Int32) { links[connection]?.toBroker += bytes }
 
     /// What the broker has sent since the last call.
     public func read(_ connection: Int32) -> [UInt8] {
@@ -87,7 +87,8 @@ public final class SimulatedNetwork {
         }
         let moved = min(link.toBroker.count, receive.capacity, pieceLimit)
         guard moved > 0 else { return 0 }
-        for index in 0..<moved { receive.into.storeBytes(of: link.toBroker.removeFirst(), toByteOffset: index, as: UInt8.self) }
+        link.toBroker.withUnsafeBytes { receive.into.copyMemory(from: $0.baseAddress!, byteCount: moved) }
+        link.toBroker.removeFirst(moved)
         link.receive = nil
         receive.port.deliver(Completion(tag: receive.tag, result: Int32(moved)))
         return 1
@@ -121,7 +122,8 @@ public final class SimulatedNetwork {
 
 /// One stage's share of a simulated network.
 public final class SimulatedSocketPort: SocketPort {
-    private let network: SimulatedNetwork
+    /// Its links hold on to ports.
+    private weak var network: SimulatedNetwork?
     private var completions: Deque<Completion> = []
 
     init(network: SimulatedNetwork) { self.network = network }
@@ -129,14 +131,14 @@ public final class SimulatedSocketPort: SocketPort {
     func deliver(_ completion: Completion) { completions.append(completion) }
 
     public func next() -> Completion? { completions.popFirst() }
-    public func accept(listener: Int32, tag: UInt64) { network.accept(self, tag) }
+    public func accept(listener: Int32, tag: UInt64) { network?.accept(self, tag) }
 
     public func receive(_ socket: Int32, into: UnsafeMutableRawPointer, capacity: Int, tag: UInt64) {
-        network.link(socket)?.receive = (self, into, capacity, tag)
+        network?.link(socket)?.receive = (self, into, capacity, tag)
     }
 
     public func send(_ socket: Int32, from: UnsafeRawPointer, count: Int, tag: UInt64) {
-        network.link(socket)?.send = (self, Array(UnsafeRawBufferPointer(start: from, count: count)), tag)
+        network?.link(socket)?.send = (self, Array(UnsafeRawBufferPointer(start: from, count: count)), tag)
     }
 
     public func send(_ socket: Int32, message: UnsafePointer<msghdr>, tag: UInt64) {
@@ -145,17 +147,17 @@ public final class SimulatedSocketPort: SocketPort {
             let piece = message.pointee.msg_iov[index]
             bytes += UnsafeRawBufferPointer(start: piece.iov_base, count: piece.iov_len)
         }
-        network.link(socket)?.send = (self, bytes, tag)
+        network?.link(socket)?.send = (self, bytes, tag)
     }
 
     public func cancel(_ target: UInt64, tag: UInt64) {
-        network.cancel(target, self)
+        network?.cancel(target, self)
         deliver(Completion(tag: tag, result: 0))
     }
 
     public func setNoDelay(_ socket: Int32) {}
-    public func shutdown(_ socket: Int32) { network.link(socket)?.brokerHasEnded = true }
-    public func close(_ socket: Int32) { network.link(socket)?.brokerHasEnded = true }
+    public func shutdown(_ socket: Int32) { network?.link(socket)?.brokerHasEnded = true }
+    public func close(_ socket: Int32) { network?.link(socket)?.brokerHasEnded = true }
     public func peerName(_ socket: Int32) -> String { "simulated:\(socket)" }
     public func peerAddress(_ socket: Int32) -> UInt64 { 1 }
     public func discard(_ socket: Int32) { shutdown(socket) }

@@ -168,7 +168,8 @@ public final class Simulation {
         var faults = DiskFaults(random: SeededRandom(seed: random.next()))
         faults.slow = random.chance(50) ? random.below(700) : 0
         faults.shortWrite = random.chance(40) ? random.below(100) : 0
-        faults.readError = random.chance(20) ? random.below(20) : 0
+        // Now and then the way to the drive is all but gone.
+        faults.readError = random.chance(20) ? (random.chance(25) ? 500 : random.below(20)) : 0
         faults.writeError = random.chance(15) ? 1 + random.below(4) : 0
         faults.syncError = random.chance(25) ? 1 + random.below(4) : 0
         tell("faults: slow \(faults.slow) short \(faults.shortWrite) read \(faults.readError) write \(faults.writeError) sync \(faults.syncError) of 1000")

@@ -55,7 +55,7 @@ struct BenchProduce: ParsableCommand {
         guard let address = HostPort(server) else { return }
         let client = KafkaClient(bootstrap: [KafkaClient.Address(host: address.host, port: Int32(address.port))])
         var settings = try loadSettings(address)
-        try makeTopics(settings, client)
+        try BenchCommand.makeTopics(settings, configs: topicConfig, client)
         defer { if !keep { _ = try? client.deleteTopics(settings.topics) } }
         for _ in 0..<connections * producers { settings.producerIds.append(try client.initProducerId()) }
         let broker = BrokerProcess(listeningOn: address.port)
@@ -91,25 +91,6 @@ struct BenchProduce: ParsableCommand {
         settings.threads = threads
         settings.seed = seed
         return settings
-    }
-
-    private func makeTopics(_ settings: LoadSettings, _ client: KafkaClient) throws {
-        var request = CreateTopicsRequest()
-        request.timeoutMs = 30_000
-        request.topics = settings.topics.map { name in
-            var topic = CreateTopicsRequest.Topic()
-            topic.name = name
-            topic.numPartitions = Int32(settings.partitions)
-            topic.replicationFactor = 1
-            topic.configs = topicConfig.map {
-                let parts = $0.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                return CreateTopicsRequest.Config(name: String(parts[0]), value: String(parts[1]))
-            }
-            return topic
-        }
-        for answer in try client.createTopics(request).topics where answer.errorCode != .none {
-            throw LoadError("topic \(answer.name) can't be made: \(answer.errorMessage ?? "\(answer.errorCode)")")
-        }
     }
 
     private func run(_ settings: LoadSettings, _ broker: BrokerProcess?, _ what: String = "") throws -> LoadResult {

@@ -1,0 +1,226 @@
+// Unsafe on purpose: record batches are looked at where they were received.
+
+import CHost
+import Glibc
+import Host
+import IO
+import Wire
+
+/// What a consume load does.
+public struct ConsumeSettings: Sendable {
+    public var host = "127.0.0.1"
+    public var port: UInt16 = 9092
+    public var connections = 4
+    public var topic = ""
+    public var partitions = 4
+    /// Where each partition is read from, and where it ends; who has come to the end begins again.
+    public var ranges: [Range<Int64>] = []
+    /// New records are waited for at the end instead.
+    public var follows = false
+    /// The most bytes of one answer.
+    public var fetchBytes = 1 << 20
+    public var warmup = 0.5
+    public var duration = 10.0
+
+    public init() {}
+}
+
+/// What a consume load has found.
+public struct ConsumeCounts: Sendable {
+    public var fetches = 0
+    public var records = 0
+    public var batches = 0
+    /// Of record batches.
+    public var bytes = 0
+
+    mutating func add(_ other: ConsumeCounts) {
+        fetches += other.fetches
+        records += other.records
+        batches += other.batches
+        bytes += other.bytes
+    }
+}
+
+/// One connection that reads its partitions in turn, a fetch at a time as consumers do, and checks each answer: correlation, topic,
+/// partition, error, and of each batch its offsets, without a gap, and its checksum.
+final class ConsumeConnection {
+    private enum Tag {
+        static let send: UInt64 = 1
+        static let receive: UInt64 = 2
+    }
+
+    private static let maxWaitMs: Int32 = 100
+    private static let requestBytes = 1024
+    private let settings: ConsumeSettings
+    private let socket: Int32
+    private let sockets: RingPort
+    private let name: [UInt8]
+    private let partitions: [Int32]
+    private var offsets: [Int64]
+    private var turn = 0
+    private var correlation: Int32 = 0
+    private var isWaiting = false
+    private let request = UnsafeMutableRawPointer.allocate(byteCount: ConsumeConnection.requestBytes, alignment: 64)
+    private var sendCount = 0
+    private var sendDone = 0
+    private var isSending = false
+    private let received: MirroredBuffer
+    private var receivedEnd = 0
+    private var parsed = 0
+    private var isReceiving = false
+    private var window = LoadWindow.never
+    private(set) var counts = ConsumeCounts()
+    private(set) var latencies = LatencyLog()
+    private var sentAt: UInt64 = 0
+
+    init(_ settings: ConsumeSettings, number: Int, socket: Int32, sockets: RingPort) throws {
+        self.settings = settings
+        self.socket = socket
+        self.sockets = sockets
+        name = Array(settings.topic.utf8)
+        partitions =
+            settings.partitions < settings.connections
+            ? [Int32(number % settings.partitions)]
+            : stride(from: number, to: settings.partitions, by: settings.connections).map { Int32($0) }
+        offsets = partitions.map { settings.ranges[Int($0)].lowerBound }
+        guard let received = MirroredBuffer(capacity: 2 * settings.fetchBytes + (1 << 20)) else {
+            throw LoadError("no memory for a connection")
+        }
+        self.received = received
+    }
+
+    deinit { request.deallocate() }
+
+    func begin(_ window: LoadWindow) { self.window = window }
+
+    var isDone: Bool { isEnding && !isWaiting }
+    private var isEnding = false
+
+    func step(_ now: UInt64) throws -> Int {
+        var progress = 0
+        if now >= window.end { isEnding = true }
+        while let completion = sockets.next() {
+            progress += 1
+            guard completion.result > 0 else {
+                throw LoadError(
+                    completion.result == 0 ? "the broker has closed a connection" : "a connection: \(describe(errno: -completion.result))")
+            }
+            if completion.tag == Tag.send {
+                isSending = false
+                sendDone += Int(completion.result)
+            } else {
+                isReceiving = false
+                receivedEnd += Int(completion.result)
+                try takeAnswers(now)
+            }
+        }
+        if !isWaiting && !isEnding { try ask(now) }
+        if !isSending && sendDone < sendCount {
+            isSending = true
+            sockets.send(socket, from: request + sendDone, count: sendCount - sendDone, tag: Tag.send)
+        }
+        if !isReceiving {
+            isReceiving = true
+            sockets.receive(
+                socket, into: received.pointer(receivedEnd), capacity: received.capacity - (receivedEnd - parsed), tag: Tag.receive)
+        }
+        return progress
+    }
+
+    private func ask(_ now: UInt64) throws {
+        turn = turn + 1 < partitions.count ? turn + 1 : 0
+        correlation &+= 1
+        var fetch = FetchRequest()
+        fetch.maxWaitMs = ConsumeConnection.maxWaitMs
+        fetch.minBytes = 1
+        fetch.maxBytes = Int32(settings.fetchBytes)
+        var partition = FetchRequest.Partition()
+        partition.partition = partitions[turn]
+        partition.fetchOffset = offsets[turn]
+        partition.partitionMaxBytes = Int32(settings.fetchBytes)
+        var topic = FetchRequest.Topic()
+        topic.topic = settings.topic
+        topic.partitions = [partition]
+        fetch.topics = [topic]
+        let bytes = try RequestFrame.encode(fetch, version: 4, correlationId: correlation, clientId: "hutong-bench")
+        guard bytes.count <= ConsumeConnection.requestBytes else { throw LoadError("the topic's name is too long") }
+        bytes.withUnsafeBytes { request.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        sendCount = bytes.count
+        sendDone = 0
+        isWaiting = true
+        sentAt = now
+    }
+
+    private func takeAnswers(_ now: UInt64) throws {
+        while receivedEnd - parsed >= 4 {
+            let at = received.pointer(parsed)
+            let length = Int(UInt32(bigEndian: at.loadUnaligned(as: UInt32.self)))
+            guard length <= received.capacity - 4 else { throw LoadError("an answer of \(length) bytes") }
+            guard receivedEnd - parsed >= 4 + length else { return }
+            guard isWaiting else { throw LoadError("an answer came that nobody asked for") }
+            try take(UnsafeRawBufferPointer(start: at + 4, count: length), now)
+            isWaiting = false
+            parsed += 4 + length
+        }
+    }
+
+    /// Fetch's answer, version 4: correlation, throttle time; one topic, its name; one partition, its index, error, high watermark, last
+    /// stable offset, aborted transactions, records.
+    private func take(_ answer: UnsafeRawBufferPointer, _ now: UInt64) throws {
+        func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T {
+            T(bigEndian: answer.loadUnaligned(fromByteOffset: offset, as: T.self))
+        }
+        let partition = 14 + name.count + 4
+        let records = partition + 4 + 2 + 8 + 8 + 4 + 4
+        guard answer.count >= records else { throw LoadError("an answer of \(answer.count) bytes") }
+        let isRight = get(0, Int32.self) == correlation && get(12, UInt16.self) == UInt16(name.count)
+            && name.withUnsafeBytes { memcmp(answer.baseAddress! + 14, $0.baseAddress!, name.count) == 0 }
+            && get(partition, Int32.self) == partitions[turn]
+        guard isRight else { throw LoadError("an answer to something else than was asked") }
+        let error: Int16 = get(partition + 4)
+        guard error == 0 else { throw LoadError("partition \(partitions[turn]), offset \(offsets[turn]): error \(error)") }
+        let bytes = Int(get(records - 4, Int32.self))
+        guard bytes >= 0, answer.count == records + bytes else { throw LoadError("an answer whose lengths do not fit") }
+        let isCounted = window.counts(now)
+        var more = ConsumeCounts()
+        more.fetches = 1
+        more.bytes = bytes
+        try check(UnsafeRawBufferPointer(rebasing: answer[records...]), &more)
+        if isCounted {
+            counts.add(more)
+            latencies.record(now - sentAt)
+        }
+        let range = settings.ranges[Int(partitions[turn])]
+        if !settings.follows {
+            guard bytes > 0 else { throw LoadError("partition \(partitions[turn]) ends at \(offsets[turn]), before \(range.upperBound)") }
+            if offsets[turn] >= range.upperBound { offsets[turn] = range.lowerBound }
+        }
+    }
+
+    private func check(_ records: UnsafeRawBufferPointer, _ counts: inout ConsumeCounts) throws {
+        var at = 0
+        while at < records.count {
+            let batch = UnsafeRawBufferPointer(rebasing: records[at...])
+            func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T {
+                T(bigEndian: batch.loadUnaligned(fromByteOffset: offset, as: T.self))
+            }
+            guard batch.count >= RecordBatch.headerLength else { throw LoadError("a batch that is cut off") }
+            let length = Int(get(RecordBatch.Field.batchLength, Int32.self)) + RecordBatch.lengthOverhead
+            guard length >= RecordBatch.headerLength, length <= batch.count else { throw LoadError("a batch of \(length) bytes") }
+            let covered = RecordBatch.Field.attributes
+            guard hutong_crc32c(0, batch.baseAddress! + covered, length - covered) == get(RecordBatch.Field.crc, UInt32.self) else {
+                throw LoadError("a batch whose checksum is wrong, at offset \(offsets[turn])")
+            }
+            let base: Int64 = get(RecordBatch.Field.baseOffset)
+            let last = base + Int64(get(RecordBatch.Field.lastOffsetDelta, Int32.self))
+            // The first batch may begin before the offset that was asked for.
+            guard base == offsets[turn] || at == 0 && base < offsets[turn] && last >= offsets[turn] else {
+                throw LoadError("partition \(partitions[turn]): offset \(base) where \(offsets[turn]) was due")
+            }
+            counts.records += Int(last + 1 - offsets[turn])
+            counts.batches += 1
+            offsets[turn] = last + 1
+            at += length
+        }
+    }
+}
