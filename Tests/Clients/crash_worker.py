@@ -1,10 +1,11 @@
 """One idempotent producer that goes on through every crash of the broker, until its standard input is closed.
 
-    python crash_worker.py CLIENT HOST:PORT TOPIC PARTITIONS FILE
+    python crash_worker.py CLIENT HOST:PORT TOPIC PARTITIONS FILE [RATE]
 
 A process of its own, so that nothing that a client does to its threads can stop the test. It appends to FILE a line per
 event: `ack PARTITION OFFSET NUMBER`, or `unknown PARTITION NUMBER REASON` for what was sent but not acknowledged, and
-`fatal REASON` when the client can't go on. Numbers rise by one in the order of sending.
+`fatal REASON` when the client can't go on. Numbers rise by one in the order of sending. RATE is the most records a second, on
+average; without it there is no bound.
 """
 
 import asyncio
@@ -24,10 +25,16 @@ def value_of(client, number):
 class Journal:
     """What the worker has seen, written out at once: the test reads it while the worker runs."""
 
-    def __init__(self, path):
+    def __init__(self, path, rate):
+        self.rate = rate
+        self.began = time.monotonic()
         self.file = open(path, "a", buffering=1)
         self.lock = threading.Lock()
         self.pending = 0
+
+    def is_full(self, number):
+        """Whether the record with that number has to wait."""
+        return self.pending >= WINDOW or number >= self.rate * (time.monotonic() - self.began)
 
     def sent(self):
         with self.lock:
@@ -75,7 +82,7 @@ def run_confluent(server, topic, partitions, journal, done):
 
     number = 0
     while not done.is_set():
-        if journal.pending < WINDOW:
+        if not journal.is_full(number):
             partition = number % partitions
             journal.sent()
             producer.produce(topic, value_of("confluent", number), partition=partition,
@@ -96,7 +103,7 @@ def run_kafka_python(server, topic, partitions, journal, done):
         request_timeout_ms=10_000, max_block_ms=PATIENCE * 1000)
     number = 0
     while not done.is_set():
-        if journal.pending >= WINDOW:
+        if journal.is_full(number):
             time.sleep(0.005)
             continue
         partition = number % partitions
@@ -130,7 +137,7 @@ async def aiokafka_loop(server, topic, partitions, journal, done):
 
     number = 0
     while not done.is_set():
-        if journal.pending >= WINDOW:
+        if journal.is_full(number):
             await asyncio.sleep(0.005)
             continue
         partition = number % partitions
@@ -152,8 +159,8 @@ WORKERS = {"confluent": run_confluent, "kafka-python": run_kafka_python, "aiokaf
 
 
 def main():
-    client, server, topic, partitions, path = sys.argv[1:]
-    journal = Journal(path)
+    client, server, topic, partitions, path, *rate = sys.argv[1:]
+    journal = Journal(path, float(rate[0]) if rate else float("inf"))
     try:
         WORKERS[client](server, topic, int(partitions), journal, watch_input())
     except BaseException as error:

@@ -23,14 +23,15 @@ PROGRESS = 50  # acknowledgements of each client between two kills
 class Worker:
     """One producing process, and what it has written down."""
 
-    def __init__(self, client, server, topic, directory):
+    def __init__(self, client, server, topic, directory, rate=None):
         self.client = client
         self.path = directory / f"{client}.events"
         self.errors = directory / f"{client}.stderr"
         self.path.touch()
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, HERE / "crash_worker.py", client, server, topic, str(PARTITIONS), self.path],
+                [sys.executable, HERE / "crash_worker.py", client, server, topic, str(PARTITIONS), self.path,
+                 *([str(rate)] if rate else [])],
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, cwd=HERE,
                 preexec_fn=die_with_the_tests)
 
@@ -122,11 +123,11 @@ def check_once_and_in_order(found):
             last[client] = number, offset
 
 
-def crash_rounds(broker, topic, rounds, directory):
+def crash_rounds(broker, topic, rounds, directory, rate=None):
     dice = random.Random(rounds)
     with Connection(broker.address) as connection:
         connection.create(topic, PARTITIONS)
-    workers = [Worker(client, broker.server, topic, directory) for client in WORKERS]
+    workers = [Worker(client, broker.server, topic, directory, rate) for client in WORKERS]
     try:
         await_progress(workers, broker)
         for _ in range(rounds):

@@ -22,6 +22,7 @@ from test_crash import PARTITIONS, check_acknowledged, check_once_and_in_order, 
 pytestmark = pytest.mark.soak
 PRODUCE_RATE = os.environ.get("HUTONG_PRODUCE_RATE", str(ROOT / ".build/release/produce-rate"))
 MIB = 1 << 20
+KILL_RATE = 500  # records a second of each producer: all that was acknowledged has to be kept in mind
 DRIVE_READ = 1 << 30  # bytes that are read to measure the drive
 
 
@@ -73,6 +74,7 @@ class PlainProducer(threading.Thread):
                     while not self.ends:
                         partition = number % PARTITIONS
                         number += 1
+                        time.sleep(1 / KILL_RATE)
                         answer = connection.produce(
                             self.topic, batch([value_of("plain", number)]), partition, acks=(1, -1)[number % 2])
                         if answer["error"] == 0:
@@ -89,7 +91,7 @@ def test_two_hundred_kills(make_broker, topic, tmp_path):
     broker = make_broker(settings, port=free_port())
     plain = PlainProducer(broker, topic)
     plain.start()
-    workers = crash_rounds(broker, topic, int(os.environ.get("HUTONG_SOAK_KILLS", 200)), tmp_path)
+    workers = crash_rounds(broker, topic, int(os.environ.get("HUTONG_SOAK_KILLS", 200)), tmp_path, KILL_RATE)
     plain.ends = True
     plain.join(30)
     found = read_all(broker, topic)
