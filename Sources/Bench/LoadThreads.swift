@@ -12,9 +12,13 @@ final class LoadProgress: Sendable {
     var isOver: Bool { over.load(ordering: .acquiring) }
     var error: (any Error)? { failure.withLock { $0 } }
 
+    /// The first end counts.
     func end(_ error: (any Error)?) {
-        failure.withLock { $0 = error }
-        over.store(true, ordering: .releasing)
+        failure.withLock {
+            guard !isOver else { return }
+            $0 = error
+            over.store(true, ordering: .releasing)
+        }
     }
 }
 
