@@ -147,7 +147,7 @@ final class Assembly {
     private func read() -> ReadStage {
         ReadStage(
             files: files(.read),
-            groups: groups.map { ReadGroup($0.journal, epoch: $0.epoch) }, limits: configuration.reading, links: wiring.read(), table: table,
+            groups: groups.map { ReadGroup($0.journal, epoch: $0.epoch, epochs: $0.epochs) }, limits: configuration.reading, links: wiring.read(), table: table,
             waker: host.waker(thread: plan.thread(of: .read)), draining: draining, logger: logger)
     }
 

@@ -123,7 +123,7 @@ extension ReadStage {
                 batch.done += count
             }
         }
-        if isSound(batch, whole, groups[group].identity) { return .done }
+        if isSound(batch, whole, groups[group]) { return .done }
         if batch.isSecond { return .failed }
         cold.forget(file, offset..<offset + UInt64(whole))
         batch.isSecond = true
@@ -131,18 +131,19 @@ extension ReadStage {
         return read(&batch, group: group)
     }
 
-    /// Whether it is the frame that its entry speaks of, undamaged.
-    private func isSound(_ batch: ColdBatch, _ whole: Int, _ identity: JournalIdentity) -> Bool {
+    /// Whether it is the frame that its entry speaks of, undamaged; not one of an earlier epoch that had been cut off there, and that
+    /// a lost write has brought back.
+    private func isSound(_ batch: ColdBatch, _ whole: Int, _ group: ReadGroup) -> Bool {
         batch.header.withUnsafeBytes { header in
             // An archived frame keeps the position that it had in the journal.
             let position = batch.entry.isArchived
                 ? UInt64(littleEndian: header.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) : batch.entry.position
             let read = FrameHeader.read(
                 header: header.baseAddress!, payload: UnsafeRawPointer(batch.target), available: whole, position: position,
-                of: identity)
+                of: group.identity)
             guard case .success(let frame) = read else { return false }
-            return Int(frame.length) == whole && frame.kind == .batch && frame.partition == batch.partition
-                && IndexEntry(frame, batch: batch.target).baseOffset == batch.entry.baseOffset
+            return frame.epoch >= group.epochs.least(at: position) && Int(frame.length) == whole && frame.kind == .batch
+                && frame.partition == batch.partition && IndexEntry(frame, batch: batch.target).baseOffset == batch.entry.baseOffset
         }
     }
 }

@@ -78,6 +78,7 @@ public struct ReadGroup: Sendable {
     public var cache: JournalCache
     public var paths: JournalPaths
     public var epoch: UInt32
+    public var epochs: EpochHistory
     /// The index of the newest segment, as recovery made it; and what the older ones hold.
     public var active: SegmentIndex
     public var summaries: [SegmentSummary]
@@ -88,7 +89,8 @@ public struct ReadGroup: Sendable {
     /// The wall time of the journal's newest frame, in milliseconds since 1970.
     public var newest: Int64
 
-    public init(_ opened: OpenedJournal, epoch: UInt32) {
+    public init(_ opened: OpenedJournal, epoch: UInt32, epochs: EpochHistory) {
+        self.epochs = epochs
         identity = opened.identity
         positions = opened.positions
         cache = opened.cache

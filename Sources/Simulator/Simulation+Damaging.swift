@@ -35,7 +35,8 @@ extension Simulation {
         }
         for name in disk.list("\(directory)/archive") where name.hasSuffix(".frames") {
             let path = "\(directory)/archive/\(name)"
-            for offset in stride(from: 0, to: disk.bytes(path).count, by: sector) { places.append((path, offset)) }
+            // A crash may leave a part of a sector at the end.
+            for offset in stride(from: 0, through: disk.bytes(path).count - sector, by: sector) { places.append((path, offset)) }
         }
         return places
     }

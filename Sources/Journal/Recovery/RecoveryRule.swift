@@ -63,7 +63,7 @@ public struct EpochHistory: Sendable {
 
     /// The least epoch that a frame at that position can be of.
     public func least(at position: UInt64) -> UInt32 {
-        let behind = starts.firstIndex { $0.position > position } ?? starts.count
+        let behind = starts.firstIndex(bisecting: { $0.position > position })
         return behind > 0 ? starts[behind - 1].epoch : 0
     }
 }
