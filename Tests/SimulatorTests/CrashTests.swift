@@ -1,3 +1,4 @@
+import Foundation
 import IO
 import Simulator
 import Testing
@@ -59,6 +60,52 @@ struct SeededGenerator: RandomNumberGenerator {
         broker.settle()
         try check(TestClient(broker), acknowledged, seed)
         #expect(acknowledged.values.reduce(0) { $0 + $1.count } > 0)
+    }
+
+    /// A lost write brings back a frame that an earlier life had written at that place, and recovery had cut off: sound, of the same
+    /// partition and the same offset, but of an epoch that was over there.
+    @Test func aCutOffFrameThatIsThereAgainIsNotServed() throws {
+        let disk = SimulatedDisk()
+        let path = "/data/group-0/00000000000000000000.segment"
+        func start() throws -> (SimulatedBroker, TestClient) {
+            let broker = try SimulatedBroker(
+                disk: disk, network: SimulatedNetwork(), configuration: SimulatedBroker.configuration(journalSegments: 40))
+            broker.settle()
+            return (broker, TestClient(broker))
+        }
+        func place(of text: String) throws -> Int {
+            try #require(Data(disk.bytes(path)).range(of: Data(text.utf8))?.lowerBound)
+        }
+        // A frame of 192 bytes, as two of those with which epochs begin; and one of 288.
+        func value(_ name: String, _ count: Int = 55) -> String { name + String(repeating: ".", count: count - name.utf8.count) }
+
+        var (broker, client) = try start()
+        try client.createTopic("t", partitions: 2)
+        try client.produce("t", [value("first")])
+        disk.holdsSyncs = true
+        for (name, partition) in [("x0", 1), ("x1", 1), ("cut off", 0)] {
+            try client.send(TestClient.produce("t", [value(name)], partition: Int32(partition)), version: 8)
+        }
+        for _ in 0..<20 { broker.step() }
+        let old = disk.bytes(path)
+        let oldPlace = try place(of: "cut off")
+        disk.crash()
+        disk.holdsSyncs = false
+
+        (broker, client) = try start()
+        try client.produce("t", [value("y0", 151)], partition: 1)
+        #expect(try client.produce("t", [value("kept")]) == 1)
+        #expect(try place(of: "kept") == oldPlace, "both lives wrote it at the same place")
+        for turn in 0..<100 { try client.produce("t", [value("\(turn)", 2000)], partition: 1) }
+        _ = try broker.stop()
+        let frame = oldPlace / 8 * 8 - 192..<oldPlace / 8 * 8 + 192
+        let at = try #require(frame.first { $0 % 8 == 0 && Array(old[$0..<$0 + 4]) == Array("HTJ1".utf8) && oldPlace - $0 < 192 })
+        disk.overwrite(path, at: at, Array(old[at..<at + 192]))
+
+        (broker, client) = try start()
+        let part = try client.ask(TestClient.fetch("t", offset: 1), version: 11).topics[0].partitions[0]
+        #expect(part.errorCode == .corruptMessage)
+        #expect(try TestClient.records(client.ask(TestClient.fetch("t", offset: 0), version: 11)).map(\.value) == [Array(value("first").utf8)])
     }
 
     private func take(
