@@ -19,7 +19,6 @@ let package = Package(
     name: "hutong",
     products: [
         .executable(name: "hutong", targets: ["hutong"]),
-        .executable(name: "produce-rate", targets: ["ProduceRate"]),
         .executable(name: "fuzz", targets: ["Fuzz"]),
     ],
     dependencies: [
@@ -74,10 +73,6 @@ let package = Package(
                 "Settings", "Simulator", "Wire", arguments, log,
             ],
             path: "Sources/hutong"),
-
-        .executableTarget(
-            name: "ProduceRate", dependencies: ["CHost", "Client", "Codecs", "Host", "IO", "Wire", arguments],
-            path: "Benchmarks/ProduceRate"),
 
         .target(name: "TestSupport", dependencies: ["Host", "Wire"], path: "Tests/TestSupport"),
         .executableTarget(

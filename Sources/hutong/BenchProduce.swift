@@ -24,6 +24,7 @@ struct BenchProduce: ParsableCommand {
     @Option(name: .long, help: "Records in a request.") var recordsPerRequest = 1
     @Option(name: .long, parsing: .unconditional, help: "What an answer means: -1, 1, or 0 for none.") var acks: Int16 = -1
     @Option(name: .long, help: "Topics; they are made, and deleted at the end.") var topics = 1
+    @Option(name: .long, help: "The topic, which is made if it does not exist, and stays.") var topic: String?
     @Option(name: .long, help: "Partitions of each topic; as many as connections by default.") var partitions: Int?
     @Option(name: .long, help: "Idempotent producers of each connection; 0: none.") var producers = 1
     @Option(name: .long, help: "Seconds before counting begins.") var warmup = 1.0
@@ -48,6 +49,7 @@ struct BenchProduce: ParsableCommand {
         guard (connections + threads - 1) / threads <= 250 else {
             throw ValidationError("a thread has at most 250 connections: raise --threads.")
         }
+        guard topic == nil || topics == 1 else { throw ValidationError("--topic names the only one.") }
         guard topicConfig.allSatisfy({ $0.contains("=") }) else { throw ValidationError("--topic-config is NAME=VALUE.") }
     }
 
@@ -55,12 +57,18 @@ struct BenchProduce: ParsableCommand {
         guard let address = HostPort(server) else { return }
         let client = KafkaClient(bootstrap: [KafkaClient.Address(host: address.host, port: Int32(address.port))])
         var settings = try loadSettings(address)
-        try BenchCommand.makeTopics(settings, configs: topicConfig, client)
-        defer { if !keep { _ = try? client.deleteTopics(settings.topics) } }
+        var before = 0
+        if let topic, let known = try? client.partitionCount(of: topic) {
+            settings.partitions = Int(known)
+            before = try held(settings, client)
+        } else {
+            try BenchCommand.makeTopics(settings, configs: topicConfig, client)
+        }
+        defer { if !keep && topic == nil { _ = try? client.deleteTopics(settings.topics) } }
         for _ in 0..<connections * producers { settings.producerIds.append(try client.initProducerId()) }
         let broker = BrokerProcess(listeningOn: address.port)
         let result = try run(settings, broker)
-        if acks == 0 { try awaitAll(result.counts.sentRecords, settings, client) }
+        if acks == 0 { try awaitAll(before + result.counts.sentRecords, settings, client) }
         var card = BenchCard(self, settings, result, broker)
         if ceiling > 0 {
             if let directory = broker?.dataDirectory {
@@ -82,7 +90,7 @@ struct BenchProduce: ParsableCommand {
         settings.acks = acks
         // Names of one length: so are the requests, whichever topic they are for.
         let stamp = Moment.now().wall
-        settings.topics = (0..<topics).map { "bench-\(stamp)-" + String(format: "%06d", $0) }
+        settings.topics = topic.map { [$0] } ?? (0..<topics).map { "bench-\(stamp)-" + String(format: "%06d", $0) }
         settings.partitions = partitions ?? (topics == 1 ? connections : 1)
         settings.producers = producers
         settings.rate = rate
@@ -99,19 +107,25 @@ struct BenchProduce: ParsableCommand {
         }
     }
 
+    /// How many records the partitions' logs have had.
+    private func held(_ settings: LoadSettings, _ client: KafkaClient) throws -> Int {
+        var count: Int64 = 0
+        for topic in settings.topics {
+            for partition in 0..<Int32(settings.partitions) {
+                count += try client.offset(of: .init(topic, partition), at: ListOffsetsRequest.Timestamp.latest)
+            }
+        }
+        return Int(count)
+    }
+
     /// Without answers, what has arrived is what the partitions then hold.
     private func awaitAll(_ records: Int, _ settings: LoadSettings, _ client: KafkaClient) throws {
         let deadline = ContinuousClock.now + .seconds(30)
         while true {
-            var there: Int64 = 0
-            for topic in settings.topics {
-                for partition in 0..<Int32(settings.partitions) {
-                    there += try client.offset(of: .init(topic, partition), at: ListOffsetsRequest.Timestamp.latest)
-                }
-            }
-            if there == Int64(records) { return }
-            guard there < Int64(records), ContinuousClock.now < deadline else {
-                throw LoadError("\(records) records were sent with acks 0, but the partitions hold \(there)")
+            let there = try held(settings, client)
+            if there == records { return }
+            guard there < records, ContinuousClock.now < deadline else {
+                throw LoadError("after what was sent with acks 0 the partitions must hold \(records) records, but they hold \(there)")
             }
             usleep(50_000)
         }

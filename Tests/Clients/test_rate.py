@@ -1,6 +1,7 @@
-"""The produce path under pipelined load: every answer checked, and no allocation a request. No figure is asserted: these
-machines are shared; what is counted does not drift."""
+"""Loads: every answer checked, and no allocation a request. No figure is asserted: these machines are shared; what is counted
+does not drift."""
 
+import json
 import pathlib
 import re
 import signal
@@ -9,9 +10,9 @@ import time
 
 import pytest
 
-from broker import ROOT, Broker
+from broker import Broker, binary, free_port
+from rawclient import Connection
 
-GENERATOR = ROOT / ".build/release/produce-rate"
 COUNTER = pathlib.Path(__file__).parent / "malloc_counter.c"
 
 
@@ -23,22 +24,98 @@ def counter(tmp_path_factory):
     return library
 
 
-def generate(broker, *arguments):
-    """Runs the load; returns the requests a second and its report."""
-    if not GENERATOR.exists():
-        pytest.fail(f"{GENERATOR} is not there: swift build -c release --product produce-rate")
+def bench(broker, command, *arguments):
+    """Runs a load; what it prints."""
     done = subprocess.run(
-        [GENERATOR, "--server", broker.server, "--broker-pid", str(broker.pid), *map(str, arguments)],
-        capture_output=True, text=True, timeout=120)
+        [*binary(), "bench", command, "--server", broker.server, *map(str, arguments)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    return float(re.search(r"(\d+) requests/s", done.stdout).group(1)), done.stdout
+    return done.stdout
 
 
-@pytest.mark.parametrize("acks", [1, -1])
+def generate(broker, *arguments):
+    """Runs a produce load; its card."""
+    return json.loads(bench(broker, "produce", "--json", "--ceiling", 0, *arguments))
+
+
+@pytest.mark.parametrize("acks", [0, 1, -1])
 def test_every_answer_is_right(broker_variant, acks):
-    rate, report = generate(broker_variant, "--acks", acks, "--duration", 2, "--warmup", 0.5)
-    print(report)
-    assert rate > 0
+    card = generate(broker_variant, "--acks", acks, "--duration", 1, "--warmup", 0.5)
+    assert card["requestsPerSecond"] > 0 and card["brokerNsPerRequest"] > 0
+    assert acks == 0 or 0 < card["latency"]["p50Ms"] <= card["latency"]["p99Ms"] <= card["latency"]["maxMs"]
+
+
+def test_loads_of_other_shapes(broker):
+    """More connections than partitions, more partitions than connections, large records, no producers, threads."""
+    for arguments in [
+        ["--connections", 6, "--partitions", 2, "--outstanding", 16],
+        ["--connections", 3, "--topics", 20, "--partitions", 4, "--outstanding", 64, "--producers", 3],
+        ["--connections", 2, "--outstanding", 4, "--record-size", 1000, "--records-per-request", 100, "--producers", 0],
+        ["--connections", 4, "--outstanding", 8, "--threads", 2, "--topic-config", "retention.bytes=10000000"],
+    ]:
+        card = generate(broker, "--duration", 0.5, "--warmup", 0.2, *arguments)
+        assert card["requests"] > 0
+
+
+def test_a_given_rate(broker):
+    card = generate(broker, "--rate", 2000, "--connections", 2, "--duration", 2, "--warmup", 0.5)
+    assert 1500 < card["requestsPerSecond"] < 2500
+    assert card["sendDelay"]["p50Ms"] <= card["latency"]["maxMs"]
+
+
+def test_ceilings(broker):
+    card = json.loads(bench(broker, "produce", "--json", "--ceiling", 0.5, "--duration", 0.5, "--warmup", 0.2))
+    assert card["nullRequestsPerSecond"] > 0 and 0 < card["shareOfNull"]
+    assert [figure["bytes"] for figure in card["drive"]] == [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]
+    assert all(figure["writesPerSecond"] > 0 for figure in card["drive"])
+    text = bench(broker, "produce", "--ceiling", 0.5, "--duration", 0.5, "--warmup", 0.2)
+    assert re.search(r"^\d+ records sent, [\d.]+ records/sec \([\d.]+ MB/sec\), .* 99\.9th\.$", text, re.M)
+    assert "of the transport's" in text
+
+
+def test_a_topic_that_is_there(broker, topic):
+    for _ in range(2):
+        generate(broker, "--topic", topic, "--duration", 0.3, "--warmup", 0.1, "--acks", 0)
+        generate(broker, "--topic", topic, "--duration", 0.3, "--warmup", 0.1)
+    with Connection(broker.address) as connection:
+        assert connection.list_offset(topic, -1, partition=3)["offset"] > 0
+
+
+@pytest.mark.parametrize("mode", ["cached", "cold", "tail"])
+def test_consuming(broker, mode):
+    card = json.loads(bench(broker, "consume", "--json", "--mode", mode, "--size", 20, "--duration", 0.5, "--warmup", 0.2))
+    assert card["recordsPerSecond"] > 0 and card["megabytesPerSecond"] > 0
+
+
+def test_a_wrong_answer_stops_the_load(broker):
+    """The null server knows no offsets: a load that checks them must not go on."""
+    server = subprocess.Popen([*binary(), "bench", "null", "--listen", f"127.0.0.1:{free_port()}"], stdout=subprocess.PIPE, text=True)
+    try:
+        address = re.search(r"listening on (\S+),", server.stdout.readline())[1]
+        done = subprocess.run(
+            [*binary(), "bench", "produce", "--server", address, "--duration", "1"], capture_output=True, text=True, timeout=120)
+        assert done.returncode != 0 and "requests/s" not in done.stdout
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.parametrize("form", ["parts", "sentences", "reads", "batched", "ring"])
+def test_the_old_men_meet(form):
+    done = subprocess.run(
+        [*binary(), "bench", "meet", "--meetings", "2000", "--form", form], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "sentences/s" in done.stdout, done.stderr
+
+
+def test_each_in_a_house_of_his_own():
+    address = f"127.0.0.1:{free_port()}"
+    zhang = subprocess.Popen([*binary(), "bench", "meet", "--meetings", "5000", "--listen", address], stderr=subprocess.PIPE, text=True)
+    try:
+        assert "waiting" in zhang.stderr.readline()
+        subprocess.run([*binary(), "bench", "meet", "--meetings", "5000", "--connect", address], check=True, timeout=60)
+        assert zhang.wait(60) == 0
+    finally:
+        zhang.kill()
+        zhang.wait()
 
 
 def allocations(broker, count_file):
@@ -65,11 +142,9 @@ def test_no_allocation_per_request(tmp_path, counter, layout):
     try:
         generate(broker, "--duration", 1, "--warmup", 1)
         before = allocations(broker, count_file)
-        seconds = 4
-        rate, _ = generate(broker, "--duration", seconds, "--warmup", 0.1)
+        requests = generate(broker, "--duration", 4, "--warmup", 0)["requests"]
         after = allocations(broker, count_file)
-        per_request = (after - before) / (rate * seconds)
-        assert rate * seconds > 10_000
-        assert per_request < 0.02, f"{after - before} allocations for {rate * seconds:.0f} requests"
+        assert requests > 10_000
+        assert (after - before) / requests < 0.02, f"{after - before} allocations for {requests} requests"
     finally:
         broker.stop()

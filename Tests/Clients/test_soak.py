@@ -1,6 +1,6 @@
 """Long runs, only with --soak: many kills, minutes at full speed, large journals, a thousand partitions, an idle hour's share of CPU.
 
-Each prints its figures (pytest -s). produce-rate has to be built: swift build -c release --static-swift-stdlib --product produce-rate.
+Each prints its figures (pytest -s).
 """
 
 import os
@@ -13,14 +13,13 @@ import time
 import pytest
 
 from batches import batch, split
-from broker import ROOT, VARIANTS, free_port
+from broker import VARIANTS, binary, free_port
 from crash_worker import value_of
 from messages import PRODUCE
 from rawclient import Closed, Connection, produce_topics
 from test_crash import PARTITIONS, check_acknowledged, check_once_and_in_order, crash_rounds, read_all
 
 pytestmark = pytest.mark.soak
-PRODUCE_RATE = os.environ.get("HUTONG_PRODUCE_RATE", str(ROOT / ".build/release/produce-rate"))
 MIB = 1 << 20
 KILL_RATE = 500  # records a second of each producer: all that was acknowledged has to be kept in mind
 DRIVE_READ = 1 << 30  # bytes that are read to measure the drive
@@ -51,11 +50,11 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def load(broker, seconds, *arguments):
-    """Starts produce-rate."""
+def load(broker, seconds):
+    """Starts a load on the topic `load`."""
     return subprocess.Popen(
-        [PRODUCE_RATE, "--server", broker.server, "--duration", str(int(seconds)), *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        [*binary(), "bench", "produce", "--server", broker.server, "--topic", "load", "--duration", str(int(seconds)), "--ceiling", "0"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
 class PlainProducer(threading.Thread):
@@ -114,13 +113,17 @@ def test_minutes_at_full_speed(make_broker):
     producer = load(broker, seconds)
     memory, disk = [], []
     deadline = time.monotonic() + seconds
-    greedy = None
+    greedy, asked = None, 0
+    time.sleep(2)
     while time.monotonic() < deadline:
         try:
             if greedy is None:
+                with Connection(broker.address) as asking:
+                    offset = asking.list_offset("load", -1)["offset"] - 1000
                 greedy = Connection(broker.address)
                 for _ in range(2):
-                    greedy.send_fetch("produce-rate", 0, 0, partition_max_bytes=8 << 20, max_bytes=8 << 20)
+                    greedy.send_fetch("load", offset, 0, partition_max_bytes=8 << 20, max_bytes=8 << 20)
+                asked += 1
             greedy.socket.getpeername()
         except (OSError, Closed):
             greedy = None
@@ -132,7 +135,7 @@ def test_minutes_at_full_speed(make_broker):
     print(said)
     print(f"resident MiB: after a fifth {settled[0] // MIB}, at most {max(settled) // MIB}, at the end {settled[-1] // MIB}")
     print(f"disk MiB: retention {connections * retention // MIB}, at most {max(disk) // MIB}, at the end {disk[-1] // MIB}")
-    assert "requests/s" in said and producer.returncode == 0
+    assert "requests/s" in said and producer.returncode == 0 and asked > 0
     assert max(settled) <= 1.1 * settled[0]
     assert max(disk) <= connections * retention + segment
 
