@@ -19,6 +19,7 @@ let package = Package(
     name: "hutong",
     products: [
         .executable(name: "hutong", targets: ["hutong"]),
+        .executable(name: "micro", targets: ["Micro"]),
         .executable(name: "fuzz", targets: ["Fuzz"]),
     ],
     dependencies: [
@@ -73,6 +74,10 @@ let package = Package(
                 "Settings", "Simulator", "Wire", arguments, log,
             ],
             path: "Sources/hutong"),
+
+        .executableTarget(
+            name: "Micro", dependencies: ["Broker", "CHost", "Codecs", "Host", "IO", "Intake", "Journal", "Simulator", "Wire", arguments],
+            path: "Benchmarks/Micro"),
 
         .target(name: "TestSupport", dependencies: ["Host", "Wire"], path: "Tests/TestSupport"),
         .executableTarget(
