@@ -91,6 +91,9 @@ public struct ControlStage: Stage, ~Copyable {
     private let failures: [Position]
     private let onFailure: @Sendable (Int32) -> Void
     private var hasFailed = false
+    /// So many bytes of answers are made in one step, and one answer more, so that the thread's other stages don't wait.
+    private static let bytesAStep = 1 << 20
+    private var madeBytes = 0
     /// What answers may take of memory together; beyond it requests are taken when some have been sent.
     private let budget: AnswerBudget
 
@@ -122,6 +125,7 @@ public struct ControlStage: Stage, ~Copyable {
             progress += 1
             finish(outcome)
         }
+        madeBytes = 0
         for io in 0..<links.requests.count { progress += takeRequests(io) }
         for io in 0..<links.answers.count {
             links.answers[io].publish()
@@ -141,7 +145,7 @@ public struct ControlStage: Stage, ~Copyable {
     private mutating func takeRequests(_ io: Int) -> Int {
         var count = 0
         // Each request that is taken will want a place for its answer, and those that wait for the disk as well.
-        while budget.allows(0), links.answers[io].hasRoom(for: waiting.count + 1), links.releases[io].hasRoom(),
+        while madeBytes < ControlStage.bytesAStep, budget.allows(0), links.answers[io].hasRoom(for: waiting.count + 1), links.releases[io].hasRoom(),
             let request = links.requests[io].pop()
         {
             count += 1
@@ -177,6 +181,7 @@ public struct ControlStage: Stage, ~Copyable {
     mutating func answer(_ response: some Response, _ request: ClientRequest, _ io: Int, version: Int16? = nil) throws {
         let frame = try ResponseFrame.encode(
             response, version: version ?? request.version, correlationId: request.correlation)
+        madeBytes += frame.count
         send(Answer(request.connection, number: request.answer, bytes: frame, budget: budget), io)
     }
 

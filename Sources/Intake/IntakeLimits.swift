@@ -11,7 +11,7 @@ public struct IntakeLimits: Sendable {
     /// that may be large, which are all but Produce's, fewer; of Fetch's, one that is being sent and one that is being made
     /// meanwhile, because each may bring as much as `fetch.max.bytes`. (Kafka handles one request of a connection at a time.)
     public var unanswered = 16_384
-    public var largeUnanswered = 8
+    public var largeUnanswered = 2
     public var fetchesUnanswered = 2
     /// How many bytes all buffers larger than `receiveBytes` may take together.
     public var largeBufferBytes: Int
