@@ -150,6 +150,16 @@ MUTANTS = [
         "                found.ending = finding\n                return false\n",
     ),
     Mutant(
+        "length-trusted",
+        "behind a damaged frame recovery looks where its length points",
+        "Sources/Journal/Recovery/SegmentReader.swift",
+        "            position += 8\n",
+        "            let at = memory + offset(of: position)\n"
+        "            let length = Int(at.loadUnaligned(fromByteOffset: 4, as: UInt32.self).littleEndian)\n"
+        "            let isFrame = at.loadUnaligned(as: UInt32.self).littleEndian == Frame.magic\n"
+        "            position += isFrame ? UInt64(max(Frame.stride(length), 8)) : 8\n",
+    ),
+    Mutant(
         "found-not-synced",
         "what recovery has found counts as durable without a sync",
         "Sources/Journal/Recovery/JournalOpening.swift",
