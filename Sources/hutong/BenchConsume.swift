@@ -26,6 +26,7 @@ struct BenchConsume: ParsableCommand {
 
     @Option(name: .long, help: ArgumentHelp("The broker.", valueName: "host:port")) var server = "127.0.0.1:9092"
     @Option(name: .long, help: "What is read: cached, cold or tail.") var mode = Mode.cached
+    @Option(name: .long, help: "A topic that is there, to read instead of one that is made and written for it.") var topic: String?
     @Option(name: .long, help: "Connections that read, each a partition of its own.") var connections = 4
     @Option(name: .long, help: "Bytes of a record's value.") var recordSize = 100
     @Option(name: .long, help: "Records in a batch.") var recordsPerBatch = 100
@@ -40,6 +41,7 @@ struct BenchConsume: ParsableCommand {
         guard connections > 0, connections <= 250, recordsPerBatch > 0, recordSize >= 0, (size ?? 1) > 0, duration > 0, warmup >= 0 else {
             throw ValidationError("counts, sizes and times must be greater than zero; --connections at most 250.")
         }
+        guard topic == nil || mode != .tail else { throw ValidationError("--mode tail makes its own topic.") }
         guard (1 << 10...1 << 30).contains(fetchBytes) else { throw ValidationError("--fetch-bytes is from 1024 to 1073741824.") }
     }
 
@@ -73,9 +75,17 @@ struct BenchConsume: ParsableCommand {
         load.producers = 0
         load.warmup = warmup
         load.duration = duration
+        if let topic {
+            load.topics = [topic]
+            load.partitions = Int(try client.partitionCount(of: topic))
+            return try report(try figures(try consumers(load, client, follows: false).finish()))
+        }
         try BenchCommand.makeTopics(load, client)
         defer { _ = try? client.deleteTopics(load.topics) }
-        let figures = mode == .tail ? try tail(load, client) : try read(load, client)
+        try report(mode == .tail ? try tail(load, client) : try read(load, client))
+    }
+
+    private func report(_ figures: Figures) throws {
         if json { return print(try Output.json(figures), terminator: "") }
         print(
             String(
@@ -123,6 +133,7 @@ struct BenchConsume: ParsableCommand {
         settings.ranges = try (0..<Int32(load.partitions)).map { partition in
             let end = try client.offset(of: .init(load.topics[0], partition), at: ListOffsetsRequest.Timestamp.latest)
             let start = follows ? end : try client.offset(of: .init(load.topics[0], partition), at: ListOffsetsRequest.Timestamp.earliest)
+            guard follows || start < end else { throw LoadError("partition \(partition) has no records to read") }
             return start..<end
         }
         let consumers = try ConsumeLoad(settings)
