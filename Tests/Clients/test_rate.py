@@ -82,7 +82,7 @@ def test_a_topic_that_is_there(broker, topic):
 
 @pytest.mark.parametrize("mode", ["cached", "cold", "tail"])
 def test_consuming(broker, mode):
-    card = json.loads(bench(broker, "consume", "--json", "--mode", mode, "--size", 20, "--duration", 0.5, "--warmup", 0.2))
+    card = json.loads(bench(broker, "consume", "--json", "--mode", mode, "--size", 20, "--duration", 1.5, "--warmup", 0.2))
     assert card["recordsPerSecond"] > 0 and card["megabytesPerSecond"] > 0
 
 
