@@ -319,8 +319,8 @@ MUTANTS = [
         "cold-unchecked",
         "what is read from disk is sent as it is",
         "Sources/Fetching/ReadStage+Filling.swift",
-        "        if isSound(batch, whole, groups[group].identity) { return .done }",
-        "        if isSound(batch, whole, groups[group].identity) || whole > 0 { return .done }",
+        "        if isSound(batch, whole, groups[group]) { return .done }",
+        "        if isSound(batch, whole, groups[group]) || whole > 0 { return .done }",
     ),
     Mutant(
         "clock-trusted",
