@@ -1,20 +1,18 @@
 // Unsafe on purpose: the memory that is read and written is raw.
 
+import Foundation
 import Glibc
-import Host
-import IO
-import Synchronization
 
 /// One side of the meetings with blocking system calls: a mouth and an ear, each a thread. The mouth alone writes, what it is to
 /// answer comes from the ear; so two mouths that wait for each other's ears can't be.
 final class BlockingMeeting: @unchecked Sendable {
-    // `lock` guards `man`; the buffers belong to one thread each.
+    // `condition` guards `man`; the buffers belong to one thread each.
     private let form: MeetingForm
     private let socket: Int32
     private let progress: LoadProgress
     private let man: OldMan
-    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let something = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    /// That there may be something to say.
+    private let condition = NSCondition()
 
     private static let bufferBytes = 64 << 10
 
@@ -23,21 +21,6 @@ final class BlockingMeeting: @unchecked Sendable {
         self.form = form
         self.socket = socket
         self.progress = progress
-        pthread_mutex_init(lock, nil)
-        pthread_cond_init(something, nil)
-    }
-
-    deinit {
-        pthread_mutex_destroy(lock)
-        pthread_cond_destroy(something)
-        lock.deallocate()
-        something.deallocate()
-    }
-
-    private func locked<T>(_ body: () throws -> T) rethrows -> T {
-        pthread_mutex_lock(lock)
-        defer { pthread_mutex_unlock(lock) }
-        return try body()
     }
 
     /// The mouth's life.
@@ -46,8 +29,8 @@ final class BlockingMeeting: @unchecked Sendable {
         defer { memory.deallocate() }
         while true {
             var count = 0
-            let isOver: Bool = locked {
-                while !man.hasMore && !man.isDone && !progress.isOver { pthread_cond_wait(something, lock) }
+            let isOver: Bool = condition.withLock {
+                while !man.hasMore && !man.isDone && !progress.isOver { condition.wait() }
                 if !man.hasMore { return true }
                 if form.batchesWrites {
                     while man.hasMore, count + OldMan.longest <= BlockingMeeting.bufferBytes { count += man.speak(to: memory + count) }
@@ -79,15 +62,15 @@ final class BlockingMeeting: @unchecked Sendable {
         var start = 0
         var end = 0
         while true {
-            let isDone: Bool? = locked {
+            let isDone: Bool? = condition.withLock {
                 do {
                     while let count = try man.hear(UnsafeRawBufferPointer(start: memory + start, count: end - start)) { start += count }
                 } catch {
                     progress.end(error)
-                    pthread_cond_broadcast(something)
+                    condition.broadcast()
                     return nil
                 }
-                pthread_cond_broadcast(something)
+                condition.broadcast()
                 return man.isHeardOut
             }
             guard let isDone else { return }
@@ -113,9 +96,9 @@ final class BlockingMeeting: @unchecked Sendable {
     }
 
     private func fail(_ error: LoadError) {
-        locked {
+        condition.withLock {
             if !man.isDone { progress.end(error) }
-            pthread_cond_broadcast(something)
+            condition.broadcast()
         }
     }
 }

@@ -1,9 +1,5 @@
-import CHost
 import Foundation
 import Glibc
-
-/// Nanoseconds of the monotonic clock.
-func hutongNow() -> UInt64 { hutong_monotonic_ns() }
 
 /// A broker on this host, as /proc shows it.
 public struct BrokerProcess: Sendable {

@@ -43,17 +43,11 @@ public struct ConsumeCounts: Sendable {
 
 /// One connection that reads its partitions in turn, a fetch at a time as consumers do, and checks each answer: correlation, topic,
 /// partition, error, and of each batch its offsets, without a gap, and its checksum.
-final class ConsumeConnection {
-    private enum Tag {
-        static let send: UInt64 = 1
-        static let receive: UInt64 = 2
-    }
-
+final class ConsumeConnection: LoadConnection {
     private static let maxWaitMs: Int32 = 100
     private static let requestBytes = 1024
     private let settings: ConsumeSettings
-    private let socket: Int32
-    private let sockets: RingPort
+    private let stream: FrameStream
     private let name: [UInt8]
     private let partitions: [Int32]
     private var offsets: [Int64]
@@ -61,13 +55,6 @@ final class ConsumeConnection {
     private var correlation: Int32 = 0
     private var isWaiting = false
     private let request = UnsafeMutableRawPointer.allocate(byteCount: ConsumeConnection.requestBytes, alignment: 64)
-    private var sendCount = 0
-    private var sendDone = 0
-    private var isSending = false
-    private let received: MirroredBuffer
-    private var receivedEnd = 0
-    private var parsed = 0
-    private var isReceiving = false
     private var window = LoadWindow.never
     private(set) var counts = ConsumeCounts()
     private(set) var latencies = LatencyLog()
@@ -75,55 +62,30 @@ final class ConsumeConnection {
 
     init(_ settings: ConsumeSettings, number: Int, socket: Int32, sockets: RingPort) throws {
         self.settings = settings
-        self.socket = socket
-        self.sockets = sockets
+        stream = try FrameStream(socket, sockets, receiveBytes: 2 * settings.fetchBytes + (1 << 20))
         name = Array(settings.topic.utf8)
         partitions =
             settings.partitions < settings.connections
             ? [Int32(number % settings.partitions)]
             : stride(from: number, to: settings.partitions, by: settings.connections).map { Int32($0) }
         offsets = partitions.map { settings.ranges[Int($0)].lowerBound }
-        guard let received = MirroredBuffer(capacity: 2 * settings.fetchBytes + (1 << 20)) else {
-            throw LoadError("no memory for a connection")
-        }
-        self.received = received
     }
 
     deinit { request.deallocate() }
 
     func begin(_ window: LoadWindow) { self.window = window }
 
+    var answered: Int { counts.fetches }
+    var deadline: UInt64 { .max }
     var isDone: Bool { isEnding && !isWaiting }
     private var isEnding = false
 
     func step(_ now: UInt64) throws -> Int {
-        var progress = 0
         if now >= window.end { isEnding = true }
-        while let completion = sockets.next() {
-            progress += 1
-            guard completion.result > 0 else {
-                throw LoadError(
-                    completion.result == 0 ? "the broker has closed a connection" : "a connection: \(describe(errno: -completion.result))")
-            }
-            if completion.tag == Tag.send {
-                isSending = false
-                sendDone += Int(completion.result)
-            } else {
-                isReceiving = false
-                receivedEnd += Int(completion.result)
-                try takeAnswers(now)
-            }
-        }
+        let progress = try stream.takeCompletions()
+        try takeAnswers(now)
         if !isWaiting && !isEnding { try ask(now) }
-        if !isSending && sendDone < sendCount {
-            isSending = true
-            sockets.send(socket, from: request + sendDone, count: sendCount - sendDone, tag: Tag.send)
-        }
-        if !isReceiving {
-            isReceiving = true
-            sockets.receive(
-                socket, into: received.pointer(receivedEnd), capacity: received.capacity - (receivedEnd - parsed), tag: Tag.receive)
-        }
+        stream.proceed()
         return progress
     }
 
@@ -145,22 +107,16 @@ final class ConsumeConnection {
         let bytes = try RequestFrame.encode(fetch, version: 4, correlationId: correlation, clientId: "hutong-bench")
         guard bytes.count <= ConsumeConnection.requestBytes else { throw LoadError("the topic's name is too long") }
         bytes.withUnsafeBytes { request.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-        sendCount = bytes.count
-        sendDone = 0
+        stream.send(request, count: bytes.count)
         isWaiting = true
         sentAt = now
     }
 
     private func takeAnswers(_ now: UInt64) throws {
-        while receivedEnd - parsed >= 4 {
-            let at = received.pointer(parsed)
-            let length = Int(UInt32(bigEndian: at.loadUnaligned(as: UInt32.self)))
-            guard length <= received.capacity - 4 else { throw LoadError("an answer of \(length) bytes") }
-            guard receivedEnd - parsed >= 4 + length else { return }
+        while let answer = try stream.nextFrame() {
             guard isWaiting else { throw LoadError("an answer came that nobody asked for") }
-            try take(UnsafeRawBufferPointer(start: at + 4, count: length), now)
+            try take(answer, now)
             isWaiting = false
-            parsed += 4 + length
         }
     }
 

@@ -1,3 +1,4 @@
+import CHost
 import Glibc
 import Host
 import IO
@@ -29,17 +30,14 @@ public final class ConsumeLoad {
     deinit { for socket in sockets { Glibc.close(socket) } }
 
     public func start() throws {
-        var times = LoadSettings()
-        times.warmup = settings.warmup
-        times.duration = settings.duration
-        window = LoadWindow(times, now: hutongNow())
+        window = LoadWindow(warmup: settings.warmup, duration: settings.duration)
         for connection in connections { connection.begin(window) }
-        threads = try LoadThreads("consume", [StageBox("consume", ConsumeLoadStage(connections, progress: progress))], rings)
+        threads = try LoadThreads("consume", [StageBox("consume", LoadStage(connections, progress: progress))], rings)
     }
 
     /// Waits until the time is over. Returns what was read in the window that counts, and how long each fetch took.
     public func finish() throws -> (counts: ConsumeCounts, latencies: LatencyLog) {
-        while !progress.isOver, hutongNow() < window.end + 30_000_000_000 { usleep(5000) }
+        while !progress.isOver, hutong_monotonic_ns() < window.deadline { usleep(5000) }
         threads?.stop()
         if let error = progress.error { throw error }
         guard progress.isOver else { throw LoadError("the last answers do not come") }
@@ -50,28 +48,5 @@ public final class ConsumeLoad {
             latencies.add(connection.latencies)
         }
         return (counts, latencies)
-    }
-}
-
-private struct ConsumeLoadStage: Stage, ~Copyable {
-    private let connections: [ConsumeConnection]
-    private let progress: LoadProgress
-
-    init(_ connections: [ConsumeConnection], progress: LoadProgress) {
-        self.connections = connections
-        self.progress = progress
-    }
-
-    mutating func step(_ now: Moment) -> Int {
-        guard !progress.isOver else { return 0 }
-        var done = 0
-        do {
-            for connection in connections { done += try connection.step(now.monotonic) }
-        } catch {
-            progress.end(error)
-            return 0
-        }
-        if connections.allSatisfy(\.isDone) { progress.end(nil) }
-        return done
     }
 }

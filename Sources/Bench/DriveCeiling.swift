@@ -1,3 +1,4 @@
+import CHost
 import Foundation
 import Glibc
 import IO
@@ -41,7 +42,7 @@ public struct DriveCeiling: Sendable {
         for index in 0..<memory.count { memory.base.storeBytes(of: UInt8(truncatingIfNeeded: index &* 131), toByteOffset: index, as: UInt8.self) }
         for size in sizes {
             var figure = Figure(size: size, writes: 0, seconds: 0, latencies: LatencyLog())
-            let begin = hutongNow()
+            let begin = hutong_monotonic_ns()
             var now = begin
             var offset = 0
             while now - begin < UInt64(seconds * 1e9) {
@@ -50,7 +51,7 @@ public struct DriveCeiling: Sendable {
                     port.writeAndSync(file, from: memory.base, count: size, offset: UInt64(offset), writeTag: 1, syncTag: 2)
                 }
                 guard results == size else { throw LoadError("a durable write of \(size) bytes wrote \(results)") }
-                let done = hutongNow()
+                let done = hutong_monotonic_ns()
                 figure.latencies.record(done - now)
                 now = done
                 offset += size

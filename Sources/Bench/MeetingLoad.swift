@@ -1,3 +1,4 @@
+import CHost
 import Foundation
 import Glibc
 import Host
@@ -52,7 +53,7 @@ public struct MeetingLoad {
         for each in sides { try setBlocking(each.socket, form != .ring) }
         let progresses = sides.map { _ in LoadProgress() }
         let men = sides.map { OldMan(isZhang: $0.side == .zhang, meetings: meetings) }
-        let begin = hutongNow()
+        let begin = hutong_monotonic_ns()
         var threads: LoadThreads?
         if form == .ring {
             let rings = try RingSet(.auto, count: sides.count).rings
@@ -72,10 +73,10 @@ public struct MeetingLoad {
         defer { threads?.stop() }
         while !progresses.allSatisfy(\.isOver) {
             if let error = progresses.lazy.compactMap(\.error).first { throw error }
-            guard hutongNow() - begin < MeetingLoad.patience else { throw LoadError("they never come to an end") }
+            guard hutong_monotonic_ns() - begin < MeetingLoad.patience else { throw LoadError("they never come to an end") }
             usleep(200)
         }
-        let end = hutongNow()
+        let end = hutong_monotonic_ns()
         if let error = progresses.lazy.compactMap(\.error).first { throw error }
         return Double(end - begin) / 1e9
     }

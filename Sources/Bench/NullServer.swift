@@ -25,7 +25,7 @@ public struct NullServer: Stage, ~Copyable {
         while let completion = sockets.next() {
             progress += 1
             // Ports are never given back: so many connections, and the server has served its time.
-            if completion.result >= 0, connections.count < 250, let connection = NullConnection(completion.result, ring.makePort()) {
+            if completion.result >= 0, connections.count < 250, let connection = try? NullConnection(completion.result, ring.makePort()) {
                 connections.append(connection)
             } else if completion.result >= 0 {
                 sockets.close(completion.result)
@@ -49,27 +49,16 @@ private struct SendBuffer {
 }
 
 private final class NullConnection {
-    private enum Tag {
-        static let send: UInt64 = 1
-        static let receive: UInt64 = 2
-    }
-
     private let socket: Int32
     private let sockets: RingPort
-    private let received: MirroredBuffer
-    private var receivedEnd = 0
-    private var parsed = 0
-    private var isReceiving = false
+    private let stream: FrameStream
     /// One is sent, the other filled.
     private var answers = SendBuffer()
     private var sending = SendBuffer()
-    private var sendDone = 0
-    private var isSending = false
     private var isFailed = false
 
-    init?(_ socket: Int32, _ sockets: RingPort) {
-        guard let received = MirroredBuffer(capacity: 1 << 18) else { return nil }
-        self.received = received
+    init(_ socket: Int32, _ sockets: RingPort) throws(LoadError) {
+        stream = try FrameStream(socket, sockets, receiveBytes: 1 << 18)
         self.socket = socket
         self.sockets = sockets
         sockets.setNoDelay(socket)
@@ -81,63 +70,36 @@ private final class NullConnection {
         sending.memory.deallocate()
     }
 
-    var isClosed: Bool { isFailed && !isSending && !isReceiving }
+    var isClosed: Bool { isFailed && stream.isIdle }
 
     func step() -> Int {
-        var progress = 0
-        while let completion = sockets.next() {
-            progress += 1
-            if completion.tag == Tag.send {
-                isSending = false
-                sendDone += Int(max(completion.result, 0))
-            } else {
-                isReceiving = false
-                receivedEnd += Int(max(completion.result, 0))
-                answerAll()
-            }
-            if completion.result <= 0 { fail() }
+        do {
+            let progress = try stream.takeCompletions()
+            if isFailed { return progress }
+            try answerAll()
+            send()
+            // What had to wait for room.
+            try answerAll()
+            stream.proceed()
+            return progress
+        } catch {
+            isFailed = true
+            sockets.shutdown(socket)
+            return 1
         }
-        if isFailed { return progress }
-        send()
-        // What had to wait for room.
-        if !isSending || answers.count == 0 { answerAll() }
-        if isFailed { return progress }
-        send()
-        if !isReceiving && received.capacity > receivedEnd - parsed {
-            isReceiving = true
-            sockets.receive(
-                socket, into: received.pointer(receivedEnd), capacity: received.capacity - (receivedEnd - parsed), tag: Tag.receive)
-        }
-        return progress
-    }
-
-    private func fail() {
-        isFailed = true
-        sockets.shutdown(socket)
     }
 
     private func send() {
-        guard !isSending else { return }
-        if sendDone == sending.count {
-            guard answers.count > 0 else { return }
-            swap(&answers, &sending)
-            answers.count = 0
-            sendDone = 0
-        }
-        isSending = true
-        sockets.send(socket, from: sending.memory + sendDone, count: sending.count - sendDone, tag: Tag.send)
+        guard stream.hasSent, answers.count > 0 else { return }
+        swap(&answers, &sending)
+        answers.count = 0
+        stream.send(sending.memory, count: sending.count)
     }
 
-    private func answerAll() {
-        while receivedEnd - parsed >= 4 {
-            let at = received.pointer(parsed)
-            let length = Int(UInt32(bigEndian: at.loadUnaligned(as: UInt32.self)))
-            guard length <= received.capacity - 4 else { return fail() }
-            // The rest waits until the answers before it are sent.
-            guard answers.hasRoom else { return }
-            guard receivedEnd - parsed >= 4 + length else { return }
-            guard answer(UnsafeRawBufferPointer(start: at + 4, count: length)) else { return fail() }
-            parsed += 4 + length
+    private func answerAll() throws(LoadError) {
+        // The rest waits until the answers before it are sent.
+        while answers.hasRoom, let request = try stream.nextFrame() {
+            guard answer(request) else { throw LoadError("a request that is not the load's") }
         }
     }
 

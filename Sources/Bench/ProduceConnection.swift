@@ -5,14 +5,9 @@ import Host
 import IO
 
 /// One connection of a load: keeps requests under way, and checks each answer's correlation, topic, partition, error and offset.
-final class ProduceConnection {
+final class ProduceConnection: LoadConnection {
     private static let receiveBytes = 1 << 18
     private static let mostSendBytes = 1 << 20
-
-    private enum Tag {
-        static let send: UInt64 = 1
-        static let receive: UInt64 = 2
-    }
 
     private struct UnderWay {
         /// When it was sent or, with a rate, was due: nanoseconds of the monotonic clock.
@@ -21,8 +16,7 @@ final class ProduceConnection {
     }
 
     private let settings: LoadSettings
-    private let socket: Int32
-    private let sockets: RingPort
+    private let stream: FrameStream
     private var window = LoadWindow.never
     private let pool: RequestPool
     private var targets: [LoadTarget]
@@ -40,13 +34,6 @@ final class ProduceConnection {
 
     private let sendBuffer: UnsafeMutableRawPointer
     private let sendCapacity: Int
-    private var sendCount = 0
-    private var sendDone = 0
-    private var isSending = false
-    private let received: MirroredBuffer
-    private var receivedEnd = 0
-    private var parsed = 0
-    private var isReceiving = false
 
     private(set) var counts = LoadCounts()
     private(set) var latencies = LatencyLog()
@@ -57,8 +44,7 @@ final class ProduceConnection {
     init(_ settings: LoadSettings, number: Int, socket: Int32, sockets: RingPort) throws {
         self.settings = settings
         self.number = number
-        self.socket = socket
-        self.sockets = sockets
+        stream = try FrameStream(socket, sockets, receiveBytes: ProduceConnection.receiveBytes)
         let mine = settings.targets(of: number)
         let ids = settings.producerIds.dropFirst(number * settings.producers).prefix(settings.producers)
         pool = try RequestPool(settings, targets: mine, producers: Array(ids), seed: settings.seed &+ UInt64(number) << 32)
@@ -73,10 +59,6 @@ final class ProduceConnection {
         interval = settings.rate.map { 1e9 * Double(settings.connections) / $0 } ?? 0
         sendCapacity = max(pool.longest, min(pool.longest * outstanding, ProduceConnection.mostSendBytes))
         sendBuffer = .allocate(byteCount: sendCapacity, alignment: 64)
-        guard let received = MirroredBuffer(capacity: ProduceConnection.receiveBytes) else {
-            throw LoadError("no memory for a connection")
-        }
-        self.received = received
     }
 
     deinit { sendBuffer.deallocate() }
@@ -87,8 +69,8 @@ final class ProduceConnection {
         due = Double(window.begin) + interval * Double(number) / Double(settings.connections)
     }
 
-    /// All that was sent is answered.
-    var isDone: Bool { isEnding && nextRequest == nextAnswer && sendDone == sendCount }
+    var answered: Int { counts.requests }
+    var isDone: Bool { isEnding && nextRequest == nextAnswer && stream.hasSent }
     private var isEnding = false
 
     /// When the next request is due; `UInt64.max`: when an answer comes.
@@ -97,58 +79,34 @@ final class ProduceConnection {
         return UInt64(due)
     }
 
-    /// Does what there is to do; returns how much.
     func step(_ now: UInt64) throws -> Int {
-        var progress = 0
         if now >= window.end || nextRequest >= limit { isEnding = true }
-        while let completion = sockets.next() {
-            progress += 1
-            guard completion.result > 0 else {
-                throw LoadError(
-                    completion.result == 0 ? "the broker has closed a connection" : "a connection: \(describe(errno: -completion.result))")
-            }
-            if completion.tag == Tag.send {
-                isSending = false
-                sendDone += Int(completion.result)
-                if settings.acks == 0 && sendDone == sendCount { countUnanswered(now) }
-            } else {
-                isReceiving = false
-                receivedEnd += Int(completion.result)
-                try takeAnswers(now)
-            }
-        }
+        let progress = try stream.takeCompletions()
+        if settings.acks == 0 && stream.hasSent { countUnanswered(now) }
+        try takeAnswers(now)
         fill(now)
-        if !isReceiving {
-            isReceiving = true
-            sockets.receive(
-                socket, into: received.pointer(receivedEnd), capacity: received.capacity - (receivedEnd - parsed), tag: Tag.receive)
-        }
+        stream.proceed()
         return progress
     }
 
     // MARK: Requests
 
     private func fill(_ now: UInt64) {
-        guard !isSending else { return }
-        if sendDone == sendCount {
-            sendDone = 0
-            sendCount = 0
-            while !isEnding, nextRequest < limit, nextRequest - nextAnswer < outstanding, interval == 0 || due <= Double(now) {
-                let request = pool.upcoming
-                guard sendCount + request.count <= sendCapacity else { break }
-                pool.take(to: sendBuffer + sendCount, correlation: Int32(truncatingIfNeeded: nextRequest))
-                sendCount += request.count
-                underWay[nextRequest & mask] = UnderWay(since: interval > 0 ? UInt64(due) : now, target: Int32(request.target))
-                if interval > 0 {
-                    if window.counts(now) { delays.record(now - UInt64(due)) }
-                    due += interval
-                }
-                nextRequest += 1
+        guard stream.hasSent else { return }
+        var count = 0
+        while !isEnding, nextRequest < limit, nextRequest - nextAnswer < outstanding, interval == 0 || due <= Double(now) {
+            let request = pool.upcoming
+            guard count + request.count <= sendCapacity else { break }
+            pool.take(to: sendBuffer + count, correlation: Int32(truncatingIfNeeded: nextRequest))
+            count += request.count
+            underWay[nextRequest & mask] = UnderWay(since: interval > 0 ? UInt64(due) : now, target: Int32(request.target))
+            if interval > 0 {
+                if window.counts(now) { delays.record(now - UInt64(due)) }
+                due += interval
             }
+            nextRequest += 1
         }
-        guard sendDone < sendCount else { return }
-        isSending = true
-        sockets.send(socket, from: sendBuffer + sendDone, count: sendCount - sendDone, tag: Tag.send)
+        stream.send(sendBuffer, count: count)
     }
 
     /// Without answers a request is over when the kernel has taken it.
@@ -164,11 +122,8 @@ final class ProduceConnection {
         let isCounted = window.counts(now)
         var since: UInt64 = 0
         var alike: UInt64 = 0
-        while receivedEnd - parsed >= 4 {
-            let at = received.pointer(parsed)
-            let length = Int(UInt32(bigEndian: at.loadUnaligned(as: UInt32.self)))
-            guard receivedEnd - parsed >= 4 + length else { break }
-            try check(UnsafeRawBufferPointer(start: at + 4, count: length))
+        while let answer = try stream.nextFrame() {
+            try check(answer)
             // Requests that were sent together have been under way as long.
             let began = underWay[nextAnswer & mask].since
             if began != since {
@@ -179,7 +134,6 @@ final class ProduceConnection {
             alike += 1
             nextAnswer += 1
             counts.note(1, isCounted)
-            parsed += 4 + length
         }
         if isCounted && alike > 0 { latencies.record(now - min(since, now), count: alike) }
     }

@@ -1,3 +1,4 @@
+import CHost
 import Glibc
 import Host
 import IO
@@ -22,23 +23,6 @@ public struct LoadCounts: Sendable {
     }
 }
 
-/// When a load begins, counts and ends: nanoseconds of the monotonic clock.
-struct LoadWindow: Sendable {
-    let begin: UInt64
-    let from: UInt64
-    let end: UInt64
-
-    static let never = LoadWindow(LoadSettings(), now: .max / 2)
-
-    init(_ settings: LoadSettings, now: UInt64) {
-        begin = now
-        from = begin + UInt64(settings.warmup * 1e9)
-        end = from + UInt64(settings.duration * 1e9)
-    }
-
-    func counts(_ now: UInt64) -> Bool { now >= from && now < end }
-}
-
 /// What a load has found.
 public struct LoadResult: Sendable {
     public var counts = LoadCounts()
@@ -54,42 +38,8 @@ public struct LoadResult: Sendable {
     public var requestsPerSecond: Double { Double(counts.counted) / seconds }
 }
 
-/// A thread's share of a load, as a stage.
-struct ProduceLoadStage: Stage, ~Copyable {
-    private let connections: [ProduceConnection]
-    private let progress: LoadProgress
-
-    init(_ connections: [ProduceConnection], progress: LoadProgress) {
-        self.connections = connections
-        self.progress = progress
-    }
-
-    mutating func step(_ now: Moment) -> Int {
-        guard !progress.isOver else { return 0 }
-        var done = 0
-        var answered = 0
-        do {
-            for connection in connections {
-                done += try connection.step(now.monotonic)
-                answered += connection.counts.requests
-            }
-        } catch {
-            progress.end(error)
-            return 0
-        }
-        progress.answered.store(answered, ordering: .relaxed)
-        if connections.allSatisfy(\.isDone) { progress.end(nil) }
-        return done
-    }
-
-    var deadline: UInt64 { connections.map(\.deadline).min() ?? .max }
-}
-
 /// Runs produce loads: connections on threads of their own, each answer checked.
 public struct ProduceLoad {
-    /// How long the last answers may take once nothing more is sent, in nanoseconds.
-    private static let patience: UInt64 = 30_000_000_000
-
     private let settings: LoadSettings
     /// Whose CPU time is read besides our own.
     private let broker: BrokerProcess?
@@ -111,10 +61,10 @@ public struct ProduceLoad {
                 try ProduceConnection(
                     settings, number: number, socket: sockets[number], sockets: rings[number % threads].makePort()))
         }
-        let window = LoadWindow(settings, now: hutongNow())
+        let window = LoadWindow(warmup: settings.warmup, duration: settings.duration)
         for connection in shares.joined() { connection.begin(window) }
         let progresses = shares.map { _ in LoadProgress() }
-        let stages = zip(shares, progresses).map { StageBox("load", ProduceLoadStage($0, progress: $1)) as AnyStage }
+        let stages = zip(shares, progresses).map { StageBox("load", LoadStage($0, progress: $1)) as AnyStage }
         let running = try LoadThreads("load", stages, rings)
         defer {
             running.stop()
@@ -141,7 +91,7 @@ public struct ProduceLoad {
         func cpu() -> (own: Double, broker: Double?) { (BrokerProcess.ownCPU(), broker?.cpu()) }
         while !progresses.allSatisfy(\.isOver) {
             if let error = progresses.lazy.compactMap(\.error).first { throw error }
-            let now = hutongNow()
+            let now = hutong_monotonic_ns()
             if start == nil && now >= window.from { start = cpu() }
             if end == nil && now >= window.end { end = cpu() }
             if now >= window.begin + UInt64(second) * 1_000_000_000 && now < window.end {
@@ -150,7 +100,7 @@ public struct ProduceLoad {
                 answered = total
                 second += 1
             }
-            guard now < window.end + ProduceLoad.patience else { throw LoadError("the last answers do not come") }
+            guard now < window.deadline else { throw LoadError("the last answers do not come") }
             usleep(5000)
         }
         if let error = progresses.lazy.compactMap(\.error).first { throw error }

@@ -7,32 +7,16 @@ import IO
 /// One side of the meetings on the broker's transport: one receive at a time into a mirrored buffer, and whatever there is to say in one
 /// send.
 struct RingMeeting: Stage, ~Copyable {
-    private enum Tag {
-        static let send: UInt64 = 1
-        static let receive: UInt64 = 2
-    }
-
     private static let bufferBytes = 1 << 18
 
     private let man: OldMan
-    private let socket: Int32
-    private let sockets: RingPort
+    private let stream: FrameStream
     private let progress: LoadProgress
-    private let received: MirroredBuffer
-    private var receivedEnd = 0
-    private var parsed = 0
-    private var isReceiving = false
     private let speech = UnsafeMutableRawPointer.allocate(byteCount: RingMeeting.bufferBytes, alignment: 64)
-    private var sendCount = 0
-    private var sendDone = 0
-    private var isSending = false
 
     init(_ man: OldMan, socket: Int32, sockets: RingPort, progress: LoadProgress) throws {
-        guard let received = MirroredBuffer(capacity: RingMeeting.bufferBytes) else { throw LoadError("no memory") }
-        self.received = received
+        stream = try FrameStream(socket, sockets, receiveBytes: RingMeeting.bufferBytes)
         self.man = man
-        self.socket = socket
-        self.sockets = sockets
         self.progress = progress
     }
 
@@ -40,52 +24,26 @@ struct RingMeeting: Stage, ~Copyable {
 
     mutating func step(_ now: Moment) -> Int {
         guard !progress.isOver else { return 0 }
-        var count = 0
+        let count: Int
         do {
-            while let completion = sockets.next() {
-                count += 1
-                guard completion.result > 0 else { throw LoadError("the other one has gone") }
-                if completion.tag == Tag.send {
-                    isSending = false
-                    sendDone += Int(completion.result)
-                } else {
-                    isReceiving = false
-                    receivedEnd += Int(completion.result)
-                    try listen()
-                }
-            }
+            count = try stream.takeCompletions()
+            while let heard = try man.hear(stream.unread) { stream.consume(heard) }
         } catch {
             progress.end(error)
-            return count
+            return 0
         }
-        speak()
-        if man.isDone && !isSending {
+        if stream.hasSent { speak() }
+        if man.isDone && stream.hasSent {
             progress.end(nil)
-            return count
-        }
-        if !isReceiving {
-            isReceiving = true
-            sockets.receive(
-                socket, into: received.pointer(receivedEnd), capacity: received.capacity - (receivedEnd - parsed), tag: Tag.receive)
+        } else {
+            stream.proceed()
         }
         return count
     }
 
-    private mutating func listen() throws {
-        while let count = try man.hear(UnsafeRawBufferPointer(start: received.pointer(parsed), count: receivedEnd - parsed)) {
-            parsed += count
-        }
-    }
-
-    private mutating func speak() {
-        guard !isSending else { return }
-        if sendDone == sendCount {
-            sendDone = 0
-            sendCount = 0
-            while man.hasMore, sendCount + OldMan.longest <= RingMeeting.bufferBytes { sendCount += man.speak(to: speech + sendCount) }
-        }
-        guard sendDone < sendCount else { return }
-        isSending = true
-        sockets.send(socket, from: speech + sendDone, count: sendCount - sendDone, tag: Tag.send)
+    private func speak() {
+        var count = 0
+        while man.hasMore, count + OldMan.longest <= RingMeeting.bufferBytes { count += man.speak(to: speech + count) }
+        stream.send(speech, count: count)
     }
 }

@@ -6,7 +6,7 @@ import Wire
 
 /// A DeleteRecords request from its arrival to its answer: it waits until the new log starts are committed.
 final class DeleteRecordsJob {
-    struct Partition {
+    struct Partition: TopicPart {
         let topic: Int
         let asked: DeleteRecordsRequest.Partition
         let place: PartitionPlace?
@@ -52,14 +52,10 @@ final class DeleteRecordsJob {
 
     var response: DeleteRecordsResponse {
         var response = DeleteRecordsResponse()
-        // The partitions stand in the order of their topics.
-        var first = 0
-        for (number, name) in topicNames.enumerated() {
-            let end = partitions[first...].firstIndex { $0.topic != number } ?? partitions.count
+        partitions.byTopic(topicNames) { name, mine in
             var topic = DeleteRecordsResponse.Topic()
             topic.name = name
-            topic.partitions = partitions[first..<end].map(\.answer)
-            first = end
+            topic.partitions = mine.map(\.answer)
             response.topics.append(topic)
         }
         return response

@@ -7,7 +7,7 @@ import Responses
 import Wire
 
 /// One partition of a fetch: what is asked, and what there is.
-struct FetchPartition {
+struct FetchPartition: TopicPart {
     let topic: Int
     let partition: Int32
     let place: PartitionPlace?
@@ -228,12 +228,7 @@ final class FetchJob {
     private func makeHeads() -> FetchResponseHeads {
         var heads = FetchResponseHeads(
             correlation: request.correlation, version: request.version, error: requestError, topics: topicNames.count)
-        // The partitions stand in the order of their topics.
-        var first = 0
-        for (number, name) in topicNames.enumerated() {
-            let end = partitions[first...].firstIndex { $0.topic != number } ?? partitions.count
-            let mine = partitions[first..<end]
-            first = end
+        partitions.byTopic(topicNames) { name, mine in
             heads.beginTopic(name, partitions: mine.count)
             for each in mine {
                 heads.partition(

@@ -13,7 +13,7 @@ final class ListOffsetsJob {
         static let maxTimestamp: Int64 = -3
     }
 
-    struct Partition {
+    struct Partition: TopicPart {
         let topic: Int
         let asked: ListOffsetsRequest.Partition
         let place: PartitionPlace?
@@ -55,14 +55,10 @@ final class ListOffsetsJob {
 
     var response: ListOffsetsResponse {
         var response = ListOffsetsResponse()
-        // The partitions stand in the order of their topics.
-        var first = 0
-        for (number, name) in topicNames.enumerated() {
-            let end = partitions[first...].firstIndex { $0.topic != number } ?? partitions.count
+        partitions.byTopic(topicNames) { name, mine in
             var topic = ListOffsetsResponse.Topic()
             topic.name = name
-            topic.partitions = partitions[first..<end].map(\.answer)
-            first = end
+            topic.partitions = mine.map(\.answer)
             response.topics.append(topic)
         }
         return response

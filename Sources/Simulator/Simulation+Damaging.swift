@@ -1,5 +1,6 @@
 import Host
 import IO
+import Journal
 
 extension Simulation {
     /// Of a file so many bytes from an offset on.
@@ -23,11 +24,11 @@ extension Simulation {
 
     /// Whole sectors below the limit, of segments that are there, and of archives.
     private func places(_ directory: String, limit: UInt64) -> [Place] {
-        let segmentBytes: UInt64 = 64 << 10
+        let segmentBytes = UInt64(configuration.journal.segmentBytes)
         let sector = SimulatedDisk.sectorBytes
         var places: [Place] = []
-        for name in disk.list(directory) where name.hasSuffix(".segment") {
-            guard let number = UInt64(name.dropLast(".segment".count)) else { continue }
+        for name in disk.list(directory) {
+            guard let number = JournalPaths.number(in: name, suffix: ".segment") else { continue }
             for offset in stride(from: 0, to: Int(segmentBytes), by: sector)
             where number * segmentBytes + UInt64(offset + sector) <= limit {
                 places.append(("\(directory)/\(name)", offset))
@@ -44,13 +45,12 @@ extension Simulation {
     /// The first writes of a life are lost, a few sectors: what an earlier life has left there, and recovery had cut off, is there again.
     private func loseBeginning(_ group: Int, _ directory: String, _ places: [Place]) {
         let sector = UInt64(SimulatedDisk.sectorBytes)
-        let segmentBytes: UInt64 = 64 << 10
+        let segmentBytes = UInt64(configuration.journal.segmentBytes)
         let lives = starts[group].suffix(3)
         guard !lives.isEmpty else { return }
         let first = lives[lives.startIndex + random.below(lives.count)] / sector
         for number in first...first + UInt64(random.below(4)) {
-            let digits = String(number * sector / segmentBytes)
-            let path = "\(directory)/\(String(repeating: "0", count: 20 - digits.count) + digits).segment"
+            let path = JournalPaths(directory: directory).segment(number * sector / segmentBytes)
             if let place = places.first(where: { $0.path == path && $0.offset == Int(number * sector % segmentBytes) }) { loseWrite(place) }
         }
     }

@@ -69,7 +69,7 @@ public final class Simulation {
     private var syncErrors = 0
     private var life = 0
     private var clock = Moment(monotonic: 1_000_000_000, wall: 1_700_000_000_000)
-    private let configuration: BrokerConfiguration
+    let configuration: BrokerConfiguration
     /// What the wall clock's jumps come to, in milliseconds; put right between lives.
     var clockError: Int64 = 0
     /// The topics that were made besides those that hold records, as far as that was acknowledged; and how many were tried.

@@ -194,6 +194,17 @@ class Broker:
         return self.start()
 
 
+def used(directory, size=lambda stat: stat.st_size):
+    """Bytes of the directory's files, some of which may vanish meanwhile; by `size`, how much of each counts."""
+    total = 0
+    for path in pathlib.Path(directory).rglob("*"):
+        try:
+            total += size(path.stat()) if path.is_file() else 0
+        except FileNotFoundError:
+            pass
+    return total
+
+
 def run(*arguments, settings=None, timeout=60, stdin=None, prefix=(), cwd=None):
     """One `hutong ...` command to its end: (exit code, standard output, standard error), the outputs as bytes."""
     done = subprocess.run(

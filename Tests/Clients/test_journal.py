@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from kafka import KafkaAdminClient
 from kafka.structs import TopicPartition as KafkaPythonPartition
 
-from broker import Broker, run
+from broker import Broker, run, used
 
 # Little segments and a little journal: the archives have their part in each test.
 SMALL = {
@@ -82,17 +82,6 @@ def await_that(condition, patience=30):
     while not condition():
         assert time.monotonic() < deadline, "it never comes to that"
         time.sleep(0.1)
-
-
-def used(directory):
-    """Bytes of the directory's files, some of which may vanish meanwhile."""
-    total = 0
-    for path in directory.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            pass
-    return total
 
 
 def segments(broker):
