@@ -93,6 +93,17 @@ public struct Sender<Element: BitwiseCopyable>: ~Copyable, Sendable {
         return true
     }
 
+    /// Where the element so many behind the next one goes: for who has seen that there is room, and calls `advance` when it is filled.
+    @inlinable
+    public func place(_ number: Int) -> UnsafeMutablePointer<Element> { channel.slots + ((tail &+ number) & channel.mask) }
+
+    /// So many elements have been put where `place` said.
+    @inlinable
+    public mutating func advance(_ count: Int) {
+        precondition(tail &- knownHead &+ count <= channel.mask &+ 1, "the caller has seen that there is room")
+        tail &+= count
+    }
+
     /// Shows the receiver what was pushed, and wakes it if it sleeps.
     @inlinable
     public mutating func publish() {

@@ -66,13 +66,22 @@ public struct ClientRequest: BitwiseCopyable, @unchecked Sendable {
     }
 
     /// What gives the request's bytes back.
-    public var release: Release { Release(connection: connection, frame: frame) }
+    public var release: Release { Release(connection: connection, frame: frame, count: 1) }
 }
 
-/// A stage is done with a request's bytes.
+/// A stage is done with the bytes of requests that follow one another in their connection.
 public struct Release: BitwiseCopyable, Sendable {
     public var connection: ConnectionID
+    /// The first; and how many.
     public var frame: UInt32
+    public var count: UInt32
+
+    /// Whether the other one is of the next frame; then it is one with this.
+    public mutating func join(_ other: Release) -> Bool {
+        guard other.connection == connection, other.frame == frame &+ count else { return false }
+        count += other.count
+        return true
+    }
 }
 
 /// What the io stage and the respond stage that share a connection tell each other of it.

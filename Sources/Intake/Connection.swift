@@ -100,11 +100,11 @@ struct FrameLedger {
         count += 1
     }
 
-    /// One stage gives the frame back. Returns up to where the stream is free, if that has changed.
-    mutating func release(_ frame: UInt32) -> Int? {
-        precondition(Int(frame &- first) < count, "only what is out can come back")
+    /// One stage gives frames back, that one and those behind it. Returns up to where the stream is free, if that has changed.
+    mutating func release(_ frame: UInt32, count released: UInt32) -> Int? {
+        precondition(Int(frame &- first) + Int(released) <= count, "only what is out can come back")
         let mask = entries.count - 1
-        entries[Int(frame) & mask].holders -= 1
+        for number in 0..<released { entries[Int(frame &+ number) & mask].holders -= 1 }
         var end: Int?
         while count > 0, entries[Int(first) & mask].holders == 0 {
             end = entries[Int(first) & mask].end

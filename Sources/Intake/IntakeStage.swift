@@ -135,7 +135,7 @@ public struct IntakeStage: Stage, ~Copyable {
     private mutating func take(_ release: Release) {
         let slot = Int(release.connection.slot)
         precondition(connections[slot].generation == release.connection.generation, "a slot waits for its frames")
-        guard let end = connections[slot].frames.release(release.frame) else { return }
+        guard let end = connections[slot].frames.release(release.frame, count: release.count) else { return }
         connections[slot].released = end
         if connections[slot].state == .closing { return closeIfDone(slot) }
         // Room again: for a frame that waited for a larger buffer, or for bytes.
@@ -471,6 +471,7 @@ public struct IntakeStage: Stage, ~Copyable {
     /// False where the connection stopped: a queue is full, or it was closed.
     private mutating func handOn(_ slot: Int, frame: UnsafeMutableRawPointer, count: Int) -> Bool {
         let bytes = UnsafeRawBufferPointer(start: frame, count: count)
+        if let front = ProduceFront(bytes), links.writers.count == 1 { return handOn(front, slot, bytes) }
         let header: RequestHeader
         do { header = try RequestHeader.decode(bytes) } catch {
             close(slot, reason: "bad request header: \(error.reason)")
@@ -507,6 +508,24 @@ public struct IntakeStage: Stage, ~Copyable {
         if isLarge { connections[slot].largeAnswers.append(request.answer) }
         if spec.key == .fetch { connections[slot].fetchAnswers.append(request.answer) }
         if request.wantsAnswer { connections[slot].answers &+= 1 }
+        return true
+    }
+
+    /// A Produce request as most are, to the only partition group.
+    private mutating func handOn(_ front: ProduceFront, _ slot: Int, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        let wantsAnswer = front.acks != 0
+        let request = ClientRequest(
+            connection: id(slot), frame: connections[slot].frames.next, answer: connections[slot].answers,
+            bytes: bytes.baseAddress!, count: UInt32(bytes.count), bodyOffset: UInt32(front.bodyOffset),
+            key: APIKey.produce.rawValue, version: front.version, correlation: front.correlation, groups: 1,
+            wantsAnswer: wantsAnswer, arrival: now.monotonic)
+        guard links.writers[0].push(request) else {
+            stall(slot)
+            return false
+        }
+        connections[slot].parsed += 4 + bytes.count
+        connections[slot].frames.add(end: connections[slot].parsed, holders: 1)
+        if wantsAnswer { connections[slot].answers &+= 1 }
         return true
     }
 

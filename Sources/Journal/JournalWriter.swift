@@ -14,7 +14,11 @@ public struct JournalWriter: ~Copyable {
     /// The checksum of the last frame.
     public var lastChecksum: UInt32 { previous }
     private var base: UnsafeMutableRawPointer?
+    private var segmentStart: UInt64
     private var segmentEnd: UInt64
+    /// Of each segment so much is kept for frames that are not batches: where the disk is full and no further segment can be had,
+    /// records can still be deleted.
+    private let reserve: UInt64
     private var flushed: UInt64
     private var prepared: Receiver<LoadedSegment>
     private var toFlush: Sender<LoadedSegment>
@@ -35,22 +39,21 @@ public struct JournalWriter: ~Copyable {
         self.epoch = epoch
         self.position = position
         self.previous = previous
+        reserve = UInt64(min(cache.segmentBytes / 64, 64 << 10))
         flushed = positions.flushed.load()
         self.prepared = prepared
         self.toFlush = toFlush
         if let current {
             base = cache.base(slot: current.slot)
+            segmentStart = current.number * UInt64(cache.segmentBytes)
             segmentEnd = (current.number + 1) * UInt64(cache.segmentBytes)
             let sent = self.toFlush.send(current)
             precondition(sent, "flush has room for every loaded segment")
         } else {
+            segmentStart = position
             segmentEnd = position
         }
     }
-
-    /// Of each segment so much is kept for frames that are not batches: where the disk is full and no further segment can be had,
-    /// records can still be deleted.
-    private var reserve: UInt64 { UInt64(min(cache.segmentBytes / 64, 64 << 10)) }
 
     /// Whether the current segment has room for a payload of that length.
     private func hasRoom(for payload: Int, _ kind: FrameKind) -> Bool {
@@ -62,7 +65,7 @@ public struct JournalWriter: ~Copyable {
     public var payloadLimit: Int { cache.segmentBytes - Frame.headerBytes - Int(reserve) }
 
     /// The next frame is its segment's first.
-    public var isAtSegmentStart: Bool { cache.offset(of: position) == 0 }
+    public var isAtSegmentStart: Bool { position == segmentStart }
 
     /// Where the next payload of that length goes; nil while the loader has no segment ready for it. What is put there
     /// counts only after `append`.
@@ -71,8 +74,11 @@ public struct JournalWriter: ~Copyable {
         if !hasRoom(for: payload, kind) {
             guard nextSegment() else { return nil }
         }
-        return base! + cache.offset(of: position) + Frame.headerBytes
+        return place! + Frame.headerBytes
     }
+
+    /// Where the next frame goes; nil where no segment is loaded.
+    private var place: UnsafeMutableRawPointer? { base.map { $0 + Int(position - segmentStart) } }
 
     /// Makes a frame of the payload that was put where `room` said. Returns the position behind it.
     @discardableResult
@@ -81,7 +87,7 @@ public struct JournalWriter: ~Copyable {
         let header = FrameHeader(
             length: UInt32(length), position: position, flushed: flushed, epoch: epoch, partition: partition,
             previous: previous, group: identity.group, kind: kind, time: time)
-        let at = base! + cache.offset(of: position)
+        let at = place!
         previous = header.write(at: at, key: identity.key)
         let stride = Frame.stride(length)
         if stride > length { (at + length).initializeMemory(as: UInt8.self, repeating: 0, count: stride - length) }
@@ -104,7 +110,7 @@ public struct JournalWriter: ~Copyable {
             if left >= Frame.headerBytes {
                 append(.padding, partition: Frame.noPartition, payload: left - Frame.headerBytes, time: 0)
             } else {
-                (base + cache.offset(of: position)).initializeMemory(as: UInt8.self, repeating: 0, count: left)
+                (base + Int(position - segmentStart)).initializeMemory(as: UInt8.self, repeating: 0, count: left)
                 position = segmentEnd
             }
         }
@@ -112,6 +118,7 @@ public struct JournalWriter: ~Copyable {
         prepared.release()
         precondition(next.number == cache.segment(of: position), "segments come in order")
         base = cache.base(slot: next.slot)
+        segmentStart = next.number * UInt64(cache.segmentBytes)
         segmentEnd = (next.number + 1) * UInt64(cache.segmentBytes)
         let sent = toFlush.send(next)
         precondition(sent, "flush has room for every loaded segment")

@@ -1,5 +1,6 @@
 // Unsafe on purpose: names are looked up by the raw bytes of a request, without making a string of each.
 
+import Glibc
 import Wire
 
 /// Where a partition's records are: its partition group, and its number there. Numbers are never used again.
@@ -122,6 +123,19 @@ public final class TopicTable: Sendable {
         return hash ^ (hash >> 29)
     }
 
+    /// As `number(of:)`; quicker where it is the likely one.
+    public func number(of name: UnsafeRawBufferPointer, likely: Int) -> Int? {
+        likely < names.count && isName(name, of: likely) ? likely : number(of: name)
+    }
+
+    private func isName(_ name: UnsafeRawBufferPointer, of number: Int) -> Bool {
+        names[number].withUnsafeBytes { candidate in
+            guard candidate.count == name.count else { return false }
+            guard let left = candidate.baseAddress, let right = name.baseAddress else { return true }
+            return memcmp(left, right, name.count) == 0
+        }
+    }
+
     /// The number in `topics` of the topic of that name; nil: there is none. Allocates nothing.
     public func number(of name: UnsafeRawBufferPointer) -> Int? {
         let mask = buckets.count - 1
@@ -129,10 +143,7 @@ public final class TopicTable: Sendable {
         while true {
             let number = Int(buckets[bucket])
             if number < 0 { return nil }
-            let equal = names[number].withUnsafeBytes { candidate in
-                candidate.count == name.count && candidate.elementsEqual(name)
-            }
-            if equal { return number }
+            if isName(name, of: number) { return number }
             bucket = (bucket + 1) & mask
         }
     }

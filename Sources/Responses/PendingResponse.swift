@@ -88,19 +88,18 @@ public struct PendingSender: ~Copyable {
     /// Adds a response. There must be room.
     public mutating func push(_ quality: QualityOfService, _ response: PendingResponse, topics: UnsafeRawPointer) {
         let queue = PendingSender.queue(quality)
-        var cell = PendingCell()
-        cell.response = response
-        var pushed = queues[queue].push(cell)
-        var offset = 0
-        while offset < Int(response.topicBytes) {
-            let count = min(PendingCell.bytes, Int(response.topicBytes) - offset)
-            withUnsafeMutableBytes(of: &cell) {
-                $0.copyMemory(from: UnsafeRawBufferPointer(start: topics + offset, count: count))
-            }
-            pushed = queues[queue].push(cell) && pushed
-            offset += count
+        let cells = response.cells
+        // What is in the cells is not read before `advance`, which sees that there is room.
+        guard queues[queue].hasRoom(for: cells) else { preconditionFailure("the caller has seen that there is room") }
+        UnsafeMutableRawPointer(queues[queue].place(0)).storeBytes(of: response, as: PendingResponse.self)
+        var left = Int(response.topicBytes)
+        var from = topics
+        for cell in 1..<cells {
+            UnsafeMutableRawPointer(queues[queue].place(cell)).copyMemory(from: from, byteCount: min(PendingCell.bytes, left))
+            from += PendingCell.bytes
+            left -= PendingCell.bytes
         }
-        precondition(pushed, "the caller has seen that there is room")
+        queues[queue].advance(cells)
     }
 
     public mutating func publish() { for queue in 0..<4 { queues[queue].publish() } }

@@ -29,6 +29,8 @@ package struct ProduceJob {
     package private(set) var isMalformed = false
     private(set) var quality = QualityOfService.oneWay
     private(set) var timeoutMs: Int32 = 0
+    /// The number in the table of the topic that was named last.
+    private var lastTopic = 0
     /// No more bytes than this will its topics' encoding take.
     private(set) var topicBytesBound = 0
     /// Where the encoding goes.
@@ -49,7 +51,9 @@ package struct ProduceJob {
         position = 0
         topicBytesBound = 0
         quality = .oneWay
+        isMalformed = false
         let body = request.body
+        if let single = SingleProduce(body, version: request.version) { return begin(single, group: group, table: table) }
         var cursor = RawCursor(body.baseAddress!, count: body.count)
         guard let preamble = ProducePreamble(&cursor, version: request.version) else {
             isMalformed = true
@@ -82,6 +86,23 @@ package struct ProduceJob {
         }
     }
 
+    /// As most are.
+    private mutating func begin(_ single: SingleProduce, group: UInt16, table: TopicTable) {
+        timeoutMs = single.timeoutMs
+        var item = Item(topic: single.topic, topicNumber: 0, partition: single.partition, records: single.records)
+        guard let number = table.number(of: single.topic, likely: lastTopic), let place = table.place(of: single.partition, topic: number),
+            request.groups & (1 << UInt64(place.group)) != 0
+        else {
+            guard group == request.groups.trailingZeroBitCount else { return }
+            item.error = .unknownTopicOrPartition
+            return add(item, settings: TopicSettings(), acks: single.acks)
+        }
+        lastTopic = number
+        guard place.group == group else { return }
+        item.place = place
+        add(item, settings: table.topics[number].settings, acks: single.acks)
+    }
+
     private mutating func add(_ item: Item, settings: TopicSettings, acks: Int16) {
         var item = item
         item.maxBytes = settings.maxMessageBytes
@@ -104,6 +125,12 @@ package struct ProduceJob {
     /// - Parameter logStart: of a partition by its number.
     package mutating func encodeTopics(logStart: (UInt32) -> Int64) -> (bytes: Int, topics: Int) {
         if encoding.count < topicBytesBound { encoding = AlignedBuffer(count: 2 * topicBytesBound) }
+        if items.count == 1 {
+            return (
+                ProduceResponseWriter.putSingle(
+                    ProduceJob.outcome(items[0], logStart), topic: items[0].topic, to: encoding.base, capacity: encoding.count, version: request.version), 1
+            )
+        }
         var writer = ProduceResponseWriter(encoding.base, capacity: encoding.count, version: request.version)
         var topics = 0
         var first = 0
@@ -112,17 +139,18 @@ package struct ProduceJob {
             while end < items.count, items[end].topicNumber == items[first].topicNumber { end += 1 }
             writer.beginTopic(name: items[first].topic, partitions: end - first)
             for index in first..<end {
-                let item = items[index]
-                writer.put(
-                    ProduceOutcome(
-                        partition: item.partition, error: item.error,
-                        baseOffset: item.error == .none ? item.baseOffset : -1,
-                        logStartOffset: item.error == .none ? logStart(item.place.number) : -1))
+                writer.put(ProduceJob.outcome(items[index], logStart))
             }
             writer.endTopic()
             topics += 1
             first = end
         }
         return (writer.count, topics)
+    }
+
+    private static func outcome(_ item: Item, _ logStart: (UInt32) -> Int64) -> ProduceOutcome {
+        ProduceOutcome(
+            partition: item.partition, error: item.error, baseOffset: item.error == .none ? item.baseOffset : -1,
+            logStartOffset: item.error == .none ? logStart(item.place.number) : -1)
     }
 }

@@ -56,6 +56,9 @@ public struct SequencerStage: Stage, ~Copyable {
     /// The io stage whose request is under way, or whose turn is next.
     private var source = 0
     private var hasJob = false
+    /// Requests that are done, and not given back yet; and the source that they came from.
+    private var doneRequests: Release?
+    private var doneSource = 0
     private var epochFrame: [UInt8]?
     /// A segment has begun since the archive stage was given a checkpoint.
     private var owesCheckpoint = false
@@ -106,7 +109,7 @@ public struct SequencerStage: Stage, ~Copyable {
         return progress
     }
 
-    public var isDrained: Bool { !hasJob && epochFrame == nil }
+    public var isDrained: Bool { !hasJob && epochFrame == nil && doneRequests == nil }
 
     /// The state and the journal's end, for a checkpoint once all threads have stopped.
     public func checkpoint() -> Checkpoint {
@@ -171,6 +174,7 @@ public struct SequencerStage: Stage, ~Copyable {
 
     /// The index goes before the positions: who learns of a position finds the entries before it.
     private mutating func publish() -> Bool {
+        if let done = doneRequests, links.releases[doneSource].push(done) { doneRequests = nil }
         for io in 0..<links.pending.count {
             links.pending[io].publish()
             links.releases[io].publish()
@@ -197,7 +201,7 @@ public struct SequencerStage: Stage, ~Copyable {
         let quality = job.quality
         guard links.pending[source].hasRoom(quality, topicBytes: job.topicBytesBound),
             links.pending[source].hasRoom(.received, topicBytes: job.topicBytesBound),
-            links.releases[source].hasRoom()
+            links.releases[doneSource].hasRoom()
         else { return false }
         while job.next < job.items.count {
             guard sequence(job.next, now) else { return false }
@@ -209,7 +213,7 @@ public struct SequencerStage: Stage, ~Copyable {
 
     /// Ends a request that can't be understood: its client speaks something else, and is told by closing.
     private mutating func refuse(_ now: Moment) -> Bool {
-        guard links.pending[source].hasRoom(.received, topicBytes: 0), links.releases[source].hasRoom() else { return false }
+        guard links.pending[source].hasRoom(.received, topicBytes: 0), links.releases[doneSource].hasRoom() else { return false }
         logger.notice("a Produce request that can't be read: its connection is closed")
         finish(.received, position: 0, topicBytes: 0, topicCount: 0, closes: true)
         return true
@@ -218,9 +222,7 @@ public struct SequencerStage: Stage, ~Copyable {
     private mutating func respond(_ quality: QualityOfService, _ now: Moment) {
         if !job.request.wantsAnswer {
             guard job.items.contains(where: { $0.error != .none }) else {
-                let released = links.releases[source].push(job.request.release)
-                precondition(released, "there was room")
-                hasJob = false
+                giveBack()
                 return
             }
             return finish(.received, position: 0, topicBytes: 0, topicCount: 0, closes: true)
@@ -242,9 +244,19 @@ public struct SequencerStage: Stage, ~Copyable {
             position: position, deadline: job.request.arrival + timeout, request: job.request, topicBytes: topicBytes,
             topicCount: topicCount, closes: closes)
         links.pending[source].push(quality, response, topics: job.encoding.base)
-        let released = links.releases[source].push(job.request.release)
-        precondition(released, "there was room")
+        giveBack()
+    }
+
+    /// The request's bytes, together with those of its neighbours.
+    private mutating func giveBack() {
         hasJob = false
+        if doneSource == source, doneRequests?.join(job.request.release) == true { return }
+        if let done = doneRequests {
+            let released = links.releases[doneSource].push(done)
+            precondition(released, "there was room")
+        }
+        doneRequests = job.request.release
+        doneSource = source
     }
 
     // MARK: Batches
