@@ -112,6 +112,12 @@ private func checkProduceWalk(_ input: UnsafeRawBufferPointer) throws -> Bool {
         found.append((Array(partition.topic), partition.partition, partition.records.map { Array($0) }))
     }
     try Finding.unless(!isOutside, "a part reaches outside of the request")
+    if let single = SingleProduce(body, version: version) {
+        let isSame = isWhole && preamble?.acks == single.acks && preamble?.timeoutMs == single.timeoutMs && preamble?.isTransactional == false
+            && found.count == 1 && found[0].topic == Array(single.topic) && found[0].partition == single.partition
+            && found[0].records == Array(single.records)
+        try Finding.unless(isSame, "read at one go, it is another request")
+    }
     guard let message = try? ProduceRequest.decode(body, version: version) else { return isWhole }
     try Finding.unless(isWhole && preamble?.acks == message.acks, "the message can be read, but not walked")
     var next = 0

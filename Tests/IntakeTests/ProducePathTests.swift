@@ -16,8 +16,14 @@ private struct Walk: Equatable {
     var acks: Int16 = 0
     var timeoutMs: Int32 = 0
     var parts: [Part] = []
+    /// It could be read at one go.
+    var isSingle = false
 
     init() {}
+
+    static func == (a: Walk, b: Walk) -> Bool {
+        a.isTransactional == b.isTransactional && a.acks == b.acks && a.timeoutMs == b.timeoutMs && a.parts == b.parts
+    }
 
     /// Nil where it is refused. Traps where a range lies outside of the bytes.
     init?(_ body: [UInt8], version: Int16) {
@@ -44,6 +50,14 @@ private struct Walk: Equatable {
                     records: part.records.map(inside)))
         }
         precondition(cursor.offset >= 0 && cursor.offset <= body.count, "a cursor outside of the request")
+        let single = SingleProduce(UnsafeRawBufferPointer(copy), version: version)
+        if let single {
+            precondition(isWhole && !isTransactional && single.acks == acks && single.timeoutMs == timeoutMs, "read at one go, it says otherwise")
+            let part = Part(
+                topic: inside(single.topic), topicNumber: 0, partition: single.partition, records: inside(single.records))
+            precondition(parts == [part], "read at one go, it has other parts")
+        }
+        isSingle = single != nil
         guard isWhole else { return nil }
         self.parts = parts
     }
@@ -91,6 +105,11 @@ private struct Walk: Equatable {
             let body = try request.encode(version: version)
             let walk = Walk(body, version: version)
             #expect(walk == Walk(request))
+            if let walk, walk.parts.count == 1, request.topics.count == 1, !walk.isTransactional, walk.parts[0].records != nil,
+                walk.parts[0].topic.count < 127, body.count >= 26
+            {
+                #expect(walk.isSingle, "as most requests are")
+            }
             #expect(Walk(body + [0], version: version) == nil, "bytes too many")
             if body.count > 1 { #expect(Walk(Array(body.dropLast()), version: version) == nil, "bytes too few") }
         }
@@ -171,5 +190,39 @@ private struct Walk: Equatable {
         for bad: [UInt8] in [[0x80], [0xff, 0xff, 0xff, 0xff, 0x10], [0xff, 0xff, 0xff, 0xff, 0x8f, 0], [0x80, 0x80, 0x80, 0x80, 0x80]] {
             #expect(read(bad) == nil)
         }
+    }
+}
+
+/// The beginning of a Produce request, read at one go: the same as field by field, or not at all.
+@Suite struct ProduceFrontTests {
+    @Test(arguments: ProducePathTests.versions) func agreesWithTheHeader(version: Int16) throws {
+        var random = SeededRandom(seed: 7 + UInt64(version))
+        var found = 0
+        for round in 0..<20_000 {
+            var request = ProduceRequest()
+            if random.below(5) == 0 { request.transactionalId = "t" }
+            request.acks = [0, 1, -1][random.below(3)]
+            request.topics = [.init(name: "name", partitions: [.init(index: 1, records: random.bytes(20))])]
+            var frame = Array(
+                try RequestFrame.encode(
+                    request, version: version, correlationId: Int32(truncatingIfNeeded: random.next()),
+                    clientId: String(repeating: "c", count: random.below(40)))[4...])
+            if round % 2 == 0 { frame = frame.mutated(using: &random) }
+            frame.withUnsafeBytes { bytes in
+                guard let front = ProduceFront(bytes) else { return }
+                found += 1
+                guard let header = try? RequestHeader.decode(bytes) else { return Issue.record("a header that can't be read") }
+                #expect(header.apiKey == APIKey.produce.rawValue && header.apiVersion == front.version)
+                #expect(header.correlationId == front.correlation && header.bodyOffset == front.bodyOffset)
+                let body = UnsafeRawBufferPointer(rebasing: bytes[front.bodyOffset...])
+                var cursor = RawCursor(body.baseAddress!, count: body.count)
+                // It may end behind the acks, which is for the write stage to see.
+                if let preamble = ProducePreamble(&cursor, version: front.version) {
+                    #expect(preamble.acks == front.acks && !preamble.isTransactional)
+                }
+            }
+        }
+        #expect(found > 8000)
+        #expect(ProduceFront.versions == APIs.spec(.produce)?.served)
     }
 }
