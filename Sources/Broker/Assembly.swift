@@ -100,7 +100,7 @@ final class Assembly {
     private func respond(_ io: Int) -> RespondStage {
         RespondStage(
             sockets: sockets(.respond(io)), positions: groups.map(\.journal.positions), links: wiring.respond(io),
-            queueCapacity: Wiring.pendingCapacity, sendTimeout: configuration.intake.timeouts.send, logger: logger,
+            connections: configuration.intake.connections, queueCapacity: Wiring.pendingCapacity, sendTimeout: configuration.intake.timeouts.send, logger: logger,
             trace: trace)
     }
 

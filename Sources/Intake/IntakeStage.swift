@@ -48,7 +48,8 @@ public struct IntakeStage: Stage, ~Copyable {
     private let counts: ConnectionCounts
     private var links: IntakeLinks
     private var table: TopicTable
-    private var connections: ContiguousArray<Connection> = []
+    /// As many as there have been at once.
+    private var connections: OwnedArray<Connection>
     private var watch = DeadlineWatch()
     private var freeSlots: [UInt32] = []
     private var stalled: [UInt32] = []
@@ -79,6 +80,7 @@ public struct IntakeStage: Stage, ~Copyable {
         self.links = links
         self.table = table
         self.draining = draining
+        connections = OwnedArray(minimumCapacity: limits.connections)
         self.counts = counts ?? ConnectionCounts(limit: limits.connections, perAddress: limits.connectionsPerAddress)
         log = ConnectionLog(logger)
     }
@@ -292,7 +294,7 @@ public struct IntakeStage: Stage, ~Copyable {
             sockets.cancel(Tag.accept, tag: Tag.cancel)
             progress += 1
         }
-        for slot in connections.indices where connections[slot].state == .open {
+        for slot in 0..<connections.count where connections[slot].state == .open {
             end(slot, .finished)
             progress += 1
         }
@@ -447,7 +449,7 @@ public struct IntakeStage: Stage, ~Copyable {
         guard !hasReclaimed else { return false }
         hasReclaimed = true
         var isInUse = false
-        for other in connections.indices where largeBytes(of: other) > 0 {
+        for other in 0..<connections.count where largeBytes(of: other) > 0 {
             let connection = connections[other]
             let isResting = connection.state == .open && connection.frames.count == 0
             if isResting && !connection.isReceiving && connection.neededCapacity > 0 { continue }

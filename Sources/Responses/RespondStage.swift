@@ -40,7 +40,7 @@ public struct RespondStage: Stage, ~Copyable {
     private let trace: EventTrace?
     private let queueCapacity: Int
     private var links: RespondLinks
-    private var connections: ContiguousArray<ResponderConnection> = []
+    private var connections: OwnedArray<ResponderConnection>
     private var dirty: [UInt32] = []
     /// Connections of whose sent answers the io stage is still to be told.
     private var untold: [UInt32] = []
@@ -59,16 +59,18 @@ public struct RespondStage: Stage, ~Copyable {
 
     /// - Parameters:
     ///   - positions: of each partition group.
+    ///   - connections: how many there may be at once.
     ///   - queueCapacity: of each queue of pending responses, in cells.
     ///   - sendTimeout: after how many nanoseconds in which a client took no byte it is given up.
     public init(
-        sockets: any SocketPort, positions: [JournalPositions], links: consuming RespondLinks, queueCapacity: Int,
+        sockets: any SocketPort, positions: [JournalPositions], links: consuming RespondLinks, connections: Int, queueCapacity: Int,
         sendTimeout: UInt64, logger: Logger, trace: EventTrace? = nil
     ) {
         precondition(links.pending.count == 4 * positions.count, "four queues a partition group")
         self.sockets = sockets
         self.positions = positions
         self.links = links
+        self.connections = OwnedArray(minimumCapacity: connections)
         self.queueCapacity = queueCapacity
         self.sendTimeout = sendTimeout
         log = ConnectionLog(logger)
@@ -105,7 +107,10 @@ public struct RespondStage: Stage, ~Copyable {
         return next
     }
 
-    public var isDrained: Bool { connections.allSatisfy { $0.state == .free } }
+    public var isDrained: Bool {
+        for slot in 0..<connections.count where connections[slot].state != .free { return false }
+        return true
+    }
 
     // MARK: Connections
 

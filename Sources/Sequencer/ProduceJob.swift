@@ -46,7 +46,6 @@ package struct ProduceJob {
     /// was not handed it because the topic is just being made, is for the first of those that were to refuse.
     package mutating func begin(_ request: ClientRequest, group: UInt16, table: TopicTable) {
         self.request = request
-        items.removeAll(keepingCapacity: true)
         next = 0
         position = 0
         topicBytesBound = 0
@@ -54,6 +53,7 @@ package struct ProduceJob {
         isMalformed = false
         let body = request.body
         if let single = SingleProduce(body, version: request.version) { return begin(single, group: group, table: table) }
+        items.removeAll(keepingCapacity: true)
         var cursor = RawCursor(body.baseAddress!, count: body.count)
         guard let preamble = ProducePreamble(&cursor, version: request.version) else {
             isMalformed = true
@@ -93,18 +93,30 @@ package struct ProduceJob {
         guard let number = table.number(of: single.topic, likely: lastTopic), let place = table.place(of: single.partition, topic: number),
             request.groups & (1 << UInt64(place.group)) != 0
         else {
-            guard group == request.groups.trailingZeroBitCount else { return }
+            guard group == request.groups.trailingZeroBitCount else { return items.removeAll(keepingCapacity: true) }
             item.error = .unknownTopicOrPartition
-            return add(item, settings: TopicSettings(), acks: single.acks)
+            return addOnly(item, settings: TopicSettings(), acks: single.acks)
         }
         lastTopic = number
-        guard place.group == group else { return }
+        guard place.group == group else { return items.removeAll(keepingCapacity: true) }
         item.place = place
-        add(item, settings: table.topics[number].settings, acks: single.acks)
+        addOnly(item, settings: table.topics[number].settings, acks: single.acks)
     }
 
-    private mutating func add(_ item: Item, settings: TopicSettings, acks: Int16) {
+    private mutating func addOnly(_ item: Item, settings: TopicSettings, acks: Int16) {
         var item = item
+        judge(&item, settings, acks)
+        topicBytesBound = ProduceResponseWriter.topicBytes(name: item.topic.count) + ProduceResponseWriter.partitionBytes
+        // The last request, too, was one of one.
+        if items.count == 1 {
+            items[0] = item
+        } else {
+            items.removeAll(keepingCapacity: true)
+            items.append(item)
+        }
+    }
+
+    private mutating func judge(_ item: inout Item, _ settings: TopicSettings, _ acks: Int16) {
         item.maxBytes = settings.maxMessageBytes
         switch acks {
         case 0: break
@@ -114,6 +126,11 @@ package struct ProduceJob {
             quality = max(quality, .received)
             item.error = .invalidRequiredAcks
         }
+    }
+
+    private mutating func add(_ item: Item, settings: TopicSettings, acks: Int16) {
+        var item = item
+        judge(&item, settings, acks)
         if items.last?.topicNumber != item.topicNumber {
             topicBytesBound += ProduceResponseWriter.topicBytes(name: item.topic.count)
         }
