@@ -48,12 +48,32 @@ uint32_t hutong_crc32c_portable(uint32_t crc, const void *data, size_t length) {
 #include <immintrin.h>
 
 __attribute__((target("sse4.2"))) static uint64_t one_stream(uint64_t crc, const uint8_t *byte, size_t length) {
+    for (; length >= 32; byte += 32, length -= 32) {
+        uint64_t words[4];
+        memcpy(words, byte, 32);
+        crc = _mm_crc32_u64(crc, words[0]);
+        crc = _mm_crc32_u64(crc, words[1]);
+        crc = _mm_crc32_u64(crc, words[2]);
+        crc = _mm_crc32_u64(crc, words[3]);
+    }
     for (; length >= 8; byte += 8, length -= 8) {
         uint64_t word;
         memcpy(&word, byte, 8);
         crc = _mm_crc32_u64(crc, word);
     }
-    for (; length > 0; byte++, length--) crc = _mm_crc32_u8((uint32_t)crc, *byte);
+    if (length & 4) {
+        uint32_t word;
+        memcpy(&word, byte, 4);
+        crc = _mm_crc32_u32((uint32_t)crc, word);
+        byte += 4;
+    }
+    if (length & 2) {
+        uint16_t word;
+        memcpy(&word, byte, 2);
+        crc = _mm_crc32_u16((uint32_t)crc, word);
+        byte += 2;
+    }
+    if (length & 1) crc = _mm_crc32_u8((uint32_t)crc, *byte);
     return crc;
 }
 

@@ -53,8 +53,10 @@ struct GroupIndex: ~Copyable {
     /// Full ones whose files are not written yet, oldest first.
     private var sealed: Deque<SegmentIndex> = []
     private var active: SegmentIndex
+    /// The position at which the segment that is written to ends.
+    private var activeEnd: UInt64
     /// By partition number the offset behind the last committed batch.
-    private(set) var highWatermarks: [Int64]
+    private var highWatermarks: OwnedArray<Int64>
     /// By partition number the offset of the first record that is not deleted.
     private(set) var logStarts: [Int64]
     private var writer: IndexFileWriter
@@ -66,7 +68,9 @@ struct GroupIndex: ~Copyable {
         catalog = opened.catalog
         summaries = Deque(opened.summaries)
         active = opened.active
-        highWatermarks = opened.nextOffsets
+        activeEnd = (active.segment + 1) * segmentBytes
+        highWatermarks = OwnedArray(minimumCapacity: opened.nextOffsets.count)
+        for offset in opened.nextOffsets { highWatermarks.append(offset) }
         logStarts = opened.logStarts
         writer = IndexFileWriter(files: files, paths: opened.paths, group: group, tag: writerTag, logger: logger)
     }
@@ -81,13 +85,14 @@ struct GroupIndex: ~Copyable {
     var hasRoom: Bool { sealed.count < 3 }
 
     /// Takes in a committed frame: a batch, or a new log start.
-    mutating func append(_ batch: AppendedBatch) {
+    @inline(__always)
+    mutating func append(_ batch: borrowing AppendedBatch) {
         let partition = Int(batch.partition)
         switch batch.kind {
         case .batch:
-            seal(before: batch.entry.position / segmentBytes)
+            if batch.entry.position >= activeEnd { seal(before: batch.entry.position / segmentBytes) }
             active.append(batch.entry, partition: partition)
-            while highWatermarks.count <= partition { highWatermarks.append(0) }
+            if highWatermarks.count <= partition { highWatermarks.extend(to: partition + 1, with: 0) }
             highWatermarks[partition] = batch.entry.nextOffset
         case .logStart:
             while logStarts.count <= partition { logStarts.append(0) }
@@ -103,6 +108,7 @@ struct GroupIndex: ~Copyable {
         while active.segment < segment {
             sealed.append(active)
             active = SegmentIndex(segment: active.segment + 1)
+            activeEnd += segmentBytes
         }
     }
 

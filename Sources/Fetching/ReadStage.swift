@@ -244,14 +244,14 @@ public struct ReadStage: Stage, ~Copyable {
         // The position first: the batches that it covers are in the channel by then.
         let committed = groups[group].positions.committed.load()
         var count = 0
-        guard links.batches[group].available() > 0 else { return 0 }
-        while count < ReadStage.batch, indexes[group].hasRoom, let batch = links.batches[group].peek(),
-            batch.entry.end <= committed
-        {
-            _ = links.batches[group].pop()
+        let waiting = min(links.batches[group].available(), ReadStage.batch)
+        while count < waiting, indexes[group].hasRoom {
+            let batch = links.batches[group].element(links.batches[group].next).pointee
+            guard batch.entry.end <= committed else { break }
             indexes[group].append(batch)
             if batch.kind == .logStart { noteLogStart(batch.partition, group) }
             jobs.wake(PartitionKey(group: group, number: batch.partition))
+            links.batches[group].skip(1)
             count += 1
         }
         links.batches[group].release()

@@ -73,9 +73,13 @@ public struct Sender<Element: BitwiseCopyable>: ~Copyable, Sendable {
     init(_ channel: Channel<Element>) { self.channel = channel }
 
     /// Whether `count` more elements fit. Where not, the sender's thread is woken when there is room.
-    @inlinable
+    @inlinable @inline(__always)
     public mutating func hasRoom(for count: Int = 1) -> Bool {
-        if tail &- knownHead &+ count <= channel.mask &+ 1 { return true }
+        tail &- knownHead &+ count <= channel.mask &+ 1 || findsRoom(for: count)
+    }
+
+    @inlinable @inline(never)
+    mutating func findsRoom(for count: Int) -> Bool {
         knownHead = channel.head.value.load(ordering: .acquiring)
         if tail &- knownHead &+ count <= channel.mask &+ 1 { return true }
         channel.senderWaits.value.store(1, ordering: .relaxed)
@@ -85,7 +89,7 @@ public struct Sender<Element: BitwiseCopyable>: ~Copyable, Sendable {
     }
 
     /// Puts the element in; false, and nothing done, where the channel is full.
-    @inlinable
+    @inlinable @inline(__always)
     public mutating func push(_ element: Element) -> Bool {
         guard hasRoom() else { return false }
         channel.slots[tail & channel.mask] = element
@@ -94,18 +98,18 @@ public struct Sender<Element: BitwiseCopyable>: ~Copyable, Sendable {
     }
 
     /// Where the element so many behind the next one goes: for who has seen that there is room, and calls `advance` when it is filled.
-    @inlinable
+    @inlinable @inline(__always)
     public func place(_ number: Int) -> UnsafeMutablePointer<Element> { channel.slots + ((tail &+ number) & channel.mask) }
 
     /// So many elements have been put where `place` said.
-    @inlinable
+    @inlinable @inline(__always)
     public mutating func advance(_ count: Int) {
         precondition(tail &- knownHead &+ count <= channel.mask &+ 1, "the caller has seen that there is room")
         tail &+= count
     }
 
     /// Shows the receiver what was pushed, and wakes it if it sleeps.
-    @inlinable
+    @inlinable @inline(__always)
     public mutating func publish() {
         guard tail != published else { return }
         published = tail
@@ -143,14 +147,21 @@ public struct Receiver<Element: BitwiseCopyable>: ~Copyable, Sendable {
     }
 
     /// The element next in line, left there. Nil where there is none.
-    @inlinable
+    @inlinable @inline(__always)
     public mutating func peek() -> Element? {
         if head == knownTail && available() == 0 { return nil }
         return channel.slots[head & channel.mask]
     }
 
+    /// Takes so many elements, which `element` has shown.
+    @inlinable @inline(__always)
+    public mutating func skip(_ count: Int) {
+        precondition(knownTail &- head >= count, "only what waits can be taken")
+        head &+= count
+    }
+
     /// Takes the element next in line.
-    @inlinable
+    @inlinable @inline(__always)
     public mutating func pop() -> Element? {
         guard let element = peek() else { return nil }
         head &+= 1
@@ -158,7 +169,7 @@ public struct Receiver<Element: BitwiseCopyable>: ~Copyable, Sendable {
     }
 
     /// Gives the room of what was popped back to the sender, and wakes it if it waits for that.
-    @inlinable
+    @inlinable @inline(__always)
     public mutating func release() {
         guard head != released else { return }
         released = head
@@ -180,7 +191,7 @@ public struct Receiver<Element: BitwiseCopyable>: ~Copyable, Sendable {
     public var end: Int { knownTail }
 
     /// The waiting element with that number, in place: what is popped only later may be marked meanwhile.
-    @inlinable
+    @inlinable @inline(__always)
     public func element(_ number: Int) -> UnsafeMutablePointer<Element> {
         precondition(number &- head >= 0 && knownTail &- number > 0, "not a waiting element")
         return channel.slots + (number & channel.mask)

@@ -10,6 +10,7 @@ public struct ConnectionID: BitwiseCopyable, Hashable, Sendable {
     public var slot: UInt32
     public var generation: UInt32
 
+    @inlinable @inline(__always)
     public init(slot: UInt32, generation: UInt32) {
         self.slot = slot
         self.generation = generation
@@ -38,6 +39,7 @@ public struct ClientRequest: BitwiseCopyable, @unchecked Sendable {
     /// When it was read, by the monotonic clock.
     public var arrival: UInt64
 
+    @inlinable @inline(__always)
     public init(
         connection: ConnectionID, frame: UInt32, answer: UInt32, bytes: UnsafeRawPointer, count: UInt32,
         bodyOffset: UInt32, key: Int16, version: Int16, correlation: Int32, groups: UInt64, wantsAnswer: Bool,
@@ -58,14 +60,21 @@ public struct ClientRequest: BitwiseCopyable, @unchecked Sendable {
     }
 
     /// How many partition groups were handed it.
-    public var parts: UInt8 { UInt8(groups.nonzeroBitCount) }
+    @inlinable
+    public var parts: UInt8 { isWhole ? 1 : UInt8(groups.nonzeroBitCount) }
+
+    /// Whether one partition group was handed all of it.
+    @inlinable
+    public var isWhole: Bool { groups & (groups &- 1) == 0 }
 
     /// The body.
+    @inlinable
     public var body: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: bytes + Int(bodyOffset), count: Int(count) - Int(bodyOffset))
     }
 
     /// What gives the request's bytes back.
+    @inlinable
     public var release: Release { Release(connection: connection, frame: frame, count: 1) }
 }
 
@@ -76,11 +85,17 @@ public struct Release: BitwiseCopyable, Sendable {
     public var frame: UInt32
     public var count: UInt32
 
-    /// Whether the other one is of the next frame; then it is one with this.
-    public mutating func join(_ other: Release) -> Bool {
-        guard other.connection == connection, other.frame == frame &+ count else { return false }
-        count += other.count
-        return true
+    @inlinable @inline(__always)
+    public init(connection: ConnectionID, frame: UInt32, count: UInt32) {
+        self.connection = connection
+        self.frame = frame
+        self.count = count
+    }
+
+    /// Whether the request has the next frame.
+    @inlinable
+    public func isFollowed(by request: ClientRequest) -> Bool {
+        request.frame == frame &+ count && request.connection == connection
     }
 }
 

@@ -1,10 +1,12 @@
+// Unsafe on purpose: the ledger of frames owns its memory, because an array is asked at each change whether it is shared.
+
 import IO
 
 /// The io stage's half of a connection: what has been read of it, and what of that is still in use elsewhere.
 ///
 /// The stream's bytes are numbered; the receive buffer holds those from `released` to `received`. Those before `parsed`
 /// belong to frames that were handed on.
-struct Connection {
+struct Connection: ~Copyable {
     enum State {
         case free
         case open
@@ -80,34 +82,43 @@ struct Connection {
 }
 
 /// The frames of a connection that are out, oldest first. They may come back in any order; room is made in order.
-struct FrameLedger {
-    private struct Entry {
+struct FrameLedger: ~Copyable {
+    private struct Entry: BitwiseCopyable {
         var end: Int
         var holders: UInt8
     }
 
-    private var entries: [Entry] = []
+    /// A ring of as many as a power of two.
+    private var entries: UnsafeMutableBufferPointer<Entry>
     private var first: UInt32 = 0
     private(set) var count = 0
 
+    init() {
+        entries = .allocate(capacity: 16)
+        entries.initialize(repeating: Entry(end: 0, holders: 0))
+    }
+
+    deinit { entries.deallocate() }
+
+    private func place(_ frame: UInt32) -> Int { Int(frame) & (entries.count - 1) }
+
     /// The number that the next frame will have.
-    var next: UInt32 { first &+ UInt32(count) }
+    var next: UInt32 { first &+ UInt32(truncatingIfNeeded: count) }
 
     /// A frame goes out to `holders` stages; its last byte is before stream byte `end`.
     mutating func add(end: Int, holders: UInt8) {
         if count == entries.count { grow() }
-        entries[Int(next) & (entries.count - 1)] = Entry(end: end, holders: holders)
+        entries[place(next)] = Entry(end: end, holders: holders)
         count += 1
     }
 
     /// One stage gives frames back, that one and those behind it. Returns up to where the stream is free, if that has changed.
     mutating func release(_ frame: UInt32, count released: UInt32) -> Int? {
         precondition(Int(frame &- first) + Int(released) <= count, "only what is out can come back")
-        let mask = entries.count - 1
-        for number in 0..<released { entries[Int(frame &+ number) & mask].holders -= 1 }
+        for number in 0..<released { entries[place(frame &+ number)].holders -= 1 }
         var end: Int?
-        while count > 0, entries[Int(first) & mask].holders == 0 {
-            end = entries[Int(first) & mask].end
+        while count > 0, entries[place(first)].holders == 0 {
+            end = entries[place(first)].end
             first &+= 1
             count -= 1
         }
@@ -115,10 +126,12 @@ struct FrameLedger {
     }
 
     private mutating func grow() {
-        var larger = Array(repeating: Entry(end: 0, holders: 0), count: max(16, entries.count * 2))
+        let smaller = entries
+        entries = .allocate(capacity: 2 * smaller.count)
+        entries.initialize(repeating: Entry(end: 0, holders: 0))
         for number in 0..<UInt32(count) {
-            larger[Int(first &+ number) & (larger.count - 1)] = entries[Int(first &+ number) & (entries.count - 1)]
+            entries[place(first &+ number)] = smaller[Int(first &+ number) & (smaller.count - 1)]
         }
-        entries = larger
+        smaller.deallocate()
     }
 }

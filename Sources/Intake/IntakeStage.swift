@@ -245,7 +245,8 @@ public struct IntakeStage: Stage, ~Copyable {
     /// What came can't be understood, or is too much: nothing more is read. What was asked before is still answered.
     private mutating func close(_ slot: Int, reason: String) {
         guard connections[slot].state == .open else { return }
-        log.note(.notice, "\(sockets.peerName(connections[slot].socket)): closed: \(reason)", now.monotonic)
+        let peer = sockets.peerName(connections[slot].socket)
+        log.note(.notice, "\(peer): closed: \(reason)", now.monotonic)
         end(slot, .finished)
     }
 
@@ -369,6 +370,7 @@ public struct IntakeStage: Stage, ~Copyable {
     /// Hands on every whole frame that is there; then reads on, unless a queue is full.
     private mutating func takeFrames(_ slot: Int) {
         guard fit(slot) else { return }
+        handOnUsual(slot)
         while connections[slot].state == .open, connections[slot].unread >= 4 {
             let front = connections[slot].front
             let length = Int(Int32(bigEndian: front.loadUnaligned(as: Int32.self)))
@@ -450,12 +452,12 @@ public struct IntakeStage: Stage, ~Copyable {
         hasReclaimed = true
         var isInUse = false
         for other in 0..<connections.count where largeBytes(of: other) > 0 {
-            let connection = connections[other]
-            let isResting = connection.state == .open && connection.frames.count == 0
-            if isResting && !connection.isReceiving && connection.neededCapacity > 0 { continue }
+            let isReceiving = connections[other].isReceiving
+            let isResting = connections[other].state == .open && connections[other].frames.count == 0
+            if isResting && !isReceiving && connections[other].neededCapacity > 0 { continue }
             isInUse = true
             watch.look(at: other, by: now.monotonic + ConnectionTimeouts.shortMemory.patience)
-            guard isResting, connection.isReceiving, !connection.isReclaimed, connection.unread == 0 else { continue }
+            guard isResting, isReceiving, !connections[other].isReclaimed, connections[other].unread == 0 else { continue }
             connections[other].isReclaimed = true
             sockets.cancel(UInt64(other), tag: Tag.cancel)
         }
@@ -473,7 +475,6 @@ public struct IntakeStage: Stage, ~Copyable {
     /// False where the connection stopped: a queue is full, or it was closed.
     private mutating func handOn(_ slot: Int, frame: UnsafeMutableRawPointer, count: Int) -> Bool {
         let bytes = UnsafeRawBufferPointer(start: frame, count: count)
-        if let front = ProduceFront(bytes), links.writers.count == 1 { return handOn(front, slot, bytes) }
         let header: RequestHeader
         do { header = try RequestHeader.decode(bytes) } catch {
             close(slot, reason: "bad request header: \(error.reason)")
@@ -513,22 +514,38 @@ public struct IntakeStage: Stage, ~Copyable {
         return true
     }
 
-    /// A Produce request as most are, to the only partition group.
-    private mutating func handOn(_ front: ProduceFront, _ slot: Int, _ bytes: UnsafeRawBufferPointer) -> Bool {
-        let wantsAnswer = front.acks != 0
-        let request = ClientRequest(
-            connection: id(slot), frame: connections[slot].frames.next, answer: connections[slot].answers,
-            bytes: bytes.baseAddress!, count: UInt32(bytes.count), bodyOffset: UInt32(front.bodyOffset),
-            key: APIKey.produce.rawValue, version: front.version, correlation: front.correlation, groups: 1,
-            wantsAnswer: wantsAnswer, arrival: now.monotonic)
-        guard links.writers[0].push(request) else {
-            stall(slot)
-            return false
+    /// Hands on the Produce requests at the front that are as most are, where there is one partition group. What stops it, the
+    /// next frame's form or a full queue, is left to `handOn` to find.
+    private mutating func handOnUsual(_ slot: Int) {
+        guard links.writers.count == 1, connections[slot].state == .open else { return }
+        let id = id(slot)
+        let connection = connections.pointer(slot)
+        var at = UnsafeRawPointer(connection.pointee.front)
+        var left = connection.pointee.unread
+        var answer = connection.pointee.answers
+        var number = connection.pointee.frames.next
+        var end = connection.pointee.parsed
+        let last = number &+ UInt32(limits.inFlight - connection.pointee.frames.count)
+        let lastAnswer = connection.pointee.answersSent &+ UInt32(limits.unanswered)
+        while number != last, answer != lastAnswer, left >= 4 {
+            let length = Int(Int32(bigEndian: at.loadUnaligned(as: Int32.self)))
+            guard length <= min(left - 4, limits.requestBytes) else { break }
+            let bytes = UnsafeRawBufferPointer(start: at + 4, count: max(length, 0))
+            guard let front = ProduceFront(bytes) else { break }
+            let request = ClientRequest(
+                connection: id, frame: number, answer: answer, bytes: at + 4, count: UInt32(truncatingIfNeeded: length),
+                bodyOffset: UInt32(truncatingIfNeeded: front.bodyOffset), key: APIKey.produce.rawValue, version: front.version,
+                correlation: front.correlation, groups: 1, wantsAnswer: front.acks != 0, arrival: now.monotonic)
+            guard links.writers[0].push(request) else { break }
+            if front.acks != 0 { answer &+= 1 }
+            at += 4 + length
+            left -= 4 + length
+            end += 4 + length
+            number &+= 1
+            connection.pointee.frames.add(end: end, holders: 1)
         }
-        connections[slot].parsed += 4 + bytes.count
-        connections[slot].frames.add(end: connections[slot].parsed, holders: 1)
-        if wantsAnswer { connections[slot].answers &+= 1 }
-        return true
+        connection.pointee.answers = answer
+        connection.pointee.parsed = end
     }
 
     /// To every partition group that the request has partitions of. False: a queue is full. Nil: the connection is closed.

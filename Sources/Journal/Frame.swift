@@ -59,7 +59,7 @@ public enum Frame {
     public static let noPartition: UInt32 = .max
     /// The greatest partition number that a frame can bear.
     public static let lastPartition: UInt32 = (1 << 26) - 1
-    static let checksumAt = 60
+    @usableFromInline static let checksumAt = 60
     /// Base offset, length, leader epoch, magic and CRC of a batch: what the batch's CRC does not cover, and itself.
     static let coveredBatchBytes = 21
 
@@ -118,26 +118,22 @@ public struct FrameHeader: BitwiseCopyable, Equatable, Sendable {
     /// - Parameter key: the journal's.
     @inlinable
     public func write(at base: UnsafeMutableRawPointer, key: UInt32) -> UInt32 {
-        func put<T: FixedWidthInteger>(_ value: T, _ at: Int) {
-            base.storeBytes(of: value.littleEndian, toByteOffset: at, as: T.self)
+        // By whole words, as the checksum reads them: a load of what two smaller stores have just left would wait for both.
+        func put(_ at: Int, _ low: UInt64, _ high: UInt64 = 0) {
+            base.storeBytes(of: (low | high << 32).littleEndian, toByteOffset: at, as: UInt64.self)
         }
-        put(Frame.magic, 0)
-        put(length, 4)
-        put(position, 8)
-        put(flushed, 16)
-        put(epoch, 24)
-        put(partition, 28)
-        put(previous, 32)
-        put(group, 36)
-        put(kind.rawValue, 38)
-        put(UInt8(0), 39)
-        put(time, 40)
         let covered = Frame.covered(kind, payload: Int(length) - Frame.headerBytes)
-        put(UInt32(covered), 48)
-        put(UInt64(0), 52)
-        var sum = hutong_crc32c(key, base, 60)
+        put(0, UInt64(Frame.magic), UInt64(length))
+        put(8, position)
+        put(16, flushed)
+        put(24, UInt64(epoch), UInt64(partition))
+        put(32, UInt64(previous), UInt64(group) | UInt64(kind.rawValue) << 16)
+        put(40, UInt64(bitPattern: time))
+        put(48, UInt64(covered))
+        put(56, 0)
+        var sum = hutong_crc32c(key, base, Frame.checksumAt)
         sum = hutong_crc32c(sum, base + Frame.headerBytes, covered)
-        put(sum, 60)
+        base.storeBytes(of: sum.littleEndian, toByteOffset: Frame.checksumAt, as: UInt32.self)
         return sum
     }
 

@@ -111,7 +111,7 @@ public enum IndexFile {
         for (place, row) in summary.rows.enumerated() {
             let block = image.base + (1 + place / IndexBlock.rows) * IndexBlock.bytes
             block.storeBytes(of: row, toByteOffset: place % IndexBlock.rows * IndexBlock.rowBytes, as: IndexRow.self)
-            for entry in index.all(partition: Int(row.partition)) {
+            index.forEach(partition: Int(row.partition)) { entry in
                 let block = image.base + (firstEntryBlock + number / IndexBlock.entries) * IndexBlock.bytes
                 block.storeBytes(
                     of: entry, toByteOffset: number % IndexBlock.entries * IndexBlock.entryBytes, as: IndexEntry.self)

@@ -13,9 +13,12 @@ public struct JournalWriter: ~Copyable {
     private var previous: UInt32
     /// The checksum of the last frame.
     public var lastChecksum: UInt32 { previous }
-    private var base: UnsafeMutableRawPointer?
+    /// Where in memory the next frame goes; nil where no segment is loaded yet.
+    private var place: UnsafeMutableRawPointer?
     private var segmentStart: UInt64
     private var segmentEnd: UInt64
+    /// The longest payload of a batch.
+    public let payloadLimit: Int
     /// Of each segment so much is kept for frames that are not batches: where the disk is full and no further segment can be had,
     /// records can still be deleted.
     private let reserve: UInt64
@@ -40,13 +43,14 @@ public struct JournalWriter: ~Copyable {
         self.position = position
         self.previous = previous
         reserve = UInt64(min(cache.segmentBytes / 64, 64 << 10))
+        payloadLimit = cache.segmentBytes - Frame.headerBytes - Int(reserve)
         flushed = positions.flushed.load()
         self.prepared = prepared
         self.toFlush = toFlush
         if let current {
-            base = cache.base(slot: current.slot)
             segmentStart = current.number * UInt64(cache.segmentBytes)
             segmentEnd = (current.number + 1) * UInt64(cache.segmentBytes)
+            place = cache.base(slot: current.slot) + Int(position - segmentStart)
             let sent = self.toFlush.send(current)
             precondition(sent, "flush has room for every loaded segment")
         } else {
@@ -55,15 +59,6 @@ public struct JournalWriter: ~Copyable {
         }
     }
 
-    /// Whether the current segment has room for a payload of that length.
-    private func hasRoom(for payload: Int, _ kind: FrameKind) -> Bool {
-        let end = position + UInt64(Frame.stride(Frame.headerBytes + payload)) + (kind == .batch ? reserve : 0)
-        return base != nil && end <= segmentEnd
-    }
-
-    /// The longest payload of a batch.
-    public var payloadLimit: Int { cache.segmentBytes - Frame.headerBytes - Int(reserve) }
-
     /// The next frame is its segment's first.
     public var isAtSegmentStart: Bool { position == segmentStart }
 
@@ -71,26 +66,24 @@ public struct JournalWriter: ~Copyable {
     /// counts only after `append`.
     public mutating func room(for payload: Int, _ kind: FrameKind) -> UnsafeMutableRawPointer? {
         precondition(payload <= payloadLimit, "a frame does not cross a segment")
-        if !hasRoom(for: payload, kind) {
-            guard nextSegment() else { return nil }
-        }
-        return place! + Frame.headerBytes
+        let stride = Frame.stride(Frame.headerBytes + payload)
+        let end = position + UInt64(stride) + (kind == .batch ? reserve : 0)
+        guard end <= segmentEnd || nextSegment(), let place else { return nil }
+        // What of the last word the payload leaves over is to be zero.
+        (place + stride - 8).storeBytes(of: 0, as: UInt64.self)
+        return place + Frame.headerBytes
     }
-
-    /// Where the next frame goes; nil where no segment is loaded.
-    private var place: UnsafeMutableRawPointer? { base.map { $0 + Int(position - segmentStart) } }
 
     /// Makes a frame of the payload that was put where `room` said. Returns the position behind it.
     @discardableResult
     public mutating func append(_ kind: FrameKind, partition: UInt32, payload: Int, time: Int64) -> UInt64 {
         let length = Frame.headerBytes + payload
+        let stride = Frame.stride(length)
         let header = FrameHeader(
             length: UInt32(length), position: position, flushed: flushed, epoch: epoch, partition: partition,
             previous: previous, group: identity.group, kind: kind, time: time)
-        let at = place!
-        previous = header.write(at: at, key: identity.key)
-        let stride = Frame.stride(length)
-        if stride > length { (at + length).initializeMemory(as: UInt8.self, repeating: 0, count: stride - length) }
+        previous = header.write(at: place!, key: identity.key)
+        place! += stride
         position += UInt64(stride)
         return position
     }
@@ -105,19 +98,19 @@ public struct JournalWriter: ~Copyable {
 
     private mutating func nextSegment() -> Bool {
         guard prepared.peek() != nil else { return false }
-        if let base, position < segmentEnd {
+        if let place, position < segmentEnd {
             let left = Int(segmentEnd - position)
             if left >= Frame.headerBytes {
                 append(.padding, partition: Frame.noPartition, payload: left - Frame.headerBytes, time: 0)
             } else {
-                (base + Int(position - segmentStart)).initializeMemory(as: UInt8.self, repeating: 0, count: left)
+                place.initializeMemory(as: UInt8.self, repeating: 0, count: left)
                 position = segmentEnd
             }
         }
         guard let next = prepared.pop() else { return false }
         prepared.release()
         precondition(next.number == cache.segment(of: position), "segments come in order")
-        base = cache.base(slot: next.slot)
+        place = cache.base(slot: next.slot)
         segmentStart = next.number * UInt64(cache.segmentBytes)
         segmentEnd = (next.number + 1) * UInt64(cache.segmentBytes)
         let sent = toFlush.send(next)

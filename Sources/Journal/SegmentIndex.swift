@@ -1,5 +1,6 @@
-// Unsafe on purpose: it reads a batch's header where it lies.
+// Unsafe on purpose: it reads a batch's header where it lies, and it owns the memory of the entries that it gathers.
 
+import Host
 import IO
 import Wire
 
@@ -102,52 +103,110 @@ public struct SegmentSummary: Sendable {
 
 /// The index of one segment while it grows in memory: for each partition its batches, in order. Bounded, because a
 /// segment is. When the segment is full, it goes to a file (`IndexFile`).
-public struct SegmentIndex: Sendable {
+///
+/// It is of one thread at a time. Entries never move once they are there, and a partition's take memory in pieces that grow with
+/// their number: what is freed with one segment's index fits the next one's.
+public final class SegmentIndex: @unchecked Sendable {
+    /// A partition's entries. The pieces have 16, 32, ... 512 entries, and then 512 each.
+    private struct List {
+        static let firstBits = 4
+        static let lastBits = 9
+        var next: UnsafeMutablePointer<IndexEntry>?
+        var end: UnsafeMutablePointer<IndexEntry>?
+        var count = 0
+        var maxTimestamp = Int64.min
+        var bytes: UInt64 = 0
+        var pieces: [UnsafeMutablePointer<IndexEntry>] = []
+
+        @inline(never)
+        mutating func addPiece() {
+            let capacity = 1 << min(List.firstBits + pieces.count, List.lastBits)
+            let piece = UnsafeMutablePointer<IndexEntry>.allocate(capacity: capacity)
+            pieces.append(piece)
+            next = piece
+            end = piece + capacity
+        }
+
+        @inline(__always)
+        mutating func append(_ entry: IndexEntry) {
+            if next == end { addPiece() }
+            next!.initialize(to: entry)
+            next! += 1
+            count += 1
+            maxTimestamp = max(maxTimestamp, entry.maxTimestamp)
+            bytes += UInt64(entry.stride + MemoryLayout<IndexEntry>.size)
+        }
+
+        subscript(number: Int) -> IndexEntry {
+            precondition(number < count, "there is no such entry")
+            // With 16 more, the pieces that double begin at powers of two.
+            let place = number + 1 << List.firstBits
+            let bits = min(Int.bitWidth - 1 - place.leadingZeroBitCount, List.lastBits)
+            let beyond = place - 1 << bits
+            let piece = bits - List.firstBits + beyond >> List.lastBits
+            return pieces[piece][bits < List.lastBits ? beyond : beyond & (1 << List.lastBits - 1)]
+        }
+    }
+
+    private struct State: ~Copyable {
+        var lists = OwnedArray<List>()
+        var count = 0
+    }
+
     /// The segment's number.
     public let segment: UInt64
-    private var entries: [ContiguousArray<IndexEntry>] = []
-    private var maxTimestamps: [Int64] = []
-    private var bytes: [UInt64] = []
-    public private(set) var count = 0
+    /// Apart, because access to a class's own variables is checked at run time.
+    private let state = UnsafeMutablePointer<State>.allocate(capacity: 1)
 
-    public init(segment: UInt64) { self.segment = segment }
+    public init(segment: UInt64) {
+        self.segment = segment
+        state.initialize(to: State())
+    }
 
-    public mutating func append(_ entry: IndexEntry, partition: Int) {
-        while entries.count <= partition {
-            entries.append([])
-            maxTimestamps.append(.min)
-            bytes.append(0)
+    deinit {
+        for partition in 0..<state.pointee.lists.count {
+            for piece in state.pointee.lists[partition].pieces { piece.deallocate() }
         }
-        entries[partition].append(entry)
-        maxTimestamps[partition] = max(maxTimestamps[partition], entry.maxTimestamp)
-        bytes[partition] += UInt64(entry.stride + MemoryLayout<IndexEntry>.size)
-        count += 1
+        state.deinitialize(count: 1)
+        state.deallocate()
+    }
+
+    /// How many entries it has, of all partitions.
+    public var count: Int { state.pointee.count }
+
+    public func append(_ entry: IndexEntry, partition: Int) {
+        while state.pointee.lists.count <= partition { state.pointee.lists.append(List()) }
+        state.pointee.lists.pointer(partition).pointee.append(entry)
+        state.pointee.count += 1
+    }
+
+    private func count(_ partition: Int) -> Int {
+        partition < state.pointee.lists.count ? state.pointee.lists[partition].count : 0
     }
 
     /// Up to `limit` entries of the partition from the one that holds `offset` on, or the next behind it; empty where there is
     /// none.
     public func run(partition: Int, offset: Int64, limit: Int) -> ArraySlice<IndexEntry> {
-        guard partition < entries.count else { return [] }
-        let mine = entries[partition]
-        let first = mine.firstIndex(bisecting: { $0.nextOffset > offset })
-        return ArraySlice(mine[first..<min(first + limit, mine.count)])
+        let first = (0..<count(partition)).firstIndex(bisecting: { state.pointee.lists[partition][$0].nextOffset > offset })
+        return entries(partition, first..<min(first + limit, count(partition)))
     }
 
     /// Nil where the partition has nothing here.
     public func row(partition: Int, firstEntry: Int = 0) -> IndexRow? {
-        guard partition < entries.count, let first = entries[partition].first, let last = entries[partition].last
-        else { return nil }
+        let count = count(partition)
+        guard count > 0 else { return nil }
         return IndexRow(
-            partition: UInt32(partition), count: UInt32(entries[partition].count), firstEntry: UInt32(firstEntry),
-            startOffset: first.baseOffset, endOffset: last.nextOffset, maxTimestamp: maxTimestamps[partition],
-            bytes: bytes[partition])
+            partition: UInt32(partition), count: UInt32(count), firstEntry: UInt32(firstEntry),
+            startOffset: state.pointee.lists[partition][0].baseOffset,
+            endOffset: state.pointee.lists[partition][count - 1].nextOffset,
+            maxTimestamp: state.pointee.lists[partition].maxTimestamp, bytes: state.pointee.lists[partition].bytes)
     }
 
     /// All rows, ascending by partition number.
     public var summary: SegmentSummary {
         var rows = ContiguousArray<IndexRow>()
         var number = 0
-        for partition in entries.indices {
+        for partition in 0..<state.pointee.lists.count {
             guard let row = row(partition: partition, firstEntry: number) else { continue }
             rows.append(row)
             number += Int(row.count)
@@ -156,8 +215,13 @@ public struct SegmentIndex: Sendable {
     }
 
     /// All entries of the partition, in order.
-    public func all(partition: Int) -> ContiguousArray<IndexEntry> {
-        partition < entries.count ? entries[partition] : []
+    public func forEach(partition: Int, _ body: (IndexEntry) -> Void) {
+        for number in 0..<count(partition) { body(state.pointee.lists[partition][number]) }
+    }
+
+    private func entries(_ partition: Int, _ range: Range<Int>) -> ArraySlice<IndexEntry> {
+        guard !range.isEmpty else { return [] }
+        return ArraySlice(range.lazy.map { self.state.pointee.lists[partition][$0] })
     }
 }
 

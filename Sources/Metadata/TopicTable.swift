@@ -1,6 +1,5 @@
 // Unsafe on purpose: names are looked up by the raw bytes of a request, without making a string of each.
 
-import Glibc
 import Wire
 
 /// Where a partition's records are: its partition group, and its number there. Numbers are never used again.
@@ -15,7 +14,7 @@ public struct PartitionPlace: BitwiseCopyable, Hashable, Sendable, Codable {
 }
 
 /// The qualities of service, by what an answer means (DESIGN.md calls them 0 to 4).
-public enum QualityOfService: UInt8, Sendable, Comparable, CaseIterable {
+public enum QualityOfService: UInt8, BitwiseCopyable, Sendable, Comparable, CaseIterable {
     /// There is no answer.
     case oneWay = 0
     /// The leader has it in its journal cache, at its final offset.
@@ -47,7 +46,7 @@ public enum QualityOfService: UInt8, Sendable, Comparable, CaseIterable {
 }
 
 /// What can be set for a topic, in the form in which the stages use it.
-public struct TopicSettings: Sendable, Equatable {
+public struct TopicSettings: BitwiseCopyable, Sendable, Equatable {
     /// What acks=1 means: received or persisted.
     public var qosLeader: QualityOfService
     /// What acks=-1 means: replicated or durable.
@@ -89,63 +88,120 @@ public struct Topic: Sendable {
     }
 }
 
+/// A topic as the produce path looks at it: in its table's own memory, as long as there is the table.
+public struct TopicEntry: BitwiseCopyable {
+    let name: UnsafeRawBufferPointer
+    let places: UnsafeMutableBufferPointer<PartitionPlace>
+    public let settings: TopicSettings
+
+    fileprivate init(_ topic: Topic) {
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: topic.name.utf8.count, alignment: 8)
+        bytes.copyBytes(from: topic.name.utf8)
+        name = UnsafeRawBufferPointer(bytes)
+        places = .allocate(capacity: topic.partitions.count)
+        _ = places.initialize(from: topic.partitions)
+        settings = topic.settings
+    }
+
+    fileprivate func deallocate() {
+        name.deallocate()
+        places.deallocate()
+    }
+
+    /// The partition's place; nil where it does not exist.
+    public func place(of partition: Int32) -> PartitionPlace? {
+        // A negative number is a large one.
+        UInt(bitPattern: Int(partition)) < UInt(bitPattern: places.count) ? places[Int(partition)] : nil
+    }
+
+    /// Word by word, the last one perhaps overlapping the one before it: names are short, and a call takes longer.
+    @inline(__always)
+    func isNamed(_ other: UnsafeRawBufferPointer) -> Bool {
+        guard name.count == other.count else { return false }
+        func differ<T: FixedWidthInteger & BitwiseCopyable>(_ at: Int, _: T.Type) -> Bool {
+            name.loadUnaligned(fromByteOffset: at, as: T.self) != other.loadUnaligned(fromByteOffset: at, as: T.self)
+        }
+        if name.count < 4 { return (0..<name.count).allSatisfy { name[$0] == other[$0] } }
+        if name.count < 8 { return !differ(0, UInt32.self) && !differ(name.count - 4, UInt32.self) }
+        let last = name.count - 8
+        var at = 0
+        while at < last {
+            if differ(at, UInt64.self) { return false }
+            at += 8
+        }
+        return !differ(last, UInt64.self)
+    }
+}
+
 /// All topics at one moment. It never changes: the control stage makes a new one and sends it round.
-public final class TopicTable: Sendable {
+public final class TopicTable: @unchecked Sendable {
     /// Sorted by name.
     public let topics: [Topic]
     /// For each partition group, how many partition numbers it has given out.
     public let partitionNumbers: [UInt32]
-    private let buckets: [Int32]
-    private let names: [[UInt8]]
+    private let entries: UnsafeMutableBufferPointer<TopicEntry>
+    /// Open addressing: a topic's number, or -1. As many as a power of two.
+    private let buckets: UnsafeMutableBufferPointer<Int32>
     private let numbersById: [Uuid: Int]
 
     public init(topics: [Topic], partitionNumbers: [UInt32]) {
         let sorted = topics.sorted { $0.name < $1.name }
         self.topics = sorted
         self.partitionNumbers = partitionNumbers
-        names = sorted.map { Array($0.name.utf8) }
+        entries = .allocate(capacity: sorted.count)
+        _ = entries.initialize(from: sorted.map(TopicEntry.init))
         numbersById = Dictionary(uniqueKeysWithValues: sorted.enumerated().map { ($1.id, $0) })
         var size = 16
         while size < 2 * sorted.count { size *= 2 }
-        var buckets = [Int32](repeating: -1, count: size)
-        for (number, name) in names.enumerated() {
-            var bucket = name.withUnsafeBytes { Int(truncatingIfNeeded: TopicTable.hash($0)) } & (size - 1)
+        buckets = .allocate(capacity: size)
+        buckets.initialize(repeating: -1)
+        for number in sorted.indices {
+            var bucket = TopicTable.hash(entries[number].name) & (size - 1)
             while buckets[bucket] >= 0 { bucket = (bucket + 1) & (size - 1) }
             buckets[bucket] = Int32(number)
         }
-        self.buckets = buckets
     }
 
-    /// FNV-1a: names are short, and topics are not made by attackers who gain by collisions: only probing gets longer.
-    private static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    deinit {
+        for entry in entries { entry.deallocate() }
+        entries.deallocate()
+        buckets.deallocate()
+    }
+
+    /// A word at a time, as FNV-1a does a byte at a time: names are short, and topics are not made by attackers who gain by
+    /// collisions: only probing gets longer.
+    private static func hash(_ bytes: UnsafeRawBufferPointer) -> Int {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        return hash ^ (hash >> 29)
-    }
-
-    /// As `number(of:)`; quicker where it is the likely one.
-    public func number(of name: UnsafeRawBufferPointer, likely: Int) -> Int? {
-        likely < names.count && isName(name, of: likely) ? likely : number(of: name)
-    }
-
-    private func isName(_ name: UnsafeRawBufferPointer, of number: Int) -> Bool {
-        names[number].withUnsafeBytes { candidate in
-            guard candidate.count == name.count else { return false }
-            guard let left = candidate.baseAddress, let right = name.baseAddress else { return true }
-            return memcmp(left, right, name.count) == 0
+        var at = 0
+        while bytes.count - at >= 8 {
+            hash = (hash ^ bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)) &* 0x9e37_79b9_7f4a_7c15
+            hash ^= hash >> 32
+            at += 8
         }
+        for byte in bytes[at...] { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        hash &*= 0x9e37_79b9_7f4a_7c15
+        return Int(truncatingIfNeeded: hash >> 32)
     }
 
     /// The number in `topics` of the topic of that name; nil: there is none. Allocates nothing.
-    public func number(of name: UnsafeRawBufferPointer) -> Int? {
+    /// - Parameter likely: where that is the number, it is found sooner.
+    public func number(of name: UnsafeRawBufferPointer, likely: Int = 0) -> Int? {
+        if likely < entries.count && entries[likely].isNamed(name) { return likely }
         let mask = buckets.count - 1
-        var bucket = Int(truncatingIfNeeded: TopicTable.hash(name)) & mask
-        while true {
+        var bucket = TopicTable.hash(name) & mask
+        while buckets[bucket] >= 0 {
             let number = Int(buckets[bucket])
-            if number < 0 { return nil }
-            if isName(name, of: number) { return number }
+            if entries[number].isNamed(name) { return number }
             bucket = (bucket + 1) & mask
         }
+        return nil
+    }
+
+    /// The topic of that number, which is one in `topics`.
+    @inline(__always)
+    public func entry(_ number: Int) -> UnsafePointer<TopicEntry> {
+        precondition(entries.indices.contains(number), "there is no such topic")
+        return UnsafePointer(entries.baseAddress! + number)
     }
 
     public func topic(named name: String) -> Topic? {
@@ -157,7 +213,6 @@ public final class TopicTable: Sendable {
 
     /// The partition's place; nil where topic or partition don't exist.
     public func place(of partition: Int32, topic number: Int?) -> PartitionPlace? {
-        guard let number, partition >= 0, Int(partition) < topics[number].partitions.count else { return nil }
-        return topics[number].partitions[Int(partition)]
+        number.flatMap { entry($0).pointee.place(of: partition) }
     }
 }

@@ -79,6 +79,8 @@ public struct RespondStage: Stage, ~Copyable {
         unconsidered = Array(repeating: 0, count: 4 * positions.count)
     }
 
+    deinit { for chunk in spareChunks { chunk.deallocate() } }
+
     public mutating func step(_ now: Moment) -> Int {
         self.now = now.monotonic
         var progress = takeEvents()
@@ -159,6 +161,7 @@ public struct RespondStage: Stage, ~Copyable {
         connections[slot].state = .dead(told: told)
         connections[slot].parked = [:]
         // What the kernel is reading stays until it has done so.
+        connections[slot].tail = nil
         while connections[slot].outgoing.count > (connections[slot].isSending ? 1 : 0) {
             recycle(connections[slot].outgoing.removeLast())
         }
@@ -225,26 +228,50 @@ public struct RespondStage: Stage, ~Copyable {
         let passed = position(queue)
         let hasFailed = positions[queue / 4].failure != nil && queue % 4 != 0
         var count = 0
-        while count < RespondStage.batch, let cell = links.pending[queue].peek() {
-            let response = cell.response
+        while count < RespondStage.batch, links.pending[queue].next < links.pending[queue].end {
             let number = links.pending[queue].next
-            if !response.isAnswered {
-                if response.position <= passed {
-                    answer(response, queue: queue, number: number, error: nil)
+            let response = PendingCell.response(links.pending[queue].element(number))
+            if !response.pointee.isAnswered {
+                if response.pointee.position <= passed {
+                    if !answerInTurn(response, queue, number) { answer(response.pointee, queue: queue, number: number, error: nil) }
                 } else if hasFailed {
-                    answer(response, queue: queue, number: number, error: .kafkaStorageError)
+                    answer(response.pointee, queue: queue, number: number, error: .kafkaStorageError)
                 } else {
                     break
                 }
-                let timer = self.timer(queue, number)
-                if timers.isSet(timer) { timers.cancel(timer) }
+                if timers.count > 0 {
+                    let timer = self.timer(queue, number)
+                    if timers.isSet(timer) { timers.cancel(timer) }
+                }
             }
-            for _ in 0..<response.cells { _ = links.pending[queue].pop() }
+            links.pending[queue].skip(response.pointee.cells)
             count += 1
         }
         links.pending[queue].release()
         unconsidered[queue] = max(unconsidered[queue], links.pending[queue].next)
         return count
+    }
+
+    /// Copies an answer behind those that are going out already, as is done with most: a whole one, whose turn it is, for a
+    /// connection that has room. False, and nothing done, where it is not so.
+    @inline(__always)
+    private mutating func answerInTurn(_ response: UnsafeMutablePointer<PendingResponse>, _ queue: Int, _ number: Int) -> Bool {
+        let slot = Int(response.pointee.connection.slot)
+        guard response.pointee.kind == .whole, trace == nil, slot < connections.count,
+            connections[slot].takes(response.pointee.answer, of: response.pointee.connection.generation),
+            let tail = connections[slot].tail, tail.used + SendChunk.most <= SendChunk.capacity
+        else { return false }
+        let cells = response.pointee.cells
+        var at = tail.base + tail.used
+        for cell in 1..<cells {
+            at.storeBytes(of: links.pending[queue].element(number + cell).pointee, as: PendingCell.self)
+            at += PendingCell.bytes
+        }
+        tail.used += Int(response.pointee.bytes)
+        let next = response.pointee.answer &+ 1
+        connections[slot].nextAnswer = next
+        tail.answers = next
+        return true
     }
 
     // MARK: Time
@@ -266,9 +293,9 @@ public struct RespondStage: Stage, ~Copyable {
             let queue = timer / queueCapacity
             let head = links.pending[queue].next
             let number = head + (timer % queueCapacity - head % queueCapacity + queueCapacity) % queueCapacity
-            let cell = links.pending[queue].element(number)
-            answer(cell.pointee.response, queue: queue, number: number, error: .requestTimedOut)
-            cell.pointee.response.flags |= PendingResponse.answered
+            let response = PendingCell.response(links.pending[queue].element(number))
+            answer(response.pointee, queue: queue, number: number, error: .requestTimedOut)
+            response.pointee.isAnswered = true
         }
         let count = due.count
         due.removeAll(keepingCapacity: true)
@@ -280,9 +307,9 @@ public struct RespondStage: Stage, ~Copyable {
         var number = unconsidered[queue]
         let end = links.pending[queue].end
         while number < end {
-            let response = links.pending[queue].element(number).pointee.response
-            if !response.isAnswered { timers.set(timer(queue, number), deadline: response.deadline) }
-            number += response.cells
+            let response = PendingCell.response(links.pending[queue].element(number))
+            if !response.pointee.isAnswered { timers.set(timer(queue, number), deadline: response.pointee.deadline) }
+            number += response.pointee.cells
         }
         unconsidered[queue] = number
     }
@@ -314,20 +341,17 @@ public struct RespondStage: Stage, ~Copyable {
     /// Answers a pending response, or this group's part of it.
     private mutating func answer(_ response: PendingResponse, queue: Int, number: Int, error: ErrorCode?) {
         guard let slot = slot(of: response.connection) else { return }
-        if response.closes { return finish(slot, before: response.answer) }
+        if response.kind == .closing { return finish(slot, before: response.answer) }
         guard connections[slot].isOwed(response.answer) else { return }
         if error == nil {
             trace?.line("answer group=\(queue / 4) qos=\(queue % 4 + 1) position=\(response.position)")
         }
-        if response.parts == 1 && error == nil && response.answer == connections[slot].nextAnswer,
-            let room = room(slot, Int(response.topicBytes) + ProduceResponseWriter.frameBytes)
+        if response.kind == .whole && error == nil && response.answer == connections[slot].nextAnswer,
+            let room = room(slot, Int(response.bytes))
         {
-            var writer = ProduceResponseWriter(room.base + room.used, capacity: room.free, version: response.version)
-            writer.begin(
-                correlation: response.correlation, topics: Int(response.topicCount), topicsBytes: Int(response.topicBytes))
-            copyTopics(response, queue, number) { writer.put(bytes: $0) }
-            writer.end()
-            room.used += writer.count
+            let encoded = encoded(response, queue, number)
+            encoded.withUnsafeBytes { (room.base + room.used).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+            room.used += encoded.count
             connections[slot].nextAnswer &+= 1
             room.answers = connections[slot].nextAnswer
             if !connections[slot].parked.isEmpty { putParked(slot) }
@@ -336,24 +360,23 @@ public struct RespondStage: Stage, ~Copyable {
         join(response, queue: queue, number: number, error: error, slot: slot)
     }
 
-    private func copyTopics(_ response: PendingResponse, _ queue: Int, _ number: Int, _ body: (UnsafeRawBufferPointer) -> Void) {
-        var left = Int(response.topicBytes)
-        var cell = number + 1
-        while left > 0 {
-            let from = UnsafeRawPointer(links.pending[queue].element(cell))
-            body(UnsafeRawBufferPointer(start: from, count: min(left, PendingCell.bytes)))
-            left -= PendingCell.bytes
-            cell += 1
+    /// What was encoded of a response.
+    private func encoded(_ response: PendingResponse, _ queue: Int, _ number: Int) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(Int(response.bytes))
+        for cell in 1..<max(response.cells, 1) {
+            let from = UnsafeRawPointer(links.pending[queue].element(number + cell))
+            bytes.append(contentsOf: UnsafeRawBufferPointer(start: from, count: min(Int(response.bytes) - bytes.count, PendingCell.bytes)))
         }
+        return bytes
     }
 
     /// The way of an answer that is early, that has failed, or that is one of several parts.
     private mutating func join(
         _ response: PendingResponse, queue: Int, number: Int, error: ErrorCode?, slot: Int
     ) {
-        var topics: [UInt8] = []
-        topics.reserveCapacity(Int(response.topicBytes))
-        copyTopics(response, queue, number) { topics.append(contentsOf: $0) }
+        var topics = encoded(response, queue, number)
+        if response.kind == .whole { topics = Array(topics[SingleProduceAnswer.topics(in: topics.count, version: response.version)]) }
         if let error {
             topics.withUnsafeMutableBytes {
                 guard let base = $0.baseAddress else { return }
@@ -417,6 +440,7 @@ public struct RespondStage: Stage, ~Copyable {
             room.answers = connections[slot].nextAnswer
         } else {
             connections[slot].outgoing.append(.answer(answer))
+            connections[slot].tail = nil
             mark(slot)
         }
     }
@@ -427,10 +451,10 @@ public struct RespondStage: Stage, ~Copyable {
     private mutating func room(_ slot: Int, _ bytes: Int) -> SendChunk? {
         guard bytes <= SendChunk.capacity else { return nil }
         mark(slot)
-        let isLastSending = connections[slot].isSending && connections[slot].outgoing.count == 1
-        if case .chunk(let last)? = connections[slot].outgoing.last, !isLastSending, last.free >= bytes { return last }
+        if let tail = connections[slot].tail, tail.free >= bytes { return tail }
         let chunk = spareChunks.popLast() ?? SendChunk()
         connections[slot].outgoing.append(.chunk(chunk))
+        connections[slot].tail = chunk
         return chunk
     }
 
@@ -453,6 +477,7 @@ public struct RespondStage: Stage, ~Copyable {
         guard connections[slot].sendsMore, !connections[slot].isSending, let first = connections[slot].outgoing.first
         else { return }
         connections[slot].isSending = true
+        if connections[slot].outgoing.count == 1 { connections[slot].tail = nil }
         connections[slot].sendingSince = now
         watch.look(at: slot, by: now + min(sendTimeout, AnswerBudget.shortestPatience))
         switch first {
@@ -508,8 +533,9 @@ public struct RespondStage: Stage, ~Copyable {
                 continue
             }
             count += 1
+            let peer = sockets.peerName(connections[slot].socket)
             log.note(
-                .notice, "\(sockets.peerName(connections[slot].socket)): closed: it has taken nothing of its answers for "
+                .notice, "\(peer): closed: it has taken nothing of its answers for "
                     + "\(stalled / 1_000_000) ms" + (stalled < sendTimeout ? ", and others want the memory" : ""), now)
             sockets.discard(connections[slot].socket)
             if case .finishing(_, let told) = connections[slot].state { drop(slot, told: told, tells: false) } else {
@@ -520,7 +546,8 @@ public struct RespondStage: Stage, ~Copyable {
     }
 
     private mutating func recycle(_ outgoing: ResponderConnection.Outgoing) {
-        guard case .chunk(let chunk) = outgoing, spareChunks.count < 256 else { return }
+        guard case .chunk(let chunk) = outgoing else { return }
+        guard spareChunks.count < 256 else { return chunk.deallocate() }
         chunk.used = 0
         chunk.sent = 0
         spareChunks.append(chunk)

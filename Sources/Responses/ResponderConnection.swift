@@ -2,24 +2,54 @@
 
 import DequeModule
 import Intake
+import Wire
 
-/// A buffer into which small answers are gathered, so that one send carries many.
-final class SendChunk {
+/// A buffer into which small answers are gathered, so that one send carries many. This is a handle: copies of it are of the same
+/// buffer, which somebody has to end. (A class would be counted at each answer.)
+struct SendChunk: BitwiseCopyable {
     static let capacity = 64 << 10
-    let base = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
-    var used = 0
+    /// The most bytes that a whole answer's cells take.
+    static let most = (SingleProduceAnswer.bytes + SingleProduceAnswer.longestName + PendingCell.bytes - 1) / PendingCell.bytes * PendingCell.bytes
+
+    private struct Header {
+        var used = 0
+        var sent = 0
+        var answers: UInt32 = 0
+    }
+
+    private let header: UnsafeMutablePointer<Header>
+    let base: UnsafeMutableRawPointer
+
+    init() {
+        base = .allocate(byteCount: SendChunk.capacity, alignment: 64)
+        header = .allocate(capacity: 1)
+        header.initialize(to: Header())
+    }
+
+    func deallocate() {
+        base.deallocate()
+        header.deallocate()
+    }
+
+    var used: Int {
+        get { header.pointee.used }
+        nonmutating set { header.pointee.used = newValue }
+    }
     /// How much of it has been sent.
-    var sent = 0
+    var sent: Int {
+        get { header.pointee.sent }
+        nonmutating set { header.pointee.sent = newValue }
+    }
     /// How many of the connection's answers have left when it has been sent.
-    var answers: UInt32 = 0
-
-    deinit { base.deallocate() }
-
+    var answers: UInt32 {
+        get { header.pointee.answers }
+        nonmutating set { header.pointee.answers = newValue }
+    }
     var free: Int { SendChunk.capacity - used }
 }
 
 /// The respond stage's half of a connection: the order of its answers, and what is on its way out.
-struct ResponderConnection {
+struct ResponderConnection: ~Copyable {
     enum State: Equatable {
         case free
         case open
@@ -47,6 +77,8 @@ struct ResponderConnection {
     var nextAnswer: UInt32 = 0
     var parked: [UInt32: Parked] = [:]
     var outgoing: Deque<Outgoing> = []
+    /// The last of `outgoing`, where it is a chunk that may be added to: it is not being sent, but will be.
+    var tail: SendChunk?
     var isSending = false
     /// When the send under way began; each takes at least a byte to end.
     var sendingSince: UInt64 = 0
@@ -55,6 +87,14 @@ struct ResponderConnection {
     var toldAnswers: UInt32 = 0
     /// In the list of those that have something new to send.
     var isDirty = false
+
+    deinit { for case .chunk(let chunk) in outgoing { chunk.deallocate() } }
+
+    /// Whether an answer of that number, meant for that tenant of the slot, is the next to go out, and nothing speaks against it.
+    func takes(_ answer: UInt32, of tenant: UInt32) -> Bool {
+        guard case .open = state else { return false }
+        return tenant == generation && answer == nextAnswer && parked.isEmpty
+    }
 
     var sendsMore: Bool {
         switch state {

@@ -5,6 +5,7 @@ import Wire
 /// The checks that a record batch must pass before it gets an offset.
 package enum BatchValidator {
     /// Nil: the bytes are one whole, sound batch. Else what is wrong, as Kafka's clients know it.
+    @inline(__always)
     package static func flaw(_ records: UnsafeRawBufferPointer, limit: Int) -> ErrorCode? {
         guard records.count > RecordBatch.Field.magic, let base = records.baseAddress else { return .corruptMessage }
         func get<T: FixedWidthInteger>(_ at: Int, _: T.Type = T.self) -> T {
@@ -40,23 +41,26 @@ package enum BatchValidator {
     }
 
     /// Whether the uncompressed records are as many as the header says, and end where the batch does.
+    @inline(__always)
     private static func holds(_ batch: UnsafeRawBufferPointer, count: Int32) -> Bool {
-        var offset = RecordBatch.headerLength
+        var at = batch.baseAddress! + RecordBatch.headerLength
+        let end = batch.baseAddress! + batch.count
         for _ in 0..<count {
-            var length: UInt64 = 0
-            var shift: UInt64 = 0
-            var byte: UInt8
-            repeat {
-                guard offset < batch.count, shift < 35 else { return false }
-                byte = batch[offset]
-                length |= UInt64(byte & 0x7f) << shift
+            guard at < end else { return false }
+            var length = Int(at.load(as: UInt8.self))
+            at += 1
+            var shift = 7
+            while length >> (shift - 7) & 0x80 != 0 {
+                guard at < end, shift < 35 else { return false }
+                length ^= 0x80 << (shift - 7)
+                length |= Int(at.load(as: UInt8.self)) << shift
                 shift += 7
-                offset += 1
-            } while byte & 0x80 != 0
+                at += 1
+            }
             // Zig-zag: an odd number would be a negative length.
-            guard length & 1 == 0, length / 2 <= UInt64(batch.count - offset) else { return false }
-            offset += Int(length / 2)
+            guard length & 1 == 0, length >> 1 <= end - at else { return false }
+            at += length >> 1
         }
-        return offset == batch.count
+        return at == end
     }
 }

@@ -1,15 +1,17 @@
 // Unsafe on purpose: it points into the request that it belongs to, which stays in place until it is released.
 
+import Host
 import IO
 import Intake
 import Metadata
+import Responses
 import Wire
 
 /// A Produce request under way in the write stage: what it asks of this partition group, and what has come of it so far. One
 /// is used again and again, so that a request allocates nothing.
-package struct ProduceJob {
+package struct ProduceJob: ~Copyable {
     /// One partition's batch.
-    package struct Item {
+    package struct Item: BitwiseCopyable {
         package var topic: UnsafeRawBufferPointer
         var topicNumber: Int
         package var partition: Int32
@@ -21,7 +23,7 @@ package struct ProduceJob {
     }
 
     private(set) var request: ClientRequest
-    package var items: [Item] = []
+    package var items = OwnedArray<Item>(minimumCapacity: 64)
     /// The item that is next to be sequenced.
     var next = 0
     /// The greatest position that the answer waits for.
@@ -31,10 +33,10 @@ package struct ProduceJob {
     private(set) var timeoutMs: Int32 = 0
     /// The number in the table of the topic that was named last.
     private var lastTopic = 0
-    /// No more bytes than this will its topics' encoding take.
-    private(set) var topicBytesBound = 0
-    /// Where the encoding goes.
-    package private(set) var encoding = AlignedBuffer(count: 4096)
+    /// No more bytes than this will its answer take.
+    private(set) var answerBytesBound = 0
+    /// Where the answer is encoded; whole cells of the queues can be read from it.
+    private var encoding = AlignedBuffer(count: 4096)
 
     package init() {
         request = ClientRequest(
@@ -44,111 +46,102 @@ package struct ProduceJob {
 
     /// Reads the request. What is of another group that was handed it is that one's; what belongs nowhere, or to a group that
     /// was not handed it because the topic is just being made, is for the first of those that were to refuse.
-    package mutating func begin(_ request: ClientRequest, group: UInt16, table: TopicTable) {
-        self.request = request
+    @inline(__always)
+    package mutating func begin(_ request: UnsafePointer<ClientRequest>, group: UInt16, table: TopicTable) {
+        self.request = request.pointee
+        items.removeAll()
         next = 0
         position = 0
-        topicBytesBound = 0
         quality = .oneWay
         isMalformed = false
-        let body = request.body
-        if let single = SingleProduce(body, version: request.version) { return begin(single, group: group, table: table) }
-        items.removeAll(keepingCapacity: true)
+        let body = self.request.body
+        if let single = SingleProduce(body, version: self.request.version) {
+            timeoutMs = single.timeoutMs
+            answerBytesBound = SingleProduceAnswer.bytes + single.topic.count
+            if let number = table.number(of: single.topic, likely: lastTopic) {
+                lastTopic = number
+                add(single.topic, 0, single.partition, single.records, table.entry(number), acks: single.acks, group)
+            } else {
+                add(single.topic, 0, single.partition, single.records, nil, acks: single.acks, group)
+            }
+        } else {
+            beginAny(body, group: group, table: table)
+        }
+    }
+
+    /// A request of several partitions, or of an unusual form.
+    private mutating func beginAny(_ body: UnsafeRawBufferPointer, group: UInt16, table: TopicTable) {
+        answerBytesBound = ProduceResponseWriter.frameBytes
         var cursor = RawCursor(body.baseAddress!, count: body.count)
         guard let preamble = ProducePreamble(&cursor, version: request.version) else {
             isMalformed = true
             return
         }
         timeoutMs = preamble.timeoutMs
-        let acks = preamble.acks
         var topicNumber = -1
-        var tableNumber: Int?
+        var entry: UnsafePointer<TopicEntry>?
         isMalformed = !cursor.producePartitions(version: request.version) { partition in
             if partition.topicNumber != topicNumber {
                 topicNumber = partition.topicNumber
-                tableNumber = table.number(of: partition.topic)
+                entry = table.number(of: partition.topic).map(table.entry)
             }
-            var item = Item(
-                topic: partition.topic, topicNumber: topicNumber, partition: partition.partition, records: partition.records)
-            guard let place = table.place(of: partition.partition, topic: tableNumber), let tableNumber,
-                request.groups & (1 << UInt64(place.group)) != 0
-            else {
-                guard group == request.groups.trailingZeroBitCount else { return }
-                item.error = .unknownTopicOrPartition
-                add(item, settings: TopicSettings(), acks: acks)
-                return
-            }
+            let before = items.count
+            let isNewTopic = before == 0 || items[before - 1].topicNumber != topicNumber
+            add(partition.topic, topicNumber, partition.partition, partition.records, entry, acks: preamble.acks, group)
+            guard items.count > before else { return }
+            if preamble.isTransactional && items[before].error == .none { items[before].error = .invalidTxnState }
+            if isNewTopic { answerBytesBound += ProduceResponseWriter.topicBytes(name: partition.topic.count) }
+            answerBytesBound += ProduceResponseWriter.partitionBytes
+        }
+    }
+
+    /// Adds what is this group's to do, or to refuse.
+    /// - Parameter entry: nil: there is no such topic.
+    @inline(__always)
+    private mutating func add(
+        _ topic: UnsafeRawBufferPointer, _ topicNumber: Int, _ partition: Int32, _ records: UnsafeRawBufferPointer?,
+        _ entry: UnsafePointer<TopicEntry>?, acks: Int16, _ group: UInt16
+    ) {
+        var item = Item(topic: topic, topicNumber: topicNumber, partition: partition, records: records)
+        if let entry, let place = entry.pointee.place(of: partition), request.groups & (1 << UInt64(place.group)) != 0 {
             guard place.group == group else { return }
             item.place = place
-            if partition.records == nil { item.error = .invalidRecord }
-            if preamble.isTransactional { item.error = .invalidTxnState }
-            add(item, settings: table.topics[tableNumber].settings, acks: acks)
-        }
-    }
-
-    /// As most are.
-    private mutating func begin(_ single: SingleProduce, group: UInt16, table: TopicTable) {
-        timeoutMs = single.timeoutMs
-        var item = Item(topic: single.topic, topicNumber: 0, partition: single.partition, records: single.records)
-        guard let number = table.number(of: single.topic, likely: lastTopic), let place = table.place(of: single.partition, topic: number),
-            request.groups & (1 << UInt64(place.group)) != 0
-        else {
-            guard group == request.groups.trailingZeroBitCount else { return items.removeAll(keepingCapacity: true) }
-            item.error = .unknownTopicOrPartition
-            return addOnly(item, settings: TopicSettings(), acks: single.acks)
-        }
-        lastTopic = number
-        guard place.group == group else { return items.removeAll(keepingCapacity: true) }
-        item.place = place
-        addOnly(item, settings: table.topics[number].settings, acks: single.acks)
-    }
-
-    private mutating func addOnly(_ item: Item, settings: TopicSettings, acks: Int16) {
-        var item = item
-        judge(&item, settings, acks)
-        topicBytesBound = ProduceResponseWriter.topicBytes(name: item.topic.count) + ProduceResponseWriter.partitionBytes
-        // The last request, too, was one of one.
-        if items.count == 1 {
-            items[0] = item
+            item.maxBytes = entry.pointee.settings.maxMessageBytes
+            if records == nil { item.error = .invalidRecord }
+            switch acks {
+            case 0: break
+            case 1: quality = max(quality, entry.pointee.settings.qosLeader)
+            case -1: quality = max(quality, entry.pointee.settings.qosAll)
+            default:
+                quality = max(quality, .received)
+                item.error = .invalidRequiredAcks
+            }
         } else {
-            items.removeAll(keepingCapacity: true)
-            items.append(item)
+            guard group == request.groups.trailingZeroBitCount else { return }
+            item.error = .unknownTopicOrPartition
         }
-    }
-
-    private mutating func judge(_ item: inout Item, _ settings: TopicSettings, _ acks: Int16) {
-        item.maxBytes = settings.maxMessageBytes
-        switch acks {
-        case 0: break
-        case 1: quality = max(quality, settings.qosLeader)
-        case -1: quality = max(quality, settings.qosAll)
-        default:
-            quality = max(quality, .received)
-            item.error = .invalidRequiredAcks
-        }
-    }
-
-    private mutating func add(_ item: Item, settings: TopicSettings, acks: Int16) {
-        var item = item
-        judge(&item, settings, acks)
-        if items.last?.topicNumber != item.topicNumber {
-            topicBytesBound += ProduceResponseWriter.topicBytes(name: item.topic.count)
-        }
-        topicBytesBound += ProduceResponseWriter.partitionBytes
         items.append(item)
     }
 
-    /// Encodes what came of each item. Returns the length in bytes, and the number of topics.
-    /// - Parameter logStart: of a partition by its number.
-    package mutating func encodeTopics(logStart: (UInt32) -> Int64) -> (bytes: Int, topics: Int) {
-        if encoding.count < topicBytesBound { encoding = AlignedBuffer(count: 2 * topicBytesBound) }
-        if items.count == 1 {
-            return (
-                ProduceResponseWriter.putSingle(
-                    ProduceJob.outcome(items[0], logStart), topic: items[0].topic, to: encoding.base, capacity: encoding.count, version: request.version), 1
-            )
-        }
-        var writer = ProduceResponseWriter(encoding.base, capacity: encoding.count, version: request.version)
+    /// Whether the answer is encoded as a whole; if not, its topics are, because other groups have a part in it, or because of their
+    /// number.
+    @inline(__always)
+    package var answersWhole: Bool { items.count == 1 && request.isWhole && items[0].topic.count <= SingleProduceAnswer.longestName }
+
+    /// Encodes the whole answer. Returns the bytes, which stay until the next request.
+    @inline(__always)
+    package mutating func encodeWhole(_ state: borrowing SequencerState) -> UnsafeRawBufferPointer {
+        let count = SingleProduceAnswer.write(
+            ProduceJob.outcome(items[0], state), topic: items[0].topic, correlation: request.correlation, version: request.version,
+            to: encoding.base)
+        return UnsafeRawBufferPointer(start: encoding.base, count: count)
+    }
+
+    /// Encodes what came of each item. Returns the bytes, which stay until the next request, and the number of topics.
+    package mutating func encodeTopics(_ state: borrowing SequencerState) -> (bytes: UnsafeRawBufferPointer, topics: Int) {
+        if encoding.count < answerBytesBound + PendingCell.bytes { encoding = AlignedBuffer(count: 2 * answerBytesBound) }
+        let base = encoding.base
+        var writer = ProduceResponseWriter(base, capacity: encoding.count, version: request.version)
         var topics = 0
         var first = 0
         while first < items.count {
@@ -156,18 +149,19 @@ package struct ProduceJob {
             while end < items.count, items[end].topicNumber == items[first].topicNumber { end += 1 }
             writer.beginTopic(name: items[first].topic, partitions: end - first)
             for index in first..<end {
-                writer.put(ProduceJob.outcome(items[index], logStart))
+                writer.put(ProduceJob.outcome(items[index], state))
             }
             writer.endTopic()
             topics += 1
             first = end
         }
-        return (writer.count, topics)
+        return (UnsafeRawBufferPointer(start: base, count: writer.count), topics)
     }
 
-    private static func outcome(_ item: Item, _ logStart: (UInt32) -> Int64) -> ProduceOutcome {
+    @inline(__always)
+    private static func outcome(_ item: Item, _ state: borrowing SequencerState) -> ProduceOutcome {
         ProduceOutcome(
             partition: item.partition, error: item.error, baseOffset: item.error == .none ? item.baseOffset : -1,
-            logStartOffset: item.error == .none ? logStart(item.place.number) : -1)
+            logStartOffset: item.error == .none ? state.logStart(item.place.number) : -1)
     }
 }

@@ -20,46 +20,51 @@ struct ProducerState {
     var count: UInt8 = 0
     /// Damage may have taken batches that came after those that are known.
     var isUncertain = false
-    private var batches: (Batch, Batch, Batch, Batch, Batch)
+    private var batches: InlineArray<5, Batch>
+    /// Where in `batches` the oldest is.
+    private var oldest: UInt8 = 0
 
     init(partition: UInt32, id: Int64, epoch: Int16) {
         self.partition = partition
         self.id = id
         self.epoch = epoch
         lastTime = 0
-        let none = Batch(firstSequence: -1, lastSequence: -1, baseOffset: -1, end: 0)
-        batches = (none, none, none, none, none)
+        batches = InlineArray(repeating: Batch(firstSequence: -1, lastSequence: -1, baseOffset: -1, end: 0))
+    }
+
+    @inline(__always)
+    private func place(_ index: Int) -> Int {
+        let place = Int(oldest) + index
+        return place < ProducerState.kept ? place : place - ProducerState.kept
     }
 
     /// Oldest first.
-    subscript(_ index: Int) -> Batch {
-        switch index {
-        case 0: batches.0
-        case 1: batches.1
-        case 2: batches.2
-        case 3: batches.3
-        default: batches.4
-        }
-    }
+    subscript(_ index: Int) -> Batch { batches[place(index)] }
 
     var last: Batch? { count == 0 ? nil : self[Int(count) - 1] }
 
     mutating func append(_ batch: Batch) {
-        switch count {
-        case 0: batches.0 = batch
-        case 1: batches.1 = batch
-        case 2: batches.2 = batch
-        case 3: batches.3 = batch
-        case 4: batches.4 = batch
-        default: batches = (batches.1, batches.2, batches.3, batches.4, batch)
+        if Int(count) < ProducerState.kept {
+            batches[place(Int(count))] = batch
+            count += 1
+        } else {
+            batches[Int(oldest)] = batch
+            oldest = UInt8(place(1))
         }
-        count = min(count + 1, UInt8(ProducerState.kept))
         isUncertain = false
     }
 
     mutating func begin(epoch: Int16) {
         self.epoch = epoch
         count = 0
+    }
+
+    /// Whether a batch that begins so follows the last one.
+    @inline(__always)
+    func isNext(_ firstSequence: Int32) -> Bool {
+        guard count > 0 else { return false }
+        let last = batches[place(Int(count) - 1)].lastSequence
+        return firstSequence == (last == .max ? 0 : last + 1)
     }
 
     /// Whether a batch that begins so is the next: none is missing, but for those that damage may have taken.
@@ -102,6 +107,12 @@ struct ProducerTable {
         return Int(truncatingIfNeeded: (hash &* 0x9e37_79b9_7f4a_7c15) >> 8)
     }
 
+    /// A producer's number among the states, until one is forgotten; nil: it is unknown.
+    func find(_ partition: UInt32, _ id: Int64) -> Int? {
+        let number = buckets[bucket(partition, id)]
+        return number < 0 ? nil : Int(number)
+    }
+
     private func bucket(_ partition: UInt32, _ id: Int64) -> Int {
         let mask = buckets.count - 1
         var bucket = ProducerTable.hash(partition, id) & mask
@@ -114,38 +125,41 @@ struct ProducerTable {
     }
 
     /// What to do with a batch; the rules are Kafka's (ProducerStateManager's, KIP-98 and KIP-360).
-    func judge(
-        partition: UInt32, id: Int64, epoch: Int16, firstSequence: Int32, lastSequence: Int32
-    ) -> SequenceVerdict {
-        let found = buckets[bucket(partition, id)]
+    /// - Parameter found: what `find` says of its producer.
+    func judge(_ found: Int?, epoch: Int16, firstSequence: Int32, lastSequence: Int32) -> SequenceVerdict {
         // Of a producer that is unknown, or was forgotten, any sequence may be the next.
-        guard found >= 0 else { return .append }
-        let state = states[Int(found)]
-        guard epoch >= state.epoch else { return .refuse(.invalidProducerEpoch) }
-        guard epoch == state.epoch else {
-            return firstSequence == 0 || state.isUncertain ? .append : .refuse(.outOfOrderSequenceNumber)
+        guard let found else { return .append }
+        guard epoch == states[found].epoch else {
+            guard epoch > states[found].epoch else { return .refuse(.invalidProducerEpoch) }
+            return firstSequence == 0 || states[found].isUncertain ? .append : .refuse(.outOfOrderSequenceNumber)
         }
-        for index in 0..<Int(state.count)
-        where state[index].firstSequence == firstSequence && state[index].lastSequence == lastSequence {
-            return .duplicate(baseOffset: state[index].baseOffset, end: state[index].end)
+        // Most are the next, and no other: those that are remembered end before it.
+        if states[found].isNext(firstSequence) { return .append }
+        for index in 0..<Int(states[found].count) {
+            let batch = states[found][index]
+            guard batch.firstSequence == firstSequence, batch.lastSequence == lastSequence else { continue }
+            return .duplicate(baseOffset: batch.baseOffset, end: batch.end)
         }
-        return state.continues(with: firstSequence) ? .append : .refuse(.outOfOrderSequenceNumber)
+        return states[found].continues(with: firstSequence) ? .append : .refuse(.outOfOrderSequenceNumber)
     }
 
     /// Remembers a batch that was appended.
-    mutating func record(partition: UInt32, id: Int64, epoch: Int16, batch: ProducerState.Batch, time: Int64) {
-        var bucket = bucket(partition, id)
-        if buckets[bucket] < 0 {
-            if states.count >= limit { forgetOne() }
-            if 2 * (states.count + 1) > buckets.count { grow() }
-            bucket = self.bucket(partition, id)
-            buckets[bucket] = Int32(states.count)
-            states.append(ProducerState(partition: partition, id: id, epoch: epoch))
-        }
-        let number = Int(buckets[bucket])
+    /// - Parameter found: what `find` says of its producer.
+    mutating func record(
+        _ found: Int?, partition: UInt32, id: Int64, epoch: Int16, batch: ProducerState.Batch, time: Int64
+    ) {
+        let number = found ?? add(ProducerState(partition: partition, id: id, epoch: epoch))
         if states[number].epoch != epoch { states[number].begin(epoch: epoch) }
         states[number].append(batch)
         states[number].lastTime = max(states[number].lastTime, time)
+    }
+
+    private mutating func add(_ state: ProducerState) -> Int {
+        if states.count >= limit { forgetOne() }
+        if 2 * (states.count + 1) > buckets.count { grow() }
+        buckets[bucket(state.partition, state.id)] = Int32(states.count)
+        states.append(state)
+        return states.count - 1
     }
 
     /// Damage may have taken any producer's last batches. What is known of them stays: who asks again for one of those gets the

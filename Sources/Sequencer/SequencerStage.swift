@@ -42,7 +42,7 @@ public struct SequencerLinks: ~Copyable {
 /// The write stage of one partition group: takes requests in order, checks batches, gives offsets, copies each batch once
 /// into the journal cache, appends the index entry and the pending response. It touches no disk, no network and no lock.
 public struct SequencerStage: Stage, ~Copyable {
-    private static let batch = 4096
+    private static let batch = 1024
 
     private let group: UInt16
     private let positions: JournalPositions
@@ -56,8 +56,8 @@ public struct SequencerStage: Stage, ~Copyable {
     /// The io stage whose request is under way, or whose turn is next.
     private var source = 0
     private var hasJob = false
-    /// Requests that are done, and not given back yet; and the source that they came from.
-    private var doneRequests: Release?
+    /// Requests that are done, and not given back yet, if their count is not 0; and the source that they came from.
+    private var doneRequests = Release(connection: ConnectionID(slot: 0, generation: 0), frame: 0, count: 0)
     private var doneSource = 0
     private var epochFrame: [UInt8]?
     /// A segment has begun since the archive stage was given a checkpoint.
@@ -109,7 +109,7 @@ public struct SequencerStage: Stage, ~Copyable {
         return progress
     }
 
-    public var isDrained: Bool { !hasJob && epochFrame == nil && doneRequests == nil }
+    public var isDrained: Bool { !hasJob && epochFrame == nil && doneRequests.count == 0 }
 
     /// The state and the journal's end, for a checkpoint once all threads have stopped.
     public func checkpoint() -> Checkpoint {
@@ -127,9 +127,10 @@ public struct SequencerStage: Stage, ~Copyable {
 
     /// Room for the next frame; nil while there is none. Where it is a segment's first, what is known up to there goes to the
     /// archive stage, so that recovery need not begin further back.
+    @inline(__always)
     private mutating func room(for payload: Int, _ kind: FrameKind) -> UnsafeMutableRawPointer? {
         let room = journal.room(for: payload, kind)
-        if room != nil, journal.isAtSegmentStart, journal.position > 0 {
+        if journal.isAtSegmentStart, room != nil, journal.position > 0 {
             owesCheckpoint = true
             sendCheckpoint()
         }
@@ -174,7 +175,7 @@ public struct SequencerStage: Stage, ~Copyable {
 
     /// The index goes before the positions: who learns of a position finds the entries before it.
     private mutating func publish() -> Bool {
-        if let done = doneRequests, links.releases[doneSource].push(done) { doneRequests = nil }
+        if doneRequests.count > 0, links.releases[doneSource].push(doneRequests) { doneRequests.count = 0 }
         for io in 0..<links.pending.count {
             links.pending[io].publish()
             links.releases[io].publish()
@@ -187,8 +188,8 @@ public struct SequencerStage: Stage, ~Copyable {
 
     private mutating func take(_ count: Int, _ now: Moment) -> Int {
         for done in 0..<count {
-            guard let request = links.requests[source].pop() else { return done }
-            job.begin(request, group: group, table: table)
+            job.begin(links.requests[source].element(links.requests[source].next), group: group, table: table)
+            links.requests[source].skip(1)
             hasJob = true
             guard resume(now) else { return done + 1 }
         }
@@ -197,62 +198,83 @@ public struct SequencerStage: Stage, ~Copyable {
 
     /// Goes on with the request under way; false where it must wait: for a segment, or for room in a queue.
     private mutating func resume(_ now: Moment) -> Bool {
-        if job.isMalformed || job.topicBytesBound > links.pending[source].topicBytesLimit { return refuse(now) }
-        let quality = job.quality
-        guard links.pending[source].hasRoom(quality, topicBytes: job.topicBytesBound),
-            links.pending[source].hasRoom(.received, topicBytes: job.topicBytesBound),
-            links.releases[doneSource].hasRoom()
-        else { return false }
+        if job.isMalformed || job.answerBytesBound > links.pending[source].bytesLimit { return refuse() }
         while job.next < job.items.count {
             guard sequence(job.next, now) else { return false }
             job.next += 1
         }
-        respond(quality, now)
-        return true
+        return respond()
     }
 
     /// Ends a request that can't be understood: its client speaks something else, and is told by closing.
-    private mutating func refuse(_ now: Moment) -> Bool {
-        guard links.pending[source].hasRoom(.received, topicBytes: 0), links.releases[doneSource].hasRoom() else { return false }
+    private mutating func refuse() -> Bool {
+        guard close() else { return false }
         logger.notice("a Produce request that can't be read: its connection is closed")
-        finish(.received, position: 0, topicBytes: 0, topicCount: 0, closes: true)
         return true
     }
 
-    private mutating func respond(_ quality: QualityOfService, _ now: Moment) {
-        if !job.request.wantsAnswer {
-            guard job.items.contains(where: { $0.error != .none }) else {
-                giveBack()
-                return
-            }
-            return finish(.received, position: 0, topicBytes: 0, topicCount: 0, closes: true)
+    private mutating func respond() -> Bool {
+        guard job.request.wantsAnswer else {
+            // The client of acks=0 learns of an error by closing.
+            for number in 0..<job.items.count where job.items[number].error != .none { return close() }
+            guard canGiveBack() else { return false }
+            giveBack()
+            return true
         }
-        let starts = state.logStarts
-        let encoded = job.encodeTopics { Int($0) < starts.count ? starts[Int($0)] : 0 }
         // What failed altogether waits for no position.
-        let waits = job.position > 0
-        finish(
-            waits ? quality : .received, position: job.position, topicBytes: encoded.bytes, topicCount: encoded.topics,
-            closes: false)
+        let quality = job.position > 0 ? job.quality : .received
+        let deadline = job.request.arrival + UInt64(max(job.timeoutMs, 0)) * 1_000_000
+        if job.answersWhole {
+            let bytes = job.encodeWhole(state)
+            let response = PendingResponse(
+                position: job.position, deadline: deadline, request: job.request, bytes: bytes.count, topicCount: 1, kind: .whole)
+            return finish(quality, response, bytes)
+        }
+        let encoded = job.encodeTopics(state)
+        let response = PendingResponse(
+            position: job.position, deadline: deadline, request: job.request, bytes: encoded.bytes.count,
+            topicCount: encoded.topics, kind: .topics)
+        return finish(quality, response, encoded.bytes)
     }
 
-    private mutating func finish(
-        _ quality: QualityOfService, position: UInt64, topicBytes: Int, topicCount: Int, closes: Bool
-    ) {
-        let timeout = UInt64(max(job.timeoutMs, 0)) * 1_000_000
+    /// Instead of an answer, the connection is closed.
+    private mutating func close() -> Bool {
         let response = PendingResponse(
-            position: position, deadline: job.request.arrival + timeout, request: job.request, topicBytes: topicBytes,
-            topicCount: topicCount, closes: closes)
-        links.pending[source].push(quality, response, topics: job.encoding.base)
-        giveBack()
+            position: 0, deadline: job.request.arrival, request: job.request, bytes: 0, topicCount: 0, kind: .closing)
+        return finish(.received, response, UnsafeRawBufferPointer(start: nil, count: 0))
     }
+
+    /// False where there is no room for it yet.
+    @inline(__always)
+    private mutating func finish(
+        _ quality: QualityOfService, _ response: PendingResponse, _ bytes: UnsafeRawBufferPointer
+    ) -> Bool {
+        guard canGiveBack(), links.pending[source].push(quality, response, bytes) else { return false }
+        giveBack()
+        return true
+    }
+
+    @inline(__always)
+    private mutating func canGiveBack() -> Bool { joinsDone || doneRequests.count == 0 || links.releases[doneSource].hasRoom() }
+
+    /// Whether the request is the next behind those that are done.
+    @inline(__always)
+    private var joinsDone: Bool { doneSource == source && doneRequests.isFollowed(by: job.request) }
 
     /// The request's bytes, together with those of its neighbours.
+    @inline(__always)
     private mutating func giveBack() {
         hasJob = false
-        if doneSource == source, doneRequests?.join(job.request.release) == true { return }
-        if let done = doneRequests {
-            let released = links.releases[doneSource].push(done)
+        if joinsDone && doneRequests.count > 0 {
+            doneRequests.count += 1
+        } else {
+            beginDone()
+        }
+    }
+
+    private mutating func beginDone() {
+        if doneRequests.count > 0 {
+            let released = links.releases[doneSource].push(doneRequests)
             precondition(released, "there was room")
         }
         doneRequests = job.request.release
@@ -263,18 +285,18 @@ public struct SequencerStage: Stage, ~Copyable {
 
     /// Appends one batch, or finds out why not; false where it must wait.
     private mutating func sequence(_ number: Int, _ now: Moment) -> Bool {
-        let item = job.items[number]
-        guard item.error == .none, let records = item.records else { return true }
-        if let flaw = BatchValidator.flaw(records, limit: min(item.maxBytes, journal.payloadLimit)) {
+        guard job.items[number].error == .none, let records = job.items[number].records else { return true }
+        if let flaw = BatchValidator.flaw(records, limit: min(job.items[number].maxBytes, journal.payloadLimit)) {
             job.items[number].error = flaw
             return true
         }
         let batch = BatchFields(records.baseAddress!)
-        let partition = item.place.number
+        let partition = job.items[number].place.number
+        var producer: Int?
         if batch.producerId >= 0 {
+            producer = state.producers.find(partition, batch.producerId)
             switch state.producers.judge(
-                partition: partition, id: batch.producerId, epoch: batch.producerEpoch,
-                firstSequence: batch.baseSequence, lastSequence: batch.lastSequence)
+                producer, epoch: batch.producerEpoch, firstSequence: batch.baseSequence, lastSequence: batch.lastSequence)
             {
             case .append: break
             case .duplicate(let baseOffset, let end):
@@ -297,27 +319,24 @@ public struct SequencerStage: Stage, ~Copyable {
             job.items[number].error = .kafkaStorageError
             return true
         }
-        append(number, records, batch, to: room, now)
+        append(number, records, batch, producer, to: room, now)
         return true
     }
 
+    @inline(__always)
     private mutating func append(
-        _ number: Int, _ records: UnsafeRawBufferPointer, _ batch: BatchFields, to room: UnsafeMutableRawPointer,
-        _ now: Moment
+        _ number: Int, _ records: UnsafeRawBufferPointer, _ batch: BatchFields, _ producer: Int?,
+        to room: UnsafeMutableRawPointer, _ now: Moment
     ) {
         let partition = job.items[number].place.number
-        let baseOffset = state.nextOffset(partition)
+        let baseOffset = state.takeOffsets(Int64(batch.lastOffsetDelta) + 1, partition: partition)
         room.copyMemory(from: records.baseAddress!, byteCount: records.count)
-        room.storeBytes(of: baseOffset.bigEndian, toByteOffset: RecordBatch.Field.baseOffset, as: Int64.self)
-        room.storeBytes(
-            of: Int32(truncatingIfNeeded: journal.epoch).bigEndian,
-            toByteOffset: RecordBatch.Field.partitionLeaderEpoch, as: Int32.self)
+        RecordBatch.place(at: room, baseOffset: baseOffset, epoch: Int32(truncatingIfNeeded: journal.epoch))
         let position = journal.position
         let end = journal.append(.batch, partition: partition, payload: records.count, time: now.wall)
-        state.setNextOffset(baseOffset + Int64(batch.lastOffsetDelta) + 1, partition: partition)
         if batch.producerId >= 0 {
             state.producers.record(
-                partition: partition, id: batch.producerId, epoch: batch.producerEpoch,
+                producer, partition: partition, id: batch.producerId, epoch: batch.producerEpoch,
                 batch: ProducerState.Batch(
                     firstSequence: batch.baseSequence, lastSequence: batch.lastSequence, baseOffset: baseOffset, end: end),
                 time: now.wall)

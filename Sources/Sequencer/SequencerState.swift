@@ -22,6 +22,15 @@ public struct SequencerState: Sendable {
     /// By partition number the offset of the next record.
     public var offsets: [Int64] { nextOffsets }
 
+    /// Gives out so many offsets, and tells the first.
+    mutating func takeOffsets(_ count: Int64, partition: UInt32) -> Int64 {
+        let number = Int(partition)
+        while nextOffsets.count <= number { nextOffsets.append(0) }
+        let first = nextOffsets[number]
+        nextOffsets[number] = first + count
+        return first
+    }
+
     mutating func setNextOffset(_ offset: Int64, partition: UInt32) {
         while nextOffsets.count <= Int(partition) { nextOffsets.append(0) }
         nextOffsets[Int(partition)] = offset
@@ -61,7 +70,7 @@ public struct SequencerState: Sendable {
         setNextOffset(fields.baseOffset + Int64(fields.lastOffsetDelta) + 1, partition: header.partition)
         if fields.producerId >= 0 {
             producers.record(
-                partition: header.partition, id: fields.producerId, epoch: fields.producerEpoch,
+                producers.find(header.partition, fields.producerId), partition: header.partition, id: fields.producerId, epoch: fields.producerEpoch,
                 batch: ProducerState.Batch(
                     firstSequence: fields.baseSequence, lastSequence: fields.lastSequence, baseOffset: fields.baseOffset,
                     end: header.end),
@@ -189,6 +198,7 @@ struct BatchFields {
     let baseSequence: Int32
 
     /// At least a header's length of memory.
+    @inline(__always)
     init(_ batch: UnsafeRawPointer) {
         func get<T: FixedWidthInteger>(_ at: Int) -> T {
             T(bigEndian: batch.loadUnaligned(fromByteOffset: at, as: T.self))

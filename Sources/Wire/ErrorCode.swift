@@ -1,7 +1,7 @@
 /// What went wrong, as the Kafka protocol numbers it (the protocol guide's table of error codes).
 ///
 /// A code that this table does not know is read as ``unknownServerError``.
-public enum ErrorCode: Int16, Sendable, CaseIterable {
+public enum ErrorCode: Int16, BitwiseCopyable, Sendable, CaseIterable {
     case unknownServerError = -1
     case none = 0
     case offsetOutOfRange = 1

@@ -18,94 +18,6 @@ public struct ProducePreamble {
     }
 }
 
-/// The beginning of a Produce request, as far as the io stage has to know it: read at one go where header and preamble are as
-/// clients write them.
-public struct ProduceFront {
-    /// The versions that it reads.
-    public static let versions: ClosedRange<Int16> = 3...11
-
-    public var version: Int16
-    public var correlation: Int32
-    /// Where the body begins, in bytes from the start of the header.
-    public var bodyOffset: Int
-    public var acks: Int16
-
-    /// Nil: it is no Produce request, or one that has to be read field by field: with a transactional id, with tags, or malformed.
-    @inlinable
-    public init?(_ bytes: UnsafeRawBufferPointer) {
-        guard bytes.count >= 24, let base = bytes.baseAddress else { return nil }
-        func get<T: FixedWidthInteger>(_ at: Int, _: T.Type = T.self) -> T {
-            T(bigEndian: base.loadUnaligned(fromByteOffset: at, as: T.self))
-        }
-        version = get(2)
-        guard get(0, Int16.self) == APIKey.produce.rawValue, ProduceFront.versions.contains(version) else { return nil }
-        correlation = get(4)
-        let client = Int(get(8, Int16.self))
-        let at = 10 + max(client, 0)
-        guard client >= -1, bytes.count >= at + 4 else { return nil }
-        // No tags and no transactional id are two bytes in flexible versions, and no transactional id in the others.
-        let isFlexible = version >= 9
-        guard get(at, UInt16.self) == (isFlexible ? 0 : .max) else { return nil }
-        bodyOffset = isFlexible ? at + 1 : at
-        acks = get(at + 2)
-    }
-}
-
-/// A Produce request's body with one partition of one topic, as most have, read at one go.
-public struct SingleProduce {
-    public var acks: Int16
-    public var timeoutMs: Int32
-    public var topic: UnsafeRawBufferPointer
-    public var partition: Int32
-    public var records: UnsafeRawBufferPointer
-
-    /// Nil: there are several or none, or it has to be read field by field for another reason, such as being malformed.
-    @inlinable
-    public init?(_ body: UnsafeRawBufferPointer, version: Int16) {
-        guard let base = body.baseAddress, body.count >= 26 else { return nil }
-        func get<T: FixedWidthInteger>(_ at: Int, _: T.Type = T.self) -> T {
-            T(bigEndian: base.loadUnaligned(fromByteOffset: at, as: T.self))
-        }
-        if version < 9 {
-            guard get(0, Int16.self) == -1, get(8, Int32.self) == 1 else { return nil }
-            acks = get(2)
-            timeoutMs = get(4)
-            let name = Int(get(12, Int16.self))
-            let at = 14 + name
-            guard name >= 0, at + 12 <= body.count, get(at, Int32.self) == 1 else { return nil }
-            topic = UnsafeRawBufferPointer(start: base + 14, count: name)
-            partition = get(at + 4)
-            let count = Int(get(at + 8, Int32.self))
-            guard count >= 0, at + 12 + count == body.count else { return nil }
-            records = UnsafeRawBufferPointer(start: base + at + 12, count: count)
-        } else {
-            // Compact: lengths and counts are one more than they say, and here of one byte, but for the records' length.
-            guard body[0] == 0, body[7] == 2, body[8] > 0, body[8] < 0x80 else { return nil }
-            acks = get(1)
-            timeoutMs = get(3)
-            let name = Int(body[8]) - 1
-            let at = 9 + name
-            guard at + 10 <= body.count, body[at] == 2 else { return nil }
-            topic = UnsafeRawBufferPointer(start: base + 9, count: name)
-            partition = get(at + 1)
-            var length = 0
-            var offset = at + 5
-            var shift = 0
-            var byte: UInt8
-            repeat {
-                guard offset < body.count, shift < 35 else { return nil }
-                byte = body[offset]
-                length |= Int(byte & 0x7f) << shift
-                shift += 7
-                offset += 1
-            } while byte & 0x80 != 0
-            // Behind the records no tags of the partition, the topic, the request.
-            guard length > 0, offset + length - 1 + 3 == body.count, get(body.count - 4, UInt32.self) & 0xff_ffff == 0 else { return nil }
-            records = UnsafeRawBufferPointer(start: base + offset, count: length - 1)
-        }
-    }
-}
-
 /// One partition's records in a Produce request. The pointers are into the request.
 public struct ProducePartition {
     /// The topic's name, as it came.
@@ -187,9 +99,9 @@ public struct ProduceResponseWriter {
 
     /// The most bytes that a topic's head takes, and that a partition takes.
     public static func topicBytes(name: Int) -> Int { name + 5 + 5 + 1 }
-    public static let partitionBytes = 4 + 2 + 8 + 8 + 8 + 4 + 2 + 1
+    public static var partitionBytes: Int { 4 + 2 + 8 + 8 + 8 + 4 + 2 + 1 }
     /// The most bytes around the topics: length, correlation, tags, array count; throttle time, tags.
-    public static let frameBytes = 4 + 4 + 1 + 5 + 4 + 1
+    public static var frameBytes: Int { 4 + 4 + 1 + 5 + 4 + 1 }
 
     mutating func put<T: FixedWidthInteger>(_ value: T) {
         precondition(count + MemoryLayout<T>.size <= capacity, "the caller made room for the response")
@@ -253,39 +165,6 @@ public struct ProduceResponseWriter {
     public mutating func end() {
         if version >= 1 { put(Int32(0)) }  // throttle time
         if flexible { put(UInt8(0)) }
-    }
-
-    /// Writes the encoding of one topic with one partition: as `beginTopic`, `put` and `endTopic`, at one go. Returns its length.
-    public static func putSingle(
-        _ outcome: ProduceOutcome, topic: UnsafeRawBufferPointer, to base: UnsafeMutableRawPointer, capacity: Int, version: Int16
-    ) -> Int {
-        precondition(topicBytes(name: topic.count) + partitionBytes <= capacity, "the caller made room for the response")
-        var at = 0
-        func put<T: FixedWidthInteger>(_ value: T) {
-            base.storeBytes(of: value.bigEndian, toByteOffset: at, as: T.self)
-            at += MemoryLayout<T>.size
-        }
-        guard version >= 5, version < 9 else {
-            var writer = ProduceResponseWriter(base, capacity: capacity, version: version)
-            writer.beginTopic(name: topic, partitions: 1)
-            writer.put(outcome)
-            writer.endTopic()
-            return writer.count
-        }
-        put(Int16(truncatingIfNeeded: topic.count))
-        if let name = topic.baseAddress { (base + 2).copyMemory(from: name, byteCount: topic.count) }
-        at += topic.count
-        put(Int32(1))
-        put(outcome.partition)
-        put(outcome.error.rawValue)
-        put(outcome.baseOffset)
-        put(Int64(-1))
-        put(outcome.logStartOffset)
-        if version == 8 {
-            put(Int32(0))
-            put(Int16(-1))
-        }
-        return at
     }
 
     /// Puts topics that several parts of an answer name into one each: clients keep the last of equal names only. `topics` are

@@ -54,6 +54,18 @@ public enum RecordBatch {
     }
 }
 
+extension RecordBatch {
+    /// Fills in what a broker does in a batch: two fields that its CRC does not cover.
+    @inlinable
+    public static func place(at batch: UnsafeMutableRawPointer, baseOffset: Int64, epoch: Int32) {
+        batch.storeBytes(of: baseOffset.bigEndian, toByteOffset: Field.baseOffset, as: Int64.self)
+        // Together with the length before it: a checksum that reads whole words next would wait for a half one.
+        let length = batch.loadUnaligned(fromByteOffset: Field.batchLength, as: UInt32.self)
+        let word = UInt64(UInt32(bitPattern: epoch).bigEndian) << 32 | UInt64(length)
+        batch.storeBytes(of: word.littleEndian, toByteOffset: Field.batchLength, as: UInt64.self)
+    }
+}
+
 /// How the records of a batch are compressed: the lowest bits of its attributes.
 public enum CompressionType: Int16, Sendable, CaseIterable {
     case none = 0

@@ -51,25 +51,33 @@ func produceTargets() throws -> [FuzzTarget] {
     let topic = Topic(name: "t", id: Uuid(high: 1, low: 1), partitions: places, settings: TopicSettings(), configs: [:])
     let table = TopicTable(topics: [topic], partitionNumbers: [2, 2])
     var job = ProduceJob()
+    let state = SequencerState(producerLimit: 1)
     return [
         FuzzTarget("produce.walk", weight: 25, samples: samples, check: checkProduceWalk),
         FuzzTarget("produce.job", weight: 25, samples: samples) { input in
             guard let (version, body) = produceBody(input), let base = body.baseAddress else { return false }
             for group in UInt16(0)..<2 {
-                job.begin(
-                    ClientRequest(
-                        connection: ConnectionID(slot: 0, generation: 0), frame: 0, answer: 0, bytes: base, count: UInt32(body.count),
-                        bodyOffset: 0, key: 0, version: version, correlation: 1, groups: 3, wantsAnswer: true, arrival: 0),
-                    group: group, table: table)
+                var request = ClientRequest(
+                    connection: ConnectionID(slot: 0, generation: 0), frame: 0, answer: 0, bytes: base, count: UInt32(body.count),
+                    bodyOffset: 0, key: 0, version: version, correlation: 1, groups: group == 0 ? 1 : 3, wantsAnswer: true, arrival: 0)
+                job.begin(&request, group: group, table: table)
                 guard !job.isMalformed else { return false }
-                for item in job.items {
+                for number in 0..<job.items.count {
+                    let item = job.items[number]
                     try isInside(item.topic, body)
                     if let records = item.records {
                         try isInside(records, body)
                         _ = BatchValidator.flaw(records, limit: 1 << 20)
                     }
                 }
-                let encoded = job.encodeTopics { _ in 0 }
+                if job.answersWhole {
+                    let frame = job.encodeWhole(state)
+                    let length = Int(Int32(bigEndian: frame.loadUnaligned(as: Int32.self)))
+                    try Finding.unless(length == frame.count - 4, "an answer of another length than it says")
+                    let response = try ResponseHeader.decode(UnsafeRawBufferPointer(rebasing: frame[4...]), api: .produce, version: version)
+                    _ = try ProduceResponse.decode(Array(frame[(4 + response.bodyOffset)...])[...], version: version)
+                }
+                let encoded = job.encodeTopics(state)
                 try Finding.unless(encoded.topics <= job.items.count, "more topics than were asked for")
             }
             return true

@@ -4,22 +4,36 @@ import Testing
 @testable import Intake
 
 @Suite struct FrameLedgerTests {
+    /// What each of these releases of a run (its first frame, how many) makes free.
+    private func freed(_ ledger: inout FrameLedger, _ runs: (UInt32, UInt32)...) -> [Int?] {
+        var freed: [Int?] = []
+        for (frame, count) in runs { freed.append(ledger.release(frame, count: count)) }
+        return freed
+    }
+
     @Test func roomIsMadeInOrder() {
         var ledger = FrameLedger()
         for number in 0..<4 { ledger.add(end: (number + 1) * 100, holders: 1) }
-        #expect(ledger.count == 4 && ledger.next == 4)
-        #expect(ledger.release(2) == nil && ledger.release(1) == nil, "the oldest is still out")
-        #expect(ledger.release(0) == 300)
-        #expect(ledger.release(3) == 400)
-        #expect(ledger.count == 0 && ledger.next == 4)
+        let full = ledger.count
+        #expect(full == 4)
+        #expect(freed(&ledger, (2, 1), (1, 1), (0, 1), (3, 1)) == [nil, nil, 300, 400], "only in order")
+        let (count, next) = (ledger.count, ledger.next)
+        #expect(count == 0 && next == 4)
     }
 
     @Test func everyHolderGivesItBack() {
         var ledger = FrameLedger()
         ledger.add(end: 10, holders: 3)
         ledger.add(end: 20, holders: 1)
-        #expect(ledger.release(0) == nil && ledger.release(1) == nil && ledger.release(0) == nil)
-        #expect(ledger.release(0) == 20)
+        #expect(freed(&ledger, (0, 1), (1, 1), (0, 1), (0, 1)) == [nil, nil, nil, 20])
+    }
+
+    @Test func runsComeBackAtOnce() {
+        var ledger = FrameLedger()
+        for number in 0..<100 { ledger.add(end: number + 1, holders: number % 10 == 5 ? 2 : 1) }
+        #expect(freed(&ledger, (0, 5), (5, 95), (5, 1), (15, 1), (25, 1)) == [5, nil, 15, 25, 35])
+        let left = ledger.count
+        #expect(left == 65)
     }
 
     /// Random frames come back in random order, from several holders, while the ledger grows and its numbers go on.
@@ -52,9 +66,11 @@ import Testing
                     free = first.end
                     out.removeFirst()
                 }
-                #expect(ledger.release(number) == free, "step \(step)")
+                let freed = ledger.release(number, count: 1)
+                #expect(freed == free, "step \(step)")
             }
-            #expect(ledger.count == out.count)
+            let count = ledger.count
+            #expect(count == out.count)
             most = max(most, out.count)
         }
         #expect(most > 64, "it had to grow")

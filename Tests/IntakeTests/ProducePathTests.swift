@@ -211,7 +211,10 @@ private struct Walk: Equatable {
             frame.withUnsafeBytes { bytes in
                 guard let front = ProduceFront(bytes) else { return }
                 found += 1
-                guard let header = try? RequestHeader.decode(bytes) else { return Issue.record("a header that can't be read") }
+                guard let header = try? RequestHeader.decode(bytes) else {
+                    Issue.record("a header that can't be read")
+                    return
+                }
                 #expect(header.apiKey == APIKey.produce.rawValue && header.apiVersion == front.version)
                 #expect(header.correlationId == front.correlation && header.bodyOffset == front.bodyOffset)
                 let body = UnsafeRawBufferPointer(rebasing: bytes[front.bodyOffset...])

@@ -10,7 +10,7 @@ import Testing
     }
 
     private func sample(_ count: Int = 10) -> SegmentIndex {
-        var index = SegmentIndex(segment: 9)
+        let index = SegmentIndex(segment: 9)
         for number in 0..<count {
             index.append(entry(100 + Int64(number) * 3, UInt64(number), count: 3, time: Int64(number)), partition: 0)
         }
@@ -28,6 +28,15 @@ import Testing
         #expect(index.run(partition: 0, offset: 130, limit: 9).isEmpty)
         #expect(index.run(partition: 2, offset: 50, limit: 9).isEmpty)
         #expect(index.run(partition: 99, offset: 0, limit: 9).isEmpty)
+    }
+
+    /// Around the ends of its pieces, from the first to those of one size.
+    @Test func everyEntryIsFoundAgain() {
+        let index = sample(5000)
+        for number in 0..<5000 {
+            let run = index.run(partition: 0, offset: 100 + Int64(number) * 3, limit: 2)
+            #expect(run.map(\.position) == (number..<min(number + 2, 5000)).map(UInt64.init))
+        }
     }
 
     @Test func theSummaryTellsWhatEachPartitionHas() throws {
@@ -51,7 +60,8 @@ import Testing
         let summary = try #require(IndexFile.summary(image.base, count: image.count, owner: owner))
         #expect(summary.rows == index.summary.rows)
         for row in summary.rows {
-            let expected = index.all(partition: Int(row.partition))
+            var expected: [IndexEntry] = []
+            index.forEach(partition: Int(row.partition)) { expected.append($0) }
             for number in 0..<Int(row.count) {
                 let place = Int(row.firstEntry) + number
                 let block = image.base + (header.firstEntryBlock + place / IndexBlock.entries) * IndexBlock.bytes

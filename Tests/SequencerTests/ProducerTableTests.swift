@@ -12,8 +12,7 @@ import Testing
     private func table(batches: Range<Int32>) -> ProducerTable {
         var table = ProducerTable(limit: 100)
         for number in batches {
-            table.record(
-                partition: 1, id: 7, epoch: 3,
+            table.record(table.find(1, 7), partition: 1, id: 7, epoch: 3,
                 batch: batch(10 * number, 10 * number + 9, offset: 100 + Int64(number), end: 1000 + UInt64(number)), time: 0)
         }
         return table
@@ -22,7 +21,7 @@ import Testing
     private func judge(
         _ table: ProducerTable, _ first: Int32, _ last: Int32, epoch: Int16 = 3, partition: UInt32 = 1, id: Int64 = 7
     ) -> SequenceVerdict {
-        table.judge(partition: partition, id: id, epoch: epoch, firstSequence: first, lastSequence: last)
+        table.judge(table.find(partition, id), epoch: epoch, firstSequence: first, lastSequence: last)
     }
 
     @Test func theNextOneIsAppended() {
@@ -60,7 +59,7 @@ import Testing
         var table = table(batches: 0..<2)
         #expect(judge(table, 20, 29, epoch: 4) == .refuse(.outOfOrderSequenceNumber))
         #expect(judge(table, 0, 9, epoch: 4) == .append, "not a duplicate of the old epoch's")
-        table.record(partition: 1, id: 7, epoch: 4, batch: batch(0, 4, offset: 55, end: 66), time: 0)
+        table.record(table.find(1, 7), partition: 1, id: 7, epoch: 4, batch: batch(0, 4, offset: 55, end: 66), time: 0)
         #expect(judge(table, 0, 4, epoch: 4) == .duplicate(baseOffset: 55, end: 66))
         #expect(judge(table, 0, 9, epoch: 4) == .refuse(.outOfOrderSequenceNumber))
         #expect(judge(table, 5, 5, epoch: 4) == .append)
@@ -70,11 +69,11 @@ import Testing
 
     @Test func sequencesGoRoundToZero() {
         var table = ProducerTable(limit: 1)
-        table.record(partition: 0, id: 1, epoch: 0, batch: batch(.max - 9, .max, offset: 5), time: 0)
+        table.record(table.find(0, 1), partition: 0, id: 1, epoch: 0, batch: batch(.max - 9, .max, offset: 5), time: 0)
         #expect(judge(table, 0, 3, epoch: 0, partition: 0, id: 1) == .append)
         #expect(judge(table, 1, 3, epoch: 0, partition: 0, id: 1) == .refuse(.outOfOrderSequenceNumber))
         // One that goes round inside.
-        table.record(partition: 0, id: 1, epoch: 0, batch: batch(.max - 1, 2, offset: 6), time: 0)
+        table.record(table.find(0, 1), partition: 0, id: 1, epoch: 0, batch: batch(.max - 1, 2, offset: 6), time: 0)
         #expect(judge(table, .max - 1, 2, epoch: 0, partition: 0, id: 1) == .duplicate(baseOffset: 6, end: 0))
         #expect(judge(table, 3, 3, epoch: 0, partition: 0, id: 1) == .append)
     }
@@ -89,14 +88,14 @@ import Testing
     @Test func beyondTheLimitTheLongestSilentIsForgotten() {
         var table = ProducerTable(limit: 8)
         for id in Int64(0)..<8 {
-            table.record(partition: 0, id: id, epoch: 0, batch: batch(0, 0), time: id == 5 ? 1 : 100 + id)
+            table.record(table.find(0, id), partition: 0, id: id, epoch: 0, batch: batch(0, 0), time: id == 5 ? 1 : 100 + id)
         }
-        table.record(partition: 0, id: 100, epoch: 0, batch: batch(0, 0), time: 200)
+        table.record(table.find(0, 100), partition: 0, id: 100, epoch: 0, batch: batch(0, 0), time: 200)
         #expect(table.count == 8 && !table.all.contains { $0.id == 5 } && table.all.contains { $0.id == 100 })
         #expect(judge(table, 1, 1, epoch: 0, partition: 0, id: 5) == .append)
         #expect(judge(table, 2, 2, epoch: 0, partition: 0, id: 6) == .refuse(.outOfOrderSequenceNumber))
         for id in Int64(1000)..<3000 {
-            table.record(partition: 0, id: id, epoch: 0, batch: batch(0, 0), time: id)
+            table.record(table.find(0, id), partition: 0, id: id, epoch: 0, batch: batch(0, 0), time: id)
             #expect(table.count == 8)
         }
         // Who was heard of last is always still there.
@@ -106,7 +105,7 @@ import Testing
     @Test func whoIsSilentForLongExpires() {
         var table = ProducerTable(limit: 1000)
         for id in Int64(0)..<100 {
-            table.record(partition: 0, id: id, epoch: 0, batch: batch(0, 0), time: id)
+            table.record(table.find(0, id), partition: 0, id: id, epoch: 0, batch: batch(0, 0), time: id)
         }
         table.expire(before: 50, looks: 1)
         #expect(table.count >= 99, "a few at each call")
@@ -116,7 +115,7 @@ import Testing
             #expect(judge(table, 0, 0, epoch: 0, partition: 0, id: id) == .duplicate(baseOffset: 0, end: 0))
         }
         // The clock of a batch may go back, its producer's last time does not.
-        table.record(partition: 0, id: 99, epoch: 0, batch: batch(1, 1), time: 3)
+        table.record(table.find(0, 99), partition: 0, id: 99, epoch: 0, batch: batch(1, 1), time: 3)
         for _ in 0..<50 { table.expire(before: 99) }
         #expect(table.all.map(\.id) == [99])
         for _ in 0..<3 { table.expire(before: .max) }
@@ -147,9 +146,9 @@ import Testing
                 let epoch = (known?.epoch ?? 0) &+ (newEpoch ? 1 : 0)
                 let first = known == nil || newEpoch ? 0 : known!.last + 1
                 let verdict = table.judge(
-                    partition: key.partition, id: key.id, epoch: epoch, firstSequence: first, lastSequence: first + 2)
+                    table.find(key.partition, key.id), epoch: epoch, firstSequence: first, lastSequence: first + 2)
                 #expect(verdict == .append, "step \(step)")
-                table.record(partition: key.partition, id: key.id, epoch: epoch, batch: batch(first, first + 2), time: time)
+                table.record(table.find(key.partition, key.id), partition: key.partition, id: key.id, epoch: epoch, batch: batch(first, first + 2), time: time)
                 model[key] = (epoch, first + 2, time)
             }
             // Those that were forgotten are the table's choice; they must be explained and really be gone.
@@ -158,7 +157,7 @@ import Testing
             #expect(left.count == table.count && table.count <= 400 && left.isSubset(of: model.keys))
             for gone in Set(model.keys).subtracting(left) {
                 let verdict = table.judge(
-                    partition: gone.partition, id: gone.id, epoch: 0, firstSequence: 77_777_777, lastSequence: 77_777_777)
+                    table.find(gone.partition, gone.id), epoch: 0, firstSequence: 77_777_777, lastSequence: 77_777_777)
                 #expect(verdict == .append, "nothing is known of it")
                 model[gone] = nil
                 forgotten += 1
@@ -166,7 +165,7 @@ import Testing
             guard step % 1000 == 0 else { continue }
             for (key, state) in model {
                 let verdict = table.judge(
-                    partition: key.partition, id: key.id, epoch: state.epoch, firstSequence: state.last - 2,
+                    table.find(key.partition, key.id), epoch: state.epoch, firstSequence: state.last - 2,
                     lastSequence: state.last)
                 #expect(verdict == .duplicate(baseOffset: 0, end: 0), "step \(step), \(key)")
             }

@@ -17,7 +17,7 @@ import Wire
         for producer in Int64(0)..<50 {
             for number in Int32(0)..<Int32(1 + producer % 8) {
                 state.producers.record(
-                    partition: UInt32(producer % 7), id: producer << 33, epoch: Int16(producer),
+                    state.producers.find(UInt32(producer % 7), producer << 33), partition: UInt32(producer % 7), id: producer << 33, epoch: Int16(producer),
                     batch: ProducerState.Batch(
                         firstSequence: number * 10, lastSequence: number * 10 + 9, baseOffset: producer * 1000 + Int64(number),
                         end: random.next()),
@@ -38,7 +38,7 @@ import Wire
             for index in 0..<Int(producer.count) {
                 let batch = producer[index]
                 let verdict = back.producers.judge(
-                    partition: producer.partition, id: producer.id, epoch: producer.epoch,
+                    back.producers.find(producer.partition, producer.id), epoch: producer.epoch,
                     firstSequence: batch.firstSequence, lastSequence: batch.lastSequence)
                 #expect(verdict == .duplicate(baseOffset: batch.baseOffset, end: batch.end))
             }
@@ -96,7 +96,7 @@ import Wire
             #expect(entry.lastOffsetDelta == 3 && Int(entry.bytes) == batch.count)
             let next = BatchFields(batch).lastSequence
             let verdict = state.producers.judge(
-                partition: 3, id: 9, epoch: 2, firstSequence: sequence, lastSequence: next)
+                    state.producers.find(3, 9), epoch: 2, firstSequence: sequence, lastSequence: next)
             #expect(verdict == .duplicate(baseOffset: number * 4, end: header.end))
             sequence = next == .max ? 0 : next + 1
         }
@@ -108,19 +108,20 @@ import Wire
     @Test func afterDamageWhatIsKnownOfAProducerStays() throws {
         var before = SequencerState(producerLimit: 10)
         before.producers.record(
-            partition: 3, id: 9, epoch: 2,
+                    before.producers.find(3, 9), partition: 3, id: 9, epoch: 2,
             batch: ProducerState.Batch(firstSequence: 4, lastSequence: 6, baseOffset: 40, end: 4096), time: 77)
         before.noteDamage(4096..<8192, partitions: 4)
         // The doubt outlives a checkpoint.
         var state = try #require(SequencerState(decoding: before.encode(), producerLimit: 10))
         func verdict(_ first: Int32, _ last: Int32) -> SequenceVerdict {
-            state.producers.judge(partition: 3, id: 9, epoch: 2, firstSequence: first, lastSequence: last)
+            state.producers.judge(
+                    state.producers.find(3, 9), epoch: 2, firstSequence: first, lastSequence: last)
         }
         #expect(verdict(4, 6) == .duplicate(baseOffset: 40, end: 4096))
         #expect(verdict(7, 7) == .append && verdict(12, 13) == .append, "batches may have been lost")
         #expect(verdict(5, 6) == .refuse(.outOfOrderSequenceNumber), "what is before the last one known is not")
         state.producers.record(
-            partition: 3, id: 9, epoch: 2,
+                    state.producers.find(3, 9), partition: 3, id: 9, epoch: 2,
             batch: ProducerState.Batch(firstSequence: 12, lastSequence: 13, baseOffset: 90, end: 9000), time: 78)
         #expect(verdict(20, 20) == .refuse(.outOfOrderSequenceNumber), "from here on none is missing")
     }

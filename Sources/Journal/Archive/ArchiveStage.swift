@@ -332,8 +332,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         return 1
     }
 
-    private mutating func repair(_ scan: SegmentScan, _ known: consuming SegmentIndex, _ now: Moment) -> Int {
-        var index = known
+    private mutating func repair(_ scan: SegmentScan, _ index: SegmentIndex, _ now: Moment) -> Int {
         let image = image!
         phase = .idle
         let progress = scan.step { header, offset in

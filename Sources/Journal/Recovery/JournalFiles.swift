@@ -82,7 +82,7 @@ struct JournalFiles {
     /// A segment's index from its sound frames.
     func rebuild(_ number: UInt64, reader: SegmentReader) throws -> SegmentIndex {
         try reader.load(number)
-        var index = SegmentIndex(segment: number)
+        let index = SegmentIndex(segment: number)
         var from = reader.start(of: number)
         while let header = reader.nextSound(from: from, epoch: 0) {
             if header.kind == .batch {
