@@ -43,11 +43,11 @@ public struct ConsumeCounts: Sendable {
 
 /// One connection that reads its partitions in turn, a fetch at a time as consumers do, and checks each answer: correlation, topic,
 /// partition, error, and of each batch its offsets, without a gap, and its checksum.
-final class ConsumeConnection: LoadConnection {
+struct ConsumeConnection: LoadConnection, ~Copyable {
     private static let maxWaitMs: Int32 = 100
     private static let requestBytes = 1024
     private let settings: ConsumeSettings
-    private let stream: FrameStream
+    private var stream: FrameStream
     private let name: [UInt8]
     private let partitions: [Int32]
     private var offsets: [Int64]
@@ -73,14 +73,14 @@ final class ConsumeConnection: LoadConnection {
 
     deinit { request.deallocate() }
 
-    func begin(_ window: LoadWindow) { self.window = window }
+    mutating func begin(_ window: LoadWindow) { self.window = window }
 
     var answered: Int { counts.fetches }
     var deadline: UInt64 { .max }
     var isDone: Bool { isEnding && !isWaiting }
     private var isEnding = false
 
-    func step(_ now: UInt64) throws -> Int {
+    mutating func step(_ now: UInt64) throws -> Int {
         if now >= window.end { isEnding = true }
         let progress = try stream.takeCompletions()
         try takeAnswers(now)
@@ -89,7 +89,7 @@ final class ConsumeConnection: LoadConnection {
         return progress
     }
 
-    private func ask(_ now: UInt64) throws {
+    private mutating func ask(_ now: UInt64) throws {
         turn = turn + 1 < partitions.count ? turn + 1 : 0
         correlation &+= 1
         var fetch = FetchRequest()
@@ -112,7 +112,7 @@ final class ConsumeConnection: LoadConnection {
         sentAt = now
     }
 
-    private func takeAnswers(_ now: UInt64) throws {
+    private mutating func takeAnswers(_ now: UInt64) throws {
         while let answer = try stream.nextFrame() {
             guard isWaiting else { throw LoadError("an answer came that nobody asked for") }
             try take(answer, now)
@@ -122,7 +122,7 @@ final class ConsumeConnection: LoadConnection {
 
     /// Fetch's answer, version 4: correlation, throttle time; one topic, its name; one partition, its index, error, high watermark, last
     /// stable offset, aborted transactions, records.
-    private func take(_ answer: UnsafeRawBufferPointer, _ now: UInt64) throws {
+    private mutating func take(_ answer: UnsafeRawBufferPointer, _ now: UInt64) throws {
         func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T {
             T(bigEndian: answer.loadUnaligned(fromByteOffset: offset, as: T.self))
         }
@@ -153,7 +153,7 @@ final class ConsumeConnection: LoadConnection {
         }
     }
 
-    private func check(_ records: UnsafeRawBufferPointer, _ counts: inout ConsumeCounts) throws {
+    private mutating func check(_ records: UnsafeRawBufferPointer, _ counts: inout ConsumeCounts) throws {
         var at = 0
         while at < records.count {
             let batch = UnsafeRawBufferPointer(rebasing: records[at...])

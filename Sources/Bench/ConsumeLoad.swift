@@ -5,7 +5,7 @@ import IO
 
 /// Reads from a broker over several connections, on a thread of its own, every batch checked.
 public final class ConsumeLoad {
-    private let connections: [ConsumeConnection]
+    private let stage: StageBox<LoadStage<ConsumeConnection>>
     private let sockets: [Int32]
     private let progress = LoadProgress()
     private let settings: ConsumeSettings
@@ -17,22 +17,22 @@ public final class ConsumeLoad {
         self.settings = settings
         rings = try RingSet(.auto, count: 1).rings
         var sockets: [Int32] = []
-        var connections: [ConsumeConnection] = []
+        var connections = OwnedArray<ConsumeConnection>(minimumCapacity: settings.connections)
         for number in 0..<settings.connections {
             let socket = try connect(host: settings.host, port: settings.port)
             sockets.append(socket)
             connections.append(try ConsumeConnection(settings, number: number, socket: socket, sockets: rings[0].makePort()))
         }
         self.sockets = sockets
-        self.connections = connections
+        stage = StageBox("consume", LoadStage(connections, progress: progress))
     }
 
     deinit { for socket in sockets { Glibc.close(socket) } }
 
     public func start() throws {
         window = LoadWindow(warmup: settings.warmup, duration: settings.duration)
-        for connection in connections { connection.begin(window) }
-        threads = try LoadThreads("consume", [StageBox("consume", LoadStage(connections, progress: progress))], rings)
+        stage.body.connections.forEach { $0.begin(window) }
+        threads = try LoadThreads("consume", [stage], rings)
     }
 
     /// Waits until the time is over. Returns what was read in the window that counts, and how long each fetch took.
@@ -43,7 +43,7 @@ public final class ConsumeLoad {
         guard progress.isOver else { throw LoadError("the last answers do not come") }
         var counts = ConsumeCounts()
         var latencies = LatencyLog()
-        for connection in connections {
+        stage.body.connections.forEach { connection in
             counts.add(connection.counts)
             latencies.add(connection.latencies)
         }

@@ -4,7 +4,7 @@ import IO
 
 /// A connection's two directions, as every load and server here has them: one receive at a time into a mirrored buffer, one send at a
 /// time. Frames begin with their length, 4 bytes, big endian.
-final class FrameStream {
+struct FrameStream: ~Copyable {
     private enum Tag {
         static let send: UInt64 = 1
         static let receive: UInt64 = 2
@@ -32,7 +32,7 @@ final class FrameStream {
     var hasSent: Bool { sending.isEmpty }
 
     /// Takes in what has ended. Returns how much; throws where the connection has, when all of that is taken in.
-    func takeCompletions() throws(LoadError) -> Int {
+    mutating func takeCompletions() throws(LoadError) -> Int {
         var count = 0
         var failure: Int32?
         while let completion = sockets.next() {
@@ -52,13 +52,13 @@ final class FrameStream {
     }
 
     /// Begins to send, where all before is sent. The bytes stay as they are until `hasSent`.
-    func send(_ from: UnsafeRawPointer, count: Int) {
+    mutating func send(_ from: UnsafeRawPointer, count: Int) {
         precondition(hasSent, "one send at a time")
         sending = UnsafeRawBufferPointer(start: from, count: count)
     }
 
     /// Lets the kernel go on, with what is to be sent, and where there is room with receiving.
-    func proceed() {
+    mutating func proceed() {
         if !isSending, let from = sending.baseAddress, !sending.isEmpty {
             isSending = true
             sockets.send(socket, from: from, count: sending.count, tag: Tag.send)
@@ -73,10 +73,10 @@ final class FrameStream {
     /// What has been received and not consumed.
     var unread: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: received.pointer(parsed), count: receivedEnd - parsed) }
 
-    func consume(_ count: Int) { parsed += count }
+    mutating func consume(_ count: Int) { parsed += count }
 
     /// The next whole frame, without its length; nil: it is not there yet. It is good until `proceed`.
-    func nextFrame() throws(LoadError) -> UnsafeRawBufferPointer? {
+    mutating func nextFrame() throws(LoadError) -> UnsafeRawBufferPointer? {
         let unread = unread
         guard unread.count >= 4 else { return nil }
         let length = Int(UInt32(bigEndian: unread.loadUnaligned(as: UInt32.self)))

@@ -32,10 +32,10 @@ struct LoadWindow: Sendable {
 }
 
 /// One connection of a load.
-protocol LoadConnection: AnyObject {
+protocol LoadConnection: ~Copyable {
     /// Does what there is to do; returns how much.
     /// - Throws: a `LoadError`: an answer was wrong, or the load can't go on.
-    func step(_ now: UInt64) throws -> Int
+    mutating func step(_ now: UInt64) throws -> Int
     /// Nothing more will be asked, and all that was is answered.
     var isDone: Bool { get }
     /// When it has to be stepped though nothing came, by the monotonic clock.
@@ -45,11 +45,11 @@ protocol LoadConnection: AnyObject {
 }
 
 /// A thread's share of a load, as a stage.
-struct LoadStage<Connection: LoadConnection>: Stage, ~Copyable {
-    private let connections: [Connection]
+struct LoadStage<Connection: LoadConnection & ~Copyable>: Stage, ~Copyable {
+    var connections: OwnedArray<Connection>
     private let progress: LoadProgress
 
-    init(_ connections: [Connection], progress: LoadProgress) {
+    init(_ connections: consuming OwnedArray<Connection>, progress: LoadProgress) {
         self.connections = connections
         self.progress = progress
     }
@@ -58,19 +58,25 @@ struct LoadStage<Connection: LoadConnection>: Stage, ~Copyable {
         guard !progress.isOver else { return 0 }
         var done = 0
         var answered = 0
+        var areDone = true
         do {
-            for connection in connections {
-                done += try connection.step(now.monotonic)
-                answered += connection.answered
+            for number in 0..<connections.count {
+                done += try connections[number].step(now.monotonic)
+                answered += connections[number].answered
+                areDone = connections[number].isDone && areDone
             }
         } catch {
             progress.end(error)
             return 0
         }
         progress.answered.store(answered, ordering: .relaxed)
-        if connections.allSatisfy(\.isDone) { progress.end(nil) }
+        if areDone { progress.end(nil) }
         return done
     }
 
-    var deadline: UInt64 { connections.map(\.deadline).min() ?? .max }
+    var deadline: UInt64 {
+        var earliest = UInt64.max
+        for number in 0..<connections.count { earliest = min(earliest, connections[number].deadline) }
+        return earliest
+    }
 }

@@ -11,7 +11,7 @@ public struct NullServer: Stage, ~Copyable {
     private let listener: Listener
     private let sockets: RingPort
     private let ring: Ring
-    private var connections: [NullConnection] = []
+    private var connections = OwnedArray<NullConnection>()
 
     public init(_ listener: Listener, ring: Ring) {
         self.listener = listener
@@ -25,15 +25,17 @@ public struct NullServer: Stage, ~Copyable {
         while let completion = sockets.next() {
             progress += 1
             // Ports are never given back: so many connections, and the server has served its time.
-            if completion.result >= 0, connections.count < 250, let connection = try? NullConnection(completion.result, ring.makePort()) {
-                connections.append(connection)
+            if completion.result >= 0, connections.count < 250 {
+                do { connections.append(try NullConnection(completion.result, ring.makePort())) } catch { sockets.close(completion.result) }
             } else if completion.result >= 0 {
                 sockets.close(completion.result)
             }
             if !completion.more { sockets.accept(listener: listener.socket, tag: NullServer.acceptTag) }
         }
-        for connection in connections { progress += connection.step() }
-        connections.removeAll(where: \.isClosed)
+        for number in (0..<connections.count).reversed() {
+            progress += connections[number].step()
+            if connections[number].isClosed { _ = connections.remove(number) }
+        }
         return progress
     }
 }
@@ -48,10 +50,10 @@ private struct SendBuffer {
     var hasRoom: Bool { count + SendBuffer.longestAnswer <= SendBuffer.bytes }
 }
 
-private final class NullConnection {
+private struct NullConnection: ~Copyable {
     private let socket: Int32
     private let sockets: RingPort
-    private let stream: FrameStream
+    private var stream: FrameStream
     /// One is sent, the other filled.
     private var answers = SendBuffer()
     private var sending = SendBuffer()
@@ -72,7 +74,7 @@ private final class NullConnection {
 
     var isClosed: Bool { isFailed && stream.isIdle }
 
-    func step() -> Int {
+    mutating func step() -> Int {
         do {
             let progress = try stream.takeCompletions()
             if isFailed { return progress }
@@ -89,14 +91,14 @@ private final class NullConnection {
         }
     }
 
-    private func send() {
+    private mutating func send() {
         guard stream.hasSent, answers.count > 0 else { return }
         swap(&answers, &sending)
         answers.count = 0
         stream.send(sending.memory, count: sending.count)
     }
 
-    private func answerAll() throws(LoadError) {
+    private mutating func answerAll() throws(LoadError) {
         // The rest waits until the answers before it are sent.
         while answers.hasRoom, let request = try stream.nextFrame() {
             guard answer(request) else { throw LoadError("a request that is not the load's") }
@@ -104,7 +106,7 @@ private final class NullConnection {
     }
 
     /// Produce version 7 with one topic and one partition, as the load sends it.
-    private func answer(_ request: UnsafeRawBufferPointer) -> Bool {
+    private mutating func answer(_ request: UnsafeRawBufferPointer) -> Bool {
         func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T? {
             guard offset + MemoryLayout<T>.size <= request.count else { return nil }
             return T(bigEndian: request.loadUnaligned(fromByteOffset: offset, as: T.self))

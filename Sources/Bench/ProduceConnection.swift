@@ -5,7 +5,7 @@ import Host
 import IO
 
 /// One connection of a load: keeps requests under way, and checks each answer's correlation, topic, partition, error and offset.
-final class ProduceConnection: LoadConnection {
+struct ProduceConnection: LoadConnection, ~Copyable {
     private static let receiveBytes = 1 << 18
     private static let mostSendBytes = 1 << 20
 
@@ -16,15 +16,15 @@ final class ProduceConnection: LoadConnection {
     }
 
     private let settings: LoadSettings
-    private let stream: FrameStream
+    private var stream: FrameStream
     private var window = LoadWindow.never
-    private let pool: RequestPool
-    private var targets: [LoadTarget]
+    private var pool: RequestPool
+    private var targets: OwnedArray<LoadTarget>
     private let names: [[UInt8]]
     private let outstanding: Int
     private let limit: Int
     /// A ring, by correlation id.
-    private var underWay: [UnderWay]
+    private var underWay: OwnedArray<UnderWay>
     private let mask: Int
     private var nextRequest = 0
     private var nextAnswer = 0
@@ -42,28 +42,32 @@ final class ProduceConnection: LoadConnection {
     private let number: Int
 
     init(_ settings: LoadSettings, number: Int, socket: Int32, sockets: RingPort) throws {
-        self.settings = settings
-        self.number = number
-        stream = try FrameStream(socket, sockets, receiveBytes: ProduceConnection.receiveBytes)
         let mine = settings.targets(of: number)
         let ids = settings.producerIds.dropFirst(number * settings.producers).prefix(settings.producers)
-        pool = try RequestPool(settings, targets: mine, producers: Array(ids), seed: settings.seed &+ UInt64(number) << 32)
-        targets = mine.map { LoadTarget(topic: $0.topic, partition: $0.partition) }
+        let pool = try RequestPool(settings, targets: mine, producers: Array(ids), seed: settings.seed &+ UInt64(number) << 32)
+        let stream = try FrameStream(socket, sockets, receiveBytes: ProduceConnection.receiveBytes)
+        self.settings = settings
+        self.number = number
+        targets = OwnedArray(minimumCapacity: mine.count)
+        for target in mine { targets.append(LoadTarget(topic: target.topic, partition: target.partition)) }
         names = settings.topics.map { Array($0.utf8) }
         outstanding = settings.outstanding
         limit = settings.requests.map { ($0 + settings.connections - 1 - number) / settings.connections } ?? .max
         var capacity = 1
         while capacity < outstanding { capacity *= 2 }
-        underWay = Array(repeating: UnderWay(), count: capacity)
+        underWay = OwnedArray(minimumCapacity: capacity)
+        underWay.extend(to: capacity, with: UnderWay())
         mask = capacity - 1
         interval = settings.rate.map { 1e9 * Double(settings.connections) / $0 } ?? 0
         sendCapacity = max(pool.longest, min(pool.longest * outstanding, ProduceConnection.mostSendBytes))
         sendBuffer = .allocate(byteCount: sendCapacity, alignment: 64)
+        self.pool = pool
+        self.stream = stream
     }
 
     deinit { sendBuffer.deallocate() }
 
-    func begin(_ window: LoadWindow) {
+    mutating func begin(_ window: LoadWindow) {
         self.window = window
         // Connections take turns.
         due = Double(window.begin) + interval * Double(number) / Double(settings.connections)
@@ -79,7 +83,7 @@ final class ProduceConnection: LoadConnection {
         return UInt64(due)
     }
 
-    func step(_ now: UInt64) throws -> Int {
+    mutating func step(_ now: UInt64) throws -> Int {
         if now >= window.end || nextRequest >= limit { isEnding = true }
         let progress = try stream.takeCompletions()
         if settings.acks == 0 && stream.hasSent { countUnanswered(now) }
@@ -91,7 +95,7 @@ final class ProduceConnection: LoadConnection {
 
     // MARK: Requests
 
-    private func fill(_ now: UInt64) {
+    private mutating func fill(_ now: UInt64) {
         guard stream.hasSent else { return }
         var count = 0
         while !isEnding, nextRequest < limit, nextRequest - nextAnswer < outstanding, interval == 0 || due <= Double(now) {
@@ -110,7 +114,7 @@ final class ProduceConnection: LoadConnection {
     }
 
     /// Without answers a request is over when the kernel has taken it.
-    private func countUnanswered(_ now: UInt64) {
+    private mutating func countUnanswered(_ now: UInt64) {
         counts.note(nextRequest - nextAnswer, window.counts(now))
         counts.sentRecords += (nextRequest - nextAnswer) * settings.recordsPerRequest
         nextAnswer = nextRequest
@@ -118,7 +122,7 @@ final class ProduceConnection: LoadConnection {
 
     // MARK: Answers
 
-    private func takeAnswers(_ now: UInt64) throws {
+    private mutating func takeAnswers(_ now: UInt64) throws {
         let isCounted = window.counts(now)
         var since: UInt64 = 0
         var alike: UInt64 = 0
@@ -140,7 +144,7 @@ final class ProduceConnection: LoadConnection {
 
     /// Produce's answer, version 7: correlation; one topic, its name; one partition, its index, error, base offset, log append time,
     /// log start; throttle time.
-    private func check(_ answer: UnsafeRawBufferPointer) throws {
+    private mutating func check(_ answer: UnsafeRawBufferPointer) throws {
         func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T {
             T(bigEndian: answer.loadUnaligned(fromByteOffset: offset, as: T.self))
         }

@@ -55,16 +55,18 @@ public struct ProduceLoad {
         let rings = try RingSet(.auto, count: threads).rings
         var sockets: [Int32] = []
         for _ in 0..<settings.connections { sockets.append(try connect(host: settings.host, port: settings.port)) }
-        var shares: [[ProduceConnection]] = Array(repeating: [], count: threads)
-        for number in 0..<settings.connections {
-            shares[number % threads].append(
-                try ProduceConnection(
-                    settings, number: number, socket: sockets[number], sockets: rings[number % threads].makePort()))
+        let progresses = (0..<threads).map { _ in LoadProgress() }
+        var stages: [StageBox<LoadStage<ProduceConnection>>] = []
+        for thread in 0..<threads {
+            var share = OwnedArray<ProduceConnection>(minimumCapacity: settings.connections)
+            for number in stride(from: thread, to: settings.connections, by: threads) {
+                share.append(
+                    try ProduceConnection(settings, number: number, socket: sockets[number], sockets: rings[thread].makePort()))
+            }
+            stages.append(StageBox("load", LoadStage(share, progress: progresses[thread])))
         }
         let window = LoadWindow(warmup: settings.warmup, duration: settings.duration)
-        for connection in shares.joined() { connection.begin(window) }
-        let progresses = shares.map { _ in LoadProgress() }
-        let stages = zip(shares, progresses).map { StageBox("load", LoadStage($0, progress: $1)) as AnyStage }
+        for stage in stages { stage.body.connections.forEach { $0.begin(window) } }
         let running = try LoadThreads("load", stages, rings)
         defer {
             running.stop()
@@ -73,10 +75,12 @@ public struct ProduceLoad {
         var result = LoadResult(seconds: settings.duration)
         try watch(progresses, window, &result, tell)
         running.stop()
-        for connection in shares.joined() {
-            result.counts.add(connection.counts)
-            result.latencies.add(connection.latencies)
-            result.delays.add(connection.delays)
+        for stage in stages {
+            stage.body.connections.forEach { connection in
+                result.counts.add(connection.counts)
+                result.latencies.add(connection.latencies)
+                result.delays.add(connection.delays)
+            }
         }
         return result
     }

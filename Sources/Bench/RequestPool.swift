@@ -15,7 +15,7 @@ struct LoadTarget {
 
 /// A connection's requests, made beforehand, each with other records: only correlation id, sequence number and checksum are
 /// written when one is sent. As many as fit some megabytes, so that no cache holds a single hot one.
-final class RequestPool {
+struct RequestPool: ~Copyable {
     private static let bytes = 4 << 20
     private static let leastRequests = 16
     private static let mostRequests = 8192
@@ -30,11 +30,11 @@ final class RequestPool {
         let producer: Int
     }
 
-    private(set) var requests: [Request] = []
+    private var requests = OwnedArray<Request>(minimumCapacity: 16)
     private let memory: UnsafeMutableRawPointer
     private var next = 0
     /// By producer and target the next sequence number.
-    private var sequences: [Int32]
+    private var sequences: OwnedArray<Int32>
     private let targets: Int
     private let records: Int32
     let longest: Int
@@ -47,7 +47,8 @@ final class RequestPool {
     ) throws {
         self.targets = targets.count
         records = Int32(settings.recordsPerRequest)
-        sequences = Array(repeating: 0, count: max(producers.count, 1) * targets.count)
+        sequences = OwnedArray()
+        sequences.extend(to: max(producers.count, 1) * targets.count, with: 0)
         var random = SeededRandom(seed: seed)
         var frames: [[UInt8]] = []
         var total = 0
@@ -64,10 +65,12 @@ final class RequestPool {
             frames.append(frame.bytes)
             total += frame.bytes.count
         }
-        longest = requests.map(\.count).max() ?? 0
+        longest = frames.map(\.count).max() ?? 0
         memory = .allocate(byteCount: total, alignment: 64)
-        for (request, frame) in zip(requests, frames) {
-            frame.withUnsafeBytes { (memory + request.offset).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        var at = memory
+        for frame in frames {
+            frame.withUnsafeBytes { at.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+            at += frame.count
         }
     }
 
@@ -99,7 +102,7 @@ final class RequestPool {
     var upcoming: Request { requests[next] }
 
     /// Writes the next request to `place`.
-    func take(to place: UnsafeMutableRawPointer, correlation: Int32) {
+    mutating func take(to place: UnsafeMutableRawPointer, correlation: Int32) {
         let request = requests[next]
         next = next + 1 == requests.count ? 0 : next + 1
         place.copyMemory(from: memory + request.offset, byteCount: request.count)

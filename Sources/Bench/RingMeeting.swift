@@ -10,7 +10,7 @@ struct RingMeeting: Stage, ~Copyable {
     private static let bufferBytes = 1 << 18
 
     private let man: OldMan
-    private let stream: FrameStream
+    private var stream: FrameStream
     private let progress: LoadProgress
     private let speech = UnsafeMutableRawPointer.allocate(byteCount: RingMeeting.bufferBytes, alignment: 64)
 
@@ -41,7 +41,7 @@ struct RingMeeting: Stage, ~Copyable {
         return count
     }
 
-    private func speak() {
+    private mutating func speak() {
         var count = 0
         while man.hasMore, count + OldMan.longest <= RingMeeting.bufferBytes { count += man.speak(to: speech + count) }
         stream.send(speech, count: count)

@@ -27,7 +27,7 @@ struct IndexFileWriter {
         do {
             try replacer.begin(
                 paths.index(index.segment), by: paths.unfinishedIndex,
-                image: IndexFile.image(of: index, owner: IndexOwner(segment: index.segment, group: group)))
+                contents: .index(IndexFile.Contents(of: index, owner: IndexOwner(segment: index.segment, group: group))))
         } catch {
             rest(error, now)
         }

@@ -31,6 +31,20 @@ public struct OwnedArray<Element: ~Copyable>: ~Copyable {
         used += 1
     }
 
+    /// Takes an element out; the last one takes its place.
+    @inlinable
+    public mutating func remove(_ index: Int) -> Element {
+        let element = pointer(index).move()
+        used -= 1
+        if index < used { (elements + index).moveInitialize(from: elements + used, count: 1) }
+        return element
+    }
+
+    @inlinable
+    public mutating func forEach(_ body: (inout Element) throws -> Void) rethrows {
+        for index in 0..<used { try body(&elements[index]) }
+    }
+
     /// Leaves it empty, with the memory that it has.
     @inlinable
     public mutating func removeAll() {

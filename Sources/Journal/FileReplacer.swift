@@ -1,11 +1,19 @@
 import Glibc
 import IO
 
-/// Puts a whole new file in place without waiting: written beside it, synced, renamed; after a crash there is the old one or the
-/// new one, entire. One at a time. What can be made again may go unsynced: after a crash it may be anything.
+/// What a file is to hold.
+public enum FileContents {
+    case image(AlignedBuffer)
+    /// Made while it is written.
+    case index(IndexFile.Contents)
+}
+
+/// Puts a whole new file in place without waiting: written beside it piece by piece, synced, renamed; after a crash there is
+/// the old one or the new one, entire. One at a time. What can be made again may go unsynced: after a crash it may be anything.
 public struct FileReplacer {
     private enum Phase {
         case idle
+        /// The rest of a piece, from that byte of it on.
         case writing(from: Int)
         case syncing
         case syncingDirectory
@@ -18,7 +26,9 @@ public struct FileReplacer {
         case failed(IOError)
     }
 
-    private static let chunk = 4 << 20
+    /// The most bytes of one write; and of one of what is made for it, in blocks.
+    private static let pieceBytes = 4 << 20
+    private static let madeBlocks = 64
 
     private let files: any FilePort
     private let tag: UInt64
@@ -28,7 +38,12 @@ public struct FileReplacer {
     private var phase = Phase.idle
     private var path = ""
     private var unfinished = ""
-    private var image: AlignedBuffer?
+    private var contents: FileContents?
+    /// Where pieces are made.
+    private var room: AlignedBuffer?
+    /// The piece that is written; and how many bytes of the file come before it.
+    private var piece = UnsafeRawBufferPointer(start: nil, count: 0)
+    private var pieceOffset = 0
     private var file: Int32 = -1
 
     /// - Parameters:
@@ -48,18 +63,20 @@ public struct FileReplacer {
     }
 
     /// - Parameter unfinished: the path of the file until it is whole.
-    public mutating func begin(_ path: String, by unfinished: String, image: AlignedBuffer) throws(IOError) {
+    public mutating func begin(_ path: String, by unfinished: String, contents: FileContents) throws(IOError) {
         precondition(isIdle, "one file at a time")
         self.path = path
         self.unfinished = unfinished
         try? files.remove(unfinished)
         file = try files.open(unfinished, .createDirect)
-        self.image = image
-        write(from: 0)
+        self.contents = contents
+        pieceOffset = 0
+        piece = UnsafeRawBufferPointer(start: nil, count: 0)
+        _ = writeNextPiece()
     }
 
     public mutating func handle(_ completion: Completion) -> Outcome {
-        guard completion.result >= 0, let image else {
+        guard completion.result >= 0 else {
             return fail(IOError(code: -completion.result, doing: "writing \(path)"))
         }
         switch phase {
@@ -67,10 +84,11 @@ public struct FileReplacer {
         case .writing(let from):
             let next = from + Int(alignedDown(UInt64(completion.result)))
             if next == from { return fail(IOError(code: EIO, doing: "writing \(path)")) }
-            if next < image.count {
+            if next < piece.count {
                 write(from: next)
                 return .underWay
             }
+            if writeNextPiece() { return .underWay }
             guard isSynced else { return rename() }
             files.sync(file, dataOnly: false, tag: tag)
             phase = .syncing
@@ -78,14 +96,34 @@ public struct FileReplacer {
         case .syncing: return rename()
         case .syncingDirectory:
             phase = .idle
-            self.image = nil
+            contents = nil
             return .done
         }
     }
 
+    /// False where all has been written.
+    private mutating func writeNextPiece() -> Bool {
+        pieceOffset += piece.count
+        switch contents {
+        case .image(let image):
+            piece = UnsafeRawBufferPointer(
+                start: image.base + pieceOffset, count: min(FileReplacer.pieceBytes, image.count - pieceOffset))
+        case .index(var made):
+            let room = room ?? AlignedBuffer(uninitialized: FileReplacer.madeBlocks * IndexBlock.bytes)
+            self.room = room
+            piece = UnsafeRawBufferPointer(start: room.base, count: made.next(FileReplacer.madeBlocks, to: room.base) * IndexBlock.bytes)
+            contents = .index(made)
+        case nil: return false
+        }
+        guard piece.count > 0 else { return false }
+        write(from: 0)
+        return true
+    }
+
     private mutating func write(from: Int) {
-        let count = min(FileReplacer.chunk, image!.count - from)
-        files.write(file, from: image!.base + from, count: count, offset: UInt64(from), durable: false, tag: tag)
+        files.write(
+            file, from: piece.baseAddress! + from, count: piece.count - from, offset: UInt64(pieceOffset + from), durable: false,
+            tag: tag)
         phase = .writing(from: from)
     }
 
@@ -95,7 +133,7 @@ public struct FileReplacer {
         do { try files.rename(unfinished, to: path) } catch { return fail(error) }
         guard let directory else {
             phase = .idle
-            image = nil
+            contents = nil
             return .done
         }
         files.sync(directory, dataOnly: false, tag: tag)
@@ -106,7 +144,7 @@ public struct FileReplacer {
     private mutating func fail(_ error: IOError) -> Outcome {
         if file >= 0 { files.close(file) }
         file = -1
-        image = nil
+        contents = nil
         phase = .idle
         return .failed(error)
     }

@@ -97,28 +97,80 @@ public enum IndexFile {
         public var blocks: Int { firstEntryBlock + IndexBlock.blocks(entries: entries) }
     }
 
-    /// The file's whole image.
-    public static func image(of index: SegmentIndex, owner: IndexOwner) -> AlignedBuffer {
-        let summary = index.summary
-        let firstEntryBlock = 1 + IndexBlock.blocks(rows: summary.rows.count)
-        let blocks = firstEntryBlock + IndexBlock.blocks(entries: index.count)
-        let image = AlignedBuffer(count: blocks * IndexBlock.bytes)
-        image.base.storeBytes(of: magic.littleEndian, as: UInt32.self)
-        image.base.storeBytes(of: UInt32(summary.rows.count).littleEndian, toByteOffset: 4, as: UInt32.self)
-        image.base.storeBytes(of: index.segment.littleEndian, toByteOffset: 8, as: UInt64.self)
-        image.base.storeBytes(of: UInt32(index.count).littleEndian, toByteOffset: 16, as: UInt32.self)
-        var number = 0
-        for (place, row) in summary.rows.enumerated() {
-            let block = image.base + (1 + place / IndexBlock.rows) * IndexBlock.bytes
-            block.storeBytes(of: row, toByteOffset: place % IndexBlock.rows * IndexBlock.rowBytes, as: IndexRow.self)
-            index.forEach(partition: Int(row.partition)) { entry in
-                let block = image.base + (firstEntryBlock + number / IndexBlock.entries) * IndexBlock.bytes
-                block.storeBytes(
-                    of: entry, toByteOffset: number % IndexBlock.entries * IndexBlock.entryBytes, as: IndexEntry.self)
-                number += 1
+    /// What a file is to hold, made block by block, so that none of the many megabytes that it may take is made before it is written.
+    public struct Contents {
+        private let index: SegmentIndex
+        private let owner: IndexOwner
+        private let rows: ContiguousArray<IndexRow>
+        private let entries: Int
+        /// The number of the next block.
+        private var block = 0
+        /// What comes next in the blocks of entries: a partition's place among the rows, and an entry of it.
+        private var row = 0
+        private var entry = 0
+
+        public init(of index: SegmentIndex, owner: IndexOwner) {
+            self.index = index
+            self.owner = owner
+            rows = index.summary.rows
+            entries = index.count
+        }
+
+        private var firstEntryBlock: Int { 1 + IndexBlock.blocks(rows: rows.count) }
+        /// How many blocks the file has.
+        public var blocks: Int { firstEntryBlock + IndexBlock.blocks(entries: entries) }
+
+        /// Writes up to `count` blocks more to memory that has room for them; returns how many.
+        public mutating func next(_ count: Int, to base: UnsafeMutableRawPointer) -> Int {
+            let count = min(count, blocks - block)
+            for place in 0..<count {
+                let at = base + place * IndexBlock.bytes
+                at.initializeMemory(as: UInt8.self, repeating: 0, count: IndexBlock.bytes)
+                if block == 0 {
+                    fillHeader(at)
+                } else if block < firstEntryBlock {
+                    let first = (block - 1) * IndexBlock.rows
+                    for (number, row) in rows[first..<min(first + IndexBlock.rows, rows.count)].enumerated() {
+                        at.storeBytes(of: row, toByteOffset: number * IndexBlock.rowBytes, as: IndexRow.self)
+                    }
+                } else {
+                    fillEntries(at)
+                }
+                IndexBlock.seal(at, number: block, owner: owner)
+                block += 1
+            }
+            return count
+        }
+
+        private func fillHeader(_ at: UnsafeMutableRawPointer) {
+            at.storeBytes(of: magic.littleEndian, as: UInt32.self)
+            at.storeBytes(of: UInt32(rows.count).littleEndian, toByteOffset: 4, as: UInt32.self)
+            at.storeBytes(of: index.segment.littleEndian, toByteOffset: 8, as: UInt64.self)
+            at.storeBytes(of: UInt32(entries).littleEndian, toByteOffset: 16, as: UInt32.self)
+        }
+
+        private mutating func fillEntries(_ at: UnsafeMutableRawPointer) {
+            var number = 0
+            while number < IndexBlock.entries, row < rows.count {
+                let count = min(IndexBlock.entries - number, Int(rows[row].count) - entry)
+                index.copy(
+                    partition: Int(rows[row].partition), entry..<entry + count, to: at + number * IndexBlock.entryBytes)
+                number += count
+                entry += count
+                if entry == Int(rows[row].count) {
+                    row += 1
+                    entry = 0
+                }
             }
         }
-        for block in 0..<blocks { IndexBlock.seal(image.base + block * IndexBlock.bytes, number: block, owner: owner) }
+    }
+
+    /// The file's whole image.
+    public static func image(of index: SegmentIndex, owner: IndexOwner) -> AlignedBuffer {
+        var contents = Contents(of: index, owner: owner)
+        let image = AlignedBuffer(uninitialized: contents.blocks * IndexBlock.bytes)
+        let count = contents.next(contents.blocks, to: image.base)
+        precondition(count * IndexBlock.bytes == image.count, "all of it")
         return image
     }
 

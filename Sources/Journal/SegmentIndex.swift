@@ -137,15 +137,19 @@ public final class SegmentIndex: @unchecked Sendable {
             bytes += UInt64(entry.stride + MemoryLayout<IndexEntry>.size)
         }
 
-        subscript(number: Int) -> IndexEntry {
-            precondition(number < count, "there is no such entry")
+        /// Where an entry is, and how many more lie behind it.
+        func place(_ number: Int) -> (at: UnsafeMutablePointer<IndexEntry>, count: Int) {
+            precondition(number >= 0 && number < count, "there is no such entry")
             // With 16 more, the pieces that double begin at powers of two.
             let place = number + 1 << List.firstBits
             let bits = min(Int.bitWidth - 1 - place.leadingZeroBitCount, List.lastBits)
             let beyond = place - 1 << bits
             let piece = bits - List.firstBits + beyond >> List.lastBits
-            return pieces[piece][bits < List.lastBits ? beyond : beyond & (1 << List.lastBits - 1)]
+            let within = bits < List.lastBits ? beyond : beyond & (1 << List.lastBits - 1)
+            return (pieces[piece] + within, min(1 << bits - within, count - number))
         }
+
+        subscript(number: Int) -> IndexEntry { place(number).at.pointee }
     }
 
     private struct State: ~Copyable {
@@ -214,14 +218,21 @@ public final class SegmentIndex: @unchecked Sendable {
         return SegmentSummary(segment: segment, rows: rows)
     }
 
-    /// All entries of the partition, in order.
-    public func forEach(partition: Int, _ body: (IndexEntry) -> Void) {
-        for number in 0..<count(partition) { body(state.pointee.lists[partition][number]) }
-    }
-
     private func entries(_ partition: Int, _ range: Range<Int>) -> ArraySlice<IndexEntry> {
         guard !range.isEmpty else { return [] }
         return ArraySlice(range.lazy.map { self.state.pointee.lists[partition][$0] })
+    }
+
+    /// Copies entries of the partition to memory that has room for them.
+    func copy(partition: Int, _ range: Range<Int>, to base: UnsafeMutableRawPointer) {
+        var number = range.lowerBound
+        while number < range.upperBound {
+            let (at, together) = state.pointee.lists[partition].place(number)
+            let count = min(together, range.upperBound - number)
+            (base + (number - range.lowerBound) * MemoryLayout<IndexEntry>.size)
+                .copyMemory(from: at, byteCount: count * MemoryLayout<IndexEntry>.size)
+            number += count
+        }
     }
 }
 

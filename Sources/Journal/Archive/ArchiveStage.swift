@@ -212,7 +212,8 @@ public struct ArchiveStage: Stage, ~Copyable {
         checkpoint = nil
         do {
             try replacer.begin(
-                paths.checkpoints[olderCheckpoint], by: paths.unfinishedCheckpoint, image: CheckpointFile.image(of: box.checkpoint))
+                paths.checkpoints[olderCheckpoint], by: paths.unfinishedCheckpoint,
+                contents: .image(CheckpointFile.image(of: box.checkpoint)))
             writing = box
         } catch {
             logger.error("\(error); recovery would begin further back")
@@ -345,7 +346,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         do throws(IOError) {
             try replacer.begin(
                 paths.index(scan.number), by: paths.unfinishedRepair,
-                image: IndexFile.image(of: index, owner: IndexOwner(segment: scan.number, group: journal.group)))
+                contents: .index(IndexFile.Contents(of: index, owner: IndexOwner(segment: scan.number, group: journal.group))))
             phase = .replacingIndex(index.summary)
         } catch {
             rest(error, now)
@@ -379,7 +380,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         guard replacer.isIdle else { return }
         do throws(IOError) {
             try replacer.begin(
-                paths.catalogs[copy], by: paths.unfinishedCatalog, image: next.image(group: journal.group))
+                paths.catalogs[copy], by: paths.unfinishedCatalog, contents: .image(next.image(group: journal.group)))
         } catch {
             delayCommit(error, now)
         }
