@@ -2,7 +2,7 @@
 public enum Layout: String, Sendable, CaseIterable {
     /// Everything on one thread.
     case single
-    /// Flush on a thread of its own, everything else on another.
+    /// What reads, writes and answers requests on one thread; flush on another, with all that no request waits for.
     case two
     /// A thread for each group, as far as the cores go round.
     case group
@@ -134,17 +134,16 @@ public struct PlacementPlan: Equatable, Sendable {
     }
 
     private static func fewThreads(_ layout: Layout, groups: Int, ios: Int, node: Int) -> [PlannedThread] {
-        var main: [StageID] = (0..<ios).map { .io($0) } + (0..<groups).map { .write($0) }
-        let flush: [StageID] = (0..<groups).map { .flush($0) }
-        let rest: [StageID] = (0..<groups).map { .replicate($0) } + [.read] + (0..<ios).map { .respond($0) }
-            + (0..<groups).flatMap { [.loader($0), .archive($0)] } + [.control]
+        let requests: [StageID] = (0..<ios).map { .io($0) } + (0..<groups).map { .write($0) }
+        let responses: [StageID] = (0..<ios).map { .respond($0) }
+        let flush: [StageID] = (0..<groups).map { .flush($0) } + (0..<groups).map { .replicate($0) }
+        let rest: [StageID] = [.read] + (0..<groups).flatMap { [.loader($0), .archive($0)] } + [.control]
         guard layout == .two else {
-            main += flush + rest
-            return [PlannedThread(name: "all", stages: main, node: node)]
+            return [PlannedThread(name: "all", stages: requests + flush + responses + rest, node: node)]
         }
         return [
-            PlannedThread(name: "main", stages: main + rest, node: node),
-            PlannedThread(name: "flush", stages: flush, node: node),
+            PlannedThread(name: "main", stages: requests + responses, node: node),
+            PlannedThread(name: "flush", stages: flush + rest, node: node),
         ]
     }
 

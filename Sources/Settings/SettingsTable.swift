@@ -112,7 +112,7 @@ extension Settings {
             "Partition groups, each with its own journal and write thread; auto: by the cores."),
         Setting(
             "threads.layout", \.threadsLayout, .choice(),
-            "How stages share threads: single, all on one; two, io and the rest; group, a thread each; auto, by the cores."),
+            "How stages share threads: single, all on one; two, what a request waits for and, beside flush, what it does not; group, a thread each; auto, by the cores."),
         Setting("threads.pin", \.threadsPin, .boolean, "Whether each thread is kept on its own core."),
         Setting(
             "threads.io", \.threadsIO, .optional(.integer(1...64), none: "auto"),

@@ -58,7 +58,7 @@ def test_nodes_are_right(broker_variant):
 
 
 def test_plan_has_the_layout(broker_variant):
-    """single: all on one thread. two: everything but the flush, and the flush. group: a thread a stage."""
+    """single: all on one thread. two: what a request waits for, and the rest with the flush. group: a thread a stage."""
     plan = plan_of(broker_variant.log())
     groups = int(broker_variant.settings.get("partition.groups", 1))
     layout = broker_variant.ready["layout"]
@@ -67,9 +67,8 @@ def test_plan_has_the_layout(broker_variant):
     if layout == "single":
         assert len(plan) == groups or len(plan) == 1
     elif layout == "two":
-        flushing = [stages for _, stages in kinds if "flush" in stages]
-        assert flushing and all(set(stages) == {"flush"} for stages in flushing), plan
-        assert groups > 1 or len(plan) == 2, plan
+        assert [set(stages) for _, stages in kinds] == [
+            {"io", "write", "respond"}, {"flush", "replicate", "read", "loader", "archive", "control"}], plan
     elif layout == "group":
         # Archives, reading and control are no groups of their own: they live with the loader.
         assert all(len(set(stages) - {"archive", "read", "control"}) == 1 for _, stages in kinds), plan

@@ -145,7 +145,7 @@ private enum Machine {
         #expect(one.layout == .single && one.threads.map(\.name) == ["all"] && one.spins == 0)
         let two = plan(Machine.even(cores: 2))
         #expect(two.layout == .two && two.threads.map(\.name) == ["main", "flush"] && two.spins == 0)
-        #expect(two.threads.map(\.cpu) == [0, 1] && two.threads[1].stages == [.flush(0)])
+        #expect(two.threads.map(\.cpu) == [0, 1] && two.threads[0].stages == [.io(0), .write(0), .respond(0)])
         let four = plan(Machine.even(cores: 4))
         #expect(four.layout == .group && four.threads.map(\.name) == ["io-0", "write-0", "flush-0", "loader-0"])
         #expect(four.spins == 0, "all cores are taken: the clients need some")
@@ -198,7 +198,7 @@ private enum Machine {
 
     @Test func thePlanIsPrintedALineAThread() {
         let lines = plan(Machine.even(cores: 2), PlacementWishes(pin: false)).lines
-        #expect(lines.last == "placement: thread=flush cpu=any node=0 stages=flush-0")
+        #expect(lines.last == "placement: thread=flush cpu=any node=0 stages=flush-0,replicate-0,read,loader-0,archive-0,control")
         #expect(lines.count == 2 && lines[0].hasPrefix("placement: thread=main cpu=any node=0 stages=io-0,write-0"))
     }
 }
