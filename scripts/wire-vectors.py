@@ -22,6 +22,7 @@ SERVED = {
     "DeleteTopics": (admin, 1, 6),
     "DeleteRecords": (admin, 0, 2),
     "InitProducerId": (producer, 0, 4),
+    "DescribeConfigs": (admin, 1, 4),
 }
 
 

@@ -156,7 +156,7 @@ final class Assembly {
             nodeId: configuration.nodeId, host: configuration.advertisedHost ?? configuration.listenHost,
             port: Int32(configuration.advertisedPort ?? port), epochs: groups.map(\.epoch))
         return ControlStage(
-            identity: identity, defaults: configuration.topics,
+            identity: identity, defaults: configuration.topics, settings: configuration.settings,
             store: EmbeddedStore(files: files(.control), opened: metadata), links: wiring.control(),
             answerBytes: Assembly.controlAnswerBytes, waker: host.waker(thread: plan.thread(of: .control)),
             failures: groups.map(\.journal.positions.failed), onFailure: onFailure, logger: logger)

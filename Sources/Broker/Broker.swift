@@ -76,13 +76,30 @@ public final class Broker {
         let (metadata, groups) = try opening.open()
         self.groups = groups
 
+        var described = configuration
+        described.settings = Broker.inForce(configuration.settings, plan, backend)
         let assembly = Assembly(
-            configuration: configuration, plan: plan, host: RingHost(rings: rings), groups: groups, metadata: metadata,
+            configuration: described, plan: plan, host: RingHost(rings: rings), groups: groups, metadata: metadata,
             listener: listener.socket, port: listener.port, draining: draining, trace: trace, logger: logger, onFailure: onFailure)
         let stages = assembly.makeStages()
         sequencers = assembly.sequencers
         threads = zip(plan.threads, rings).map { planned, ring in
             ThreadParts(planned: planned, ring: ring, stages: planned.stages.map { stages[$0]! })
+        }
+    }
+
+    /// The settings with what the host has made of those that say `auto`.
+    private static func inForce(
+        _ settings: [DescribedSetting], _ plan: PlacementPlan, _ backend: RingBackend
+    ) -> [DescribedSetting] {
+        let chosen = [
+            "io.backend": backend.rawValue, "threads.layout": plan.layout.rawValue, "threads.io": String(plan.ioThreads),
+            "partition.groups": String(plan.partitionGroups),
+        ]
+        return settings.map { setting in
+            var setting = setting
+            setting.value = chosen[setting.name] ?? setting.value
+            return setting
         }
     }
 

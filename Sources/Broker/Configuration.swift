@@ -4,6 +4,7 @@ import Host
 import IO
 import Intake
 import Journal
+import Metadata
 
 /// All that a broker is made from.
 public struct BrokerConfiguration: Sendable {
@@ -32,6 +33,8 @@ public struct BrokerConfiguration: Sendable {
     public var traceFile: String?
     /// How long going down may take, in milliseconds.
     public var drainMilliseconds: Int
+    /// The settings as clients are told of them.
+    public var settings: [DescribedSetting] = []
 
     public init(
         dataDirectory: String, listenHost: String, listenPort: UInt16, advertisedHost: String?, advertisedPort: UInt16?,

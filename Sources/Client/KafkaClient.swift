@@ -96,6 +96,20 @@ public final class KafkaClient {
         }
     }
 
+    /// The settings that are in force for a topic, or for a broker by its number.
+    public func settings(_ type: ConfigResourceType, _ name: String) throws -> [String: String] {
+        var resource = DescribeConfigsRequest.Resource()
+        resource.resourceType = type.rawValue
+        resource.resourceName = name
+        var request = DescribeConfigsRequest()
+        request.resources = [resource]
+        guard let result = try callAny(request).results.first else {
+            throw ClientError.protocolMismatch("The broker left the settings of \(name) out of its answer.")
+        }
+        try Self.check(result.errorCode, "settings of \(name)", message: result.errorMessage)
+        return Dictionary(result.configs.map { ($0.name, $0.value ?? "") }, uniquingKeysWith: { first, _ in first })
+    }
+
     // MARK: - Calls to a partition's leader
 
     /// Appends one record batch. Answers the offset of its first record; -1 with acks 0.

@@ -76,6 +76,8 @@ public struct ControlStage: Stage, ~Copyable {
 
     let identity: BrokerIdentity
     let defaults: TopicDefaults
+    /// The broker's settings.
+    let settings: [DescribedSetting]
     let logger: Logger
     private let store: any MetadataStore
     private var links: ControlLinks
@@ -102,11 +104,12 @@ public struct ControlStage: Stage, ~Copyable {
     ///   - failures: advanced to an errno when a journal's storage fails.
     ///   - onFailure: called once, when one has.
     public init(
-        identity: BrokerIdentity, defaults: TopicDefaults, store: any MetadataStore, links: consuming ControlLinks,
+        identity: BrokerIdentity, defaults: TopicDefaults, settings: [DescribedSetting], store: any MetadataStore, links: consuming ControlLinks,
         answerBytes: Int, waker: Waker, failures: [Position], onFailure: @escaping @Sendable (Int32) -> Void, logger: Logger
     ) {
         self.identity = identity
         self.defaults = defaults
+        self.settings = settings
         self.store = store
         behind = Array(repeating: false, count: links.tables.count)
         self.links = links
@@ -166,6 +169,7 @@ public struct ControlStage: Stage, ~Copyable {
         case .metadata: try handleMetadata(request, io)
         case .createTopics: try handleCreateTopics(request, io)
         case .deleteTopics: try handleDeleteTopics(request, io)
+        case .describeConfigs: try handleDescribeConfigs(request, io)
         case .initProducerId: try handleInitProducerId(request, io)
         case .produce: try refuseOldProduce(request, io)
         default: throw WireError("API \(request.key) is not served here")

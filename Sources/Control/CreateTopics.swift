@@ -83,7 +83,7 @@ extension ControlStage {
             var config = CreateTopicsResponse.Config()
             config.name = name
             config.value = value
-            config.configSource = CreateTopicsResponse.ConfigSource.dynamicTopicConfig.rawValue
+            config.configSource = ConfigSource.dynamicTopicConfig.rawValue
             return config
         }
     }

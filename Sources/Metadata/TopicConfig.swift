@@ -1,3 +1,5 @@
+import Wire
+
 /// The settings that a topic can be given: their names, which are Kafka's where Kafka has them, and what they may be.
 public enum TopicConfig {
     /// What is served of a setting.
@@ -51,4 +53,52 @@ public enum TopicConfig {
         if let limit = configs["retention.bytes"].flatMap({ Int64($0) }) { settings.retentionBytes = limit }
         return settings
     }
+
+    /// One of them, as clients are told of it.
+    public struct Described: Sendable {
+        public let name: String
+        /// The broker's setting that is its default; nil: there is none.
+        public let brokerName: String?
+        public let type: ConfigType
+        public let documentation: String
+        /// What is in force with these settings.
+        public let value: @Sendable (TopicSettings) -> String
+    }
+
+    /// All of them, by name.
+    public static let described: [Described] = [
+        Described(
+            name: "cleanup.policy", brokerName: nil, type: .list,
+            documentation: "What becomes of old records: they are deleted. Nothing else is served yet.", value: { _ in "delete" }),
+        Described(
+            name: "compression.type", brokerName: nil, type: .string,
+            documentation: "Batches stay as the producer has compressed them.", value: { _ in "producer" }),
+        Described(
+            name: "max.message.bytes", brokerName: "message.max.bytes", type: .int,
+            documentation: "Bytes of the largest record batch that is taken, thus after compression.",
+            value: { String($0.maxMessageBytes) }),
+        Described(
+            name: "message.timestamp.type", brokerName: nil, type: .string,
+            documentation: "Records keep the time that their producer gave them.", value: { _ in "CreateTime" }),
+        Described(
+            name: "min.insync.replicas", brokerName: nil, type: .int,
+            documentation: "How many replicas must have a record before acks=all is answered: there is one.", value: { _ in "1" }),
+        Described(
+            name: "qos.all", brokerName: "qos.all", type: .string,
+            documentation: "What acks=all means: durable, a majority has it on stable storage; replicated, a majority has it in memory.",
+            value: { $0.qosAll.name }),
+        Described(
+            name: "qos.leader", brokerName: "qos.leader", type: .string,
+            documentation:
+                "What acks=1 means: persisted, the leader has it on stable storage; received, the leader has it in its journal cache.",
+            value: { $0.qosLeader.name }),
+        Described(
+            name: "retention.bytes", brokerName: "log.retention.bytes", type: .long,
+            documentation: "Bytes that a partition may take on disk before its oldest records are deleted; -1: no limit.",
+            value: { String($0.retentionBytes) }),
+        Described(
+            name: "retention.ms", brokerName: "log.retention.ms", type: .long,
+            documentation: "Milliseconds after which a record may be deleted, by its timestamp; -1: never.",
+            value: { String($0.retentionMs) }),
+    ]
 }

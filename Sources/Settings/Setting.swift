@@ -9,6 +9,10 @@ public struct Setting: Sendable {
     public let expected: String
     /// What it means, in sentences.
     public let doc: String
+    /// What kind of value it has.
+    public let type: SettingType
+    /// What it is, as programs read it: a size in bytes, without a unit.
+    public let plainText: @Sendable (Settings) -> String
     /// Sets it from text; answers whether the text was one it may be.
     let apply: @Sendable (inout Settings, String) -> Bool
 
@@ -20,6 +24,8 @@ public struct Setting: Sendable {
         self.aliases = aliases
         self.doc = doc
         expected = kind.expected
+        type = kind.type
+        plainText = { (kind.plain ?? kind.write)($0[keyPath: path]) }
         defaultText = kind.write(Settings()[keyPath: path])
         apply = { settings, text in
             guard let value = kind.read(text) else { return false }
@@ -34,12 +40,22 @@ public struct Setting: Sendable {
     }
 }
 
+/// What kind of value a setting has.
+public enum SettingType: Sendable {
+    case text
+    case boolean
+    case number
+}
+
 /// How text becomes a value, and back.
 struct Kind<Value: Sendable>: Sendable {
+    var type = SettingType.text
     /// To follow "must be".
     let expected: String
     let read: @Sendable (String) -> Value?
     let write: @Sendable (Value) -> String
+    /// As `write`, without units; nil: there are none.
+    var plain: (@Sendable (Value) -> String)?
 }
 
 extension Kind where Value == String {
@@ -51,7 +67,7 @@ extension Kind where Value == String {
 extension Kind where Value == Bool {
     static var boolean: Kind {
         Kind(
-            expected: "true or false",
+            type: .boolean, expected: "true or false",
             read: { ["true": true, "false": false][$0.lowercased()] },
             write: { $0 ? "true" : "false" })
     }
@@ -60,7 +76,7 @@ extension Kind where Value == Bool {
 extension Kind where Value == Int {
     static func integer(_ range: ClosedRange<Int>) -> Kind {
         Kind(
-            expected: "a whole number from \(range.lowerBound) to \(range.upperBound)",
+            type: .number, expected: "a whole number from \(range.lowerBound) to \(range.upperBound)",
             read: { text in Int(text).flatMap { range.contains($0) ? $0 : nil } },
             write: { "\($0)" })
     }
@@ -68,10 +84,10 @@ extension Kind where Value == Int {
     /// Bytes, with or without a unit.
     static func size(_ range: ClosedRange<Int>) -> Kind {
         Kind(
-            expected: "a number of bytes from \(Size.text(range.lowerBound)) to \(Size.text(range.upperBound)), "
+            type: .number, expected: "a number of bytes from \(Size.text(range.lowerBound)) to \(Size.text(range.upperBound)), "
                 + "which may end in KiB, MiB or GiB",
             read: { text in Size.read(text).flatMap { range.contains($0) ? $0 : nil } },
-            write: Size.text)
+            write: Size.text, plain: { "\($0)" })
     }
 }
 

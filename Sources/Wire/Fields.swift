@@ -92,6 +92,14 @@ extension Wire {
         value = optional
     }
 
+    /// An array of strings that may be null.
+    public mutating func nullableStringArray<V: RangeExpression<Int16>>(
+        _ value: inout [String]?, _ versions: V = Int16(0)...
+    ) throws(WireError) {
+        guard versions.contains(version) else { return }
+        try elements(&value) { wire, string throws(WireError) in try wire.string(&string) }
+    }
+
     /// Bytes that are never null.
     public mutating func bytes<V: RangeExpression<Int16>>(
         _ value: inout [UInt8], _ versions: V = Int16(0)...

@@ -42,6 +42,7 @@ struct BenchCard {
         var producersPerConnection: Int
         var rate: Double?
         var seconds: Double
+        var broker: BrokerFacts
         var requests: Int
         var requestsPerSecond: Double
         var recordsPerSecond: Double
@@ -59,14 +60,14 @@ struct BenchCard {
 
     private let settings: LoadSettings
     private let result: LoadResult
-    private let broker: BrokerProcess?
+    private let facts: BrokerFacts
     var drive: DriveCeiling?
     var null: LoadResult?
 
-    init(_ command: BenchProduce, _ settings: LoadSettings, _ result: LoadResult, _ broker: BrokerProcess?) {
+    init(_ command: BenchProduce, _ settings: LoadSettings, _ result: LoadResult, _ facts: BrokerFacts) {
         self.settings = settings
         self.result = result
-        self.broker = broker
+        self.facts = facts
     }
 
     var values: Values {
@@ -78,6 +79,7 @@ struct BenchCard {
             connections: settings.connections, outstanding: settings.outstanding, recordSize: settings.recordSize,
             recordsPerRequest: settings.recordsPerRequest, acks: Int(settings.acks), topics: settings.topics.count,
             partitions: settings.partitions, producersPerConnection: settings.producers, rate: settings.rate, seconds: result.seconds,
+            broker: facts,
             requests: result.counts.counted, requestsPerSecond: requests, recordsPerSecond: records, megabytesPerSecond: bytes / 1e6,
             latency: Values.Latency(result.latencies), sendDelay: settings.rate == nil ? nil : Values.Latency(result.delays),
             brokerNsPerRequest: result.brokerCPU.map { $0 / counted }, generatorNsPerRequest: result.ownCPU / counted,
@@ -120,6 +122,14 @@ struct BenchCard {
             "\(values.connections) x \(values.outstanding), \(values.recordsPerRequest) x \(values.recordSize) B a request, acks \(values.acks), "
                 + "\(values.topics) topics x \(values.partitions) partitions, \(values.producersPerConnection) producers a connection"
                 + (values.rate.map { ", \(number($0)) requests/s asked for" } ?? ", closed loop") + ", \(number(values.seconds)) s")
+        let facts = values.broker
+        line("QoS", (facts.qos ?? "not said by the broker") + ", \(facts.replicas) replica" + (facts.replicas == 1 ? "" : "s"))
+        line(
+            "stands on",
+            [
+                facts.flushMethod.map { "flush method \($0)" }, facts.backend.map { "backend \($0)" }, facts.layout.map { "layout \($0)" },
+                facts.drive.map { "drive \($0)" },
+            ].compactMap { $0 }.joined(separator: "; "))
         line(
             "CPU a request",
             (values.brokerNsPerRequest.map { "broker \(number($0)) ns, " } ?? "broker unknown (not on this host), ")

@@ -69,7 +69,8 @@ struct BenchProduce: ParsableCommand {
         let broker = BrokerProcess(listeningOn: address.port)
         let result = try run(settings, broker)
         if acks == 0 { try awaitAll(before + result.counts.sentRecords, settings, client) }
-        var card = BenchCard(self, settings, result, broker)
+        let facts = try BrokerFacts(client, topic: settings.topics[0], acks: acks, process: broker)
+        var card = BenchCard(self, settings, result, facts)
         if ceiling > 0 {
             if let directory = broker?.dataDirectory {
                 card.drive = try DriveCeiling(directory: directory, sizes: BenchCard.driveSizes, seconds: ceiling / Double(BenchCard.driveSizes.count))

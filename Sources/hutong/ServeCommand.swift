@@ -11,6 +11,7 @@ import Journal
 import Logging
 import Metadata
 import Settings
+import Wire
 
 /// `hutong serve`: runs a broker until it is told to stop.
 struct ServeCommand: ParsableCommand {
@@ -153,6 +154,25 @@ extension BrokerConfiguration {
                 partitions: settings.numPartitions, autoCreate: settings.autoCreateTopicsEnable, settings: topicSettings),
             producerLimit: settings.producerStateMax, producerExpiration: Int64(settings.producerIdExpirationMs),
             traceFile: settings.ioTrace)
+        self.settings = settings.described
+    }
+}
+
+extension Settings {
+    /// As clients are told of them.
+    fileprivate var described: [DescribedSetting] {
+        Settings.all.map { setting in
+            let (value, standard) = (setting.plainText(self), setting.plainText(Settings()))
+            let type: ConfigType =
+                switch setting.type {
+                case .text: .string
+                case .boolean: .boolean
+                case .number: .long
+                }
+            return DescribedSetting(
+                name: setting.key, value: value, given: value == standard ? nil : value, defaultValue: standard, type: type,
+                documentation: setting.doc)
+        }
     }
 }
 

@@ -239,17 +239,17 @@ MUTANTS = [
     Mutant(
         "answers-out-of-order",
         "an answer leaves as soon as it can, before those of earlier requests",
-        "Sources/Responses/RespondStage.swift",
-        "        if response.parts == 1 && error == nil && response.answer == connections[slot].nextAnswer,",
-        "        if response.parts == 1 && error == nil,",
+        "Sources/Responses/ResponderConnection.swift",
+        "        return tenant == generation && answer == nextAnswer && parked.isEmpty",
+        "        return tenant == generation && parked.isEmpty",
     ),
     # Sequencer
     Mutant(
         "bad-batch-taken",
         "a batch is taken whatever its CRC says",
         "Sources/Sequencer/SequencerStage.swift",
-        "        if let flaw = BatchValidator.flaw(records, limit: min(item.maxBytes, journal.payloadLimit)) {",
-        "        if let flaw = BatchValidator.flaw(records, limit: min(item.maxBytes, journal.payloadLimit)), flaw != .corruptMessage {",
+        "        if let flaw = BatchValidator.flaw(records, limit: min(job.items[number].maxBytes, journal.payloadLimit)) {",
+        "        if let flaw = BatchValidator.flaw(records, limit: min(job.items[number].maxBytes, journal.payloadLimit)), flaw != .corruptMessage {",
     ),
     Mutant(
         "index-misplaced",
@@ -305,8 +305,8 @@ MUTANTS = [
         "watermark-one-too-far",
         "consumers see one batch more than is committed",
         "Sources/Fetching/ReadStage.swift",
-        "            batch.entry.end <= committed",
-        "            batch.entry.position <= committed",
+        "            guard batch.entry.end <= committed else { break }",
+        "            guard batch.entry.position <= committed else { break }",
     ),
     Mutant(
         "damage-skipped",

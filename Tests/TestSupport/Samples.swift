@@ -11,6 +11,7 @@ public let sampledMessages: [any Sampled.Type] = [
     ListOffsetsResponse.self, MetadataRequest.self, MetadataResponse.self, ApiVersionsRequest.self,
     ApiVersionsResponse.self, CreateTopicsRequest.self, CreateTopicsResponse.self, DeleteTopicsRequest.self,
     DeleteTopicsResponse.self, DeleteRecordsRequest.self, DeleteRecordsResponse.self, InitProducerIdRequest.self, InitProducerIdResponse.self,
+    DescribeConfigsRequest.self, DescribeConfigsResponse.self,
 ]
 
 extension ApiVersionsRequest: Sampled {
@@ -416,6 +417,56 @@ extension DeleteRecordsRequest: Sampled {
             return topic
         }
         m.timeoutMs = values.int32()
+        return m
+    }
+}
+
+extension DescribeConfigsRequest: Sampled {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+        var m = Self()
+        m.resources = values.array { values in
+            var resource = Resource()
+            resource.resourceType = values.int8()
+            resource.resourceName = values.string()
+            resource.configurationKeys = values.array { $0.string() }
+            return resource
+        }
+        m.includeSynonyms = values.bool()
+        if v >= 3 { m.includeDocumentation = values.bool() }
+        return m
+    }
+}
+
+extension DescribeConfigsResponse: Sampled {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+        var m = Self()
+        m.throttleTimeMs = values.int32()
+        m.results = values.array { values in
+            var result = Result()
+            result.errorCode = values.error()
+            result.errorMessage = values.nullableString()
+            result.resourceType = values.int8()
+            result.resourceName = values.string()
+            result.configs = values.array { values in
+                var config = Config()
+                config.name = values.string()
+                config.value = values.nullableString()
+                config.readOnly = values.bool()
+                config.configSource = values.int8()
+                config.isSensitive = values.bool()
+                config.synonyms = values.array { values in
+                    var synonym = Synonym()
+                    synonym.name = values.string()
+                    synonym.value = values.nullableString()
+                    synonym.source = values.int8()
+                    return synonym
+                }
+                if v >= 3 { config.configType = values.int8() }
+                if v >= 3 { config.documentation = values.nullableString() }
+                return config
+            }
+            return result
+        }
         return m
     }
 }

@@ -76,16 +76,6 @@ public struct CreateTopicsRequest: Request {
 public struct CreateTopicsResponse: Response {
     public static let api = APIKey.createTopics
 
-    /// Where a config's value comes from, as Kafka numbers it. Clients refuse other numbers.
-    public enum ConfigSource: Int8, Sendable {
-        case unknown = 0
-        case dynamicTopicConfig = 1
-        case dynamicBrokerConfig = 2
-        case dynamicDefaultBrokerConfig = 3
-        case staticBrokerConfig = 4
-        case defaultConfig = 5
-    }
-
     public struct Config: WireStruct {
         public var name = ""
         public var value: String?

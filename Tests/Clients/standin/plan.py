@@ -5,11 +5,12 @@ import sys
 import threading
 
 STAGES = ["io", "write", "respond", "replicate", "loader", "flush"]
+CENTRAL = ["archive", "read", "control"]
 
 
 def plan(layout):
     """[(thread, cpu, stages)]"""
-    threads = {"single": [("all", STAGES)], "two": [("main", STAGES[:-1]), ("flush", STAGES[-1:])]}.get(
+    threads = {"single": [("all", STAGES)], "two": [("main", STAGES[:3]), ("flush", STAGES[3:] + CENTRAL)]}.get(
         layout, [(stage, [stage]) for stage in STAGES])
     return [(f"ht-{name}", index % os.cpu_count(), stages) for index, (name, stages) in enumerate(threads)]
 

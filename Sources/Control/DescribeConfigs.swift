@@ -1,0 +1,100 @@
+import Intake
+import Metadata
+import Wire
+
+extension ControlStage {
+    /// The most settings of one answer: what is asked for costs little to ask.
+    private static let mostConfigs = 20_000
+
+    mutating func handleDescribeConfigs(_ request: ClientRequest, _ io: Int) throws {
+        let message = try DescribeConfigsRequest.decode(request.body, version: request.version)
+        var response = DescribeConfigsResponse()
+        var left = ControlStage.mostConfigs
+        for resource in message.resources {
+            var result = DescribeConfigsResponse.Result()
+            result.resourceType = resource.resourceType
+            result.resourceName = resource.resourceName
+            do throws(Refusal) {
+                let all = try configs(resource)
+                let asked = resource.configurationKeys.map(Set.init)
+                result.configs = all.filter { asked?.contains($0.name) ?? true }
+                guard result.configs.count <= left else { throw Refusal(.invalidRequest, "more settings are asked for than fit one answer") }
+                left -= result.configs.count
+            } catch {
+                result.configs = []
+                result.errorCode = error.code
+                result.errorMessage = error.reason
+            }
+            for index in result.configs.indices {
+                if !message.includeSynonyms { result.configs[index].synonyms = [] }
+                if !message.includeDocumentation { result.configs[index].documentation = nil }
+            }
+            response.results.append(result)
+        }
+        try answer(response, request, io)
+    }
+
+    private struct Refusal: Error {
+        let code: ErrorCode
+        let reason: String
+
+        init(_ code: ErrorCode, _ reason: String) {
+            self.code = code
+            self.reason = reason
+        }
+    }
+
+    private func configs(_ resource: DescribeConfigsRequest.Resource) throws(Refusal) -> [DescribeConfigsResponse.Config] {
+        switch ConfigResourceType(rawValue: resource.resourceType) {
+        case .topic:
+            guard let topic = table.topic(named: resource.resourceName) else {
+                throw Refusal(.unknownTopicOrPartition, "there is no topic \(resource.resourceName)")
+            }
+            return TopicConfig.described.map { described(topic, $0) }
+        case .broker:
+            // An empty name asks for what all brokers are told at run time, which is nothing.
+            if resource.resourceName.isEmpty { return [] }
+            guard resource.resourceName == String(identity.nodeId) else {
+                throw Refusal(.invalidRequest, "this is broker \(identity.nodeId), not \(resource.resourceName)")
+            }
+            return settings.map { described($0) }
+        case nil: throw Refusal(.invalidRequest, "resources of type \(resource.resourceType) have no settings here")
+        }
+    }
+
+    private func described(_ setting: DescribedSetting) -> DescribeConfigsResponse.Config {
+        var config = DescribeConfigsResponse.Config()
+        config.name = setting.name
+        config.value = setting.value
+        config.readOnly = true
+        config.synonyms = synonyms(setting)
+        config.configSource = config.synonyms[0].source
+        config.configType = setting.type.rawValue
+        config.documentation = setting.documentation
+        return config
+    }
+
+    private func synonyms(_ setting: DescribedSetting) -> [DescribeConfigsResponse.Synonym] {
+        let given = setting.given.map { DescribeConfigsResponse.Synonym(name: setting.name, value: $0, source: .staticBrokerConfig) }
+        return (given.map { [$0] } ?? [])
+            + [DescribeConfigsResponse.Synonym(name: setting.name, value: setting.defaultValue, source: .defaultConfig)]
+    }
+
+    private func described(_ topic: Topic, _ setting: TopicConfig.Described) -> DescribeConfigsResponse.Config {
+        var config = DescribeConfigsResponse.Config()
+        config.name = setting.name
+        if let given = topic.configs[setting.name] {
+            config.synonyms.append(.init(name: setting.name, value: given, source: .dynamicTopicConfig))
+        }
+        if let broker = setting.brokerName.flatMap({ name in settings.first { $0.name == name } }) {
+            config.synonyms += synonyms(broker)
+        } else {
+            config.synonyms.append(.init(name: setting.name, value: setting.value(defaults.settings), source: .defaultConfig))
+        }
+        config.value = setting.value(topic.settings)
+        config.configSource = config.synonyms[0].source
+        config.configType = setting.type.rawValue
+        config.documentation = setting.documentation
+        return config
+    }
+}
