@@ -39,6 +39,14 @@ type oldMan struct {
 	whole    bool          // one write a sentence
 	lock     sync.Mutex
 	answered []bool
+	// What is to be answered: a queue with room for all, so that an ear never waits for a mouth. (Two ears that do, each with the
+	// other's buffers full, wait for ever.)
+	queue chan reply
+}
+
+type reply struct {
+	serial uint32
+	text   string
 }
 
 func (m *oldMan) say(serial uint32, text string) {
@@ -79,9 +87,6 @@ func (m *oldMan) listen(meetings int) {
 	var head [8]byte
 	text := make([]byte, 256)
 	for heard := 0; heard < 3*meetings; heard++ {
-		if b, ok := m.in.(*bufio.Reader); ok && b.Buffered() < 8 {
-			m.flush()
-		}
 		must(io.ReadFull(m.in, head[:4]))
 		must(io.ReadFull(m.in, head[4:]))
 		count := binary.BigEndian.Uint32(head[:]) - 4
@@ -91,12 +96,22 @@ func (m *oldMan) listen(meetings int) {
 		must(io.ReadFull(m.in, text[:count]))
 		serial, sentence := binary.BigEndian.Uint32(head[4:]), string(text[:count])
 		if answer, isQuestion := m.answers[sentence]; isQuestion {
-			m.say(serial, answer)
+			m.queue <- reply{serial, answer}
 		} else if question, isAnswer := m.replies[sentence]; !isAnswer || int(serial) >= len(m.answered) ||
 			m.own[int(serial)%len(m.own)] != question || m.answered[serial] {
 			log.Fatalf("%s hears %q, number %d, which answers nothing", m.name, sentence, serial)
 		} else {
 			m.answered[serial] = true
+		}
+	}
+	close(m.queue)
+}
+
+func (m *oldMan) answer() {
+	for next := range m.queue {
+		m.say(next.serial, next.text)
+		if len(m.queue) == 0 {
+			m.flush()
 		}
 	}
 	m.flush()
@@ -123,6 +138,7 @@ func main() {
 	newMan := func(name string, conn net.Conn, own []string, answers, replies map[string]string) *oldMan {
 		m := &oldMan{name: name, conn: conn, in: conn, own: own, answers: answers, replies: replies, whole: *form == "sentences"}
 		m.answered = make([]bool, *meetings*len(own))
+		m.queue = make(chan reply, 2**meetings)
 		if *form == "batched" {
 			m.in, m.out = bufio.NewReaderSize(conn, 64<<10), bufio.NewWriterSize(conn, 64<<10)
 		}
@@ -136,9 +152,10 @@ func main() {
 	begin := time.Now()
 	for _, each := range men {
 		man := each
-		all.Add(2)
+		all.Add(3)
 		go func() { defer all.Done(); man.speak(*meetings) }()
 		go func() { defer all.Done(); man.listen(*meetings) }()
+		go func() { defer all.Done(); man.answer() }()
 	}
 	all.Wait()
 	seconds := time.Since(begin).Seconds()

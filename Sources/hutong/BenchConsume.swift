@@ -34,6 +34,7 @@ struct BenchConsume: ParsableCommand {
     @Option(name: .long, help: "The most bytes of one answer.") var fetchBytes = 1 << 20
     @Option(name: .long, help: "Seconds before counting begins.") var warmup = 1.0
     @Option(name: .long, help: "Seconds that are counted.") var duration = 10.0
+    @Option(name: .long, help: "A setting of the topic, as NAME=VALUE; may be given again.") var topicConfig: [String] = []
     @Flag(name: .long, help: "Print figures as JSON.") var json = false
 
     func validate() throws {
@@ -41,6 +42,7 @@ struct BenchConsume: ParsableCommand {
         guard connections > 0, connections <= 250, recordsPerBatch > 0, recordSize >= 0, (size ?? 1) > 0, duration > 0, warmup >= 0 else {
             throw ValidationError("counts, sizes and times must be greater than zero; --connections at most 250.")
         }
+        guard topicConfig.allSatisfy({ $0.contains("=") }) else { throw ValidationError("--topic-config is NAME=VALUE.") }
         guard topic == nil || mode != .tail else { throw ValidationError("--mode tail makes its own topic.") }
         guard (1 << 10...1 << 30).contains(fetchBytes) else { throw ValidationError("--fetch-bytes is from 1024 to 1073741824.") }
     }
@@ -80,7 +82,7 @@ struct BenchConsume: ParsableCommand {
             load.partitions = Int(try client.partitionCount(of: topic))
             return try report(try figures(try consumers(load, client, follows: false).finish()))
         }
-        try BenchCommand.makeTopics(load, client)
+        try BenchCommand.makeTopics(load, configs: topicConfig, client)
         defer { _ = try? client.deleteTopics(load.topics) }
         try report(mode == .tail ? try tail(load, client) : try read(load, client))
     }
