@@ -75,10 +75,11 @@ final class FetchJob {
     var entry = 0
     /// The batch under way, where it is read from disk.
     var coldBatch: ColdBatch?
-    /// For each batch, in order, the slot that is pinned for it; -1: it is copied.
-    private var slots: [Int32] = []
-    private var usedSlots = 0
-    private var caches: [JournalCache] = []
+    /// The batches that are sent from where they are: counted through all partitions. The others are copied.
+    private var pins: [(batch: Int, slot: Int32, cache: JournalCache)] = []
+    /// How many batches have been filled in, and how many pins given away with them.
+    private var filled = 0
+    private var usedPins = 0
     /// How much memory of its own the answer takes.
     private(set) var copiedBytes = 0
 
@@ -120,22 +121,32 @@ final class FetchJob {
     /// Before anything is found: brings no more than that, because memory is short.
     func limitBytes(_ limit: Int) { maxBytes = min(askedBytes, limit) }
 
-    /// Takes a batch, unless a limit is reached; one batch is always taken, however large (KIP-74).
-    func take(_ entry: IndexEntry, _ index: Int) {
-        if let refused = partitions[index].refusedFrom, entry.baseOffset >= refused {
-            partitions[index].isCollected = true
-            return
+    /// Takes batches in their order, up to a limit, or to one before which offsets are missing. One batch is always taken, however
+    /// large (KIP-74). Returns how many.
+    func take(_ run: ArraySlice<IndexEntry>, _ index: Int) -> Int {
+        var mine = partitions[index]
+        // So that the copy alone owns them.
+        partitions[index].entries = []
+        var total = bytes
+        let maxBytes = maxBytes
+        var taken = 0
+        for entry in run {
+            guard entry.baseOffset <= mine.nextOffset else { break }
+            let size = Int(entry.bytes)
+            let isBeyond = total > 0 && (total + size > maxBytes || mine.bytes + size > mine.maxBytes)
+            if isBeyond || mine.refusedFrom.map({ entry.baseOffset >= $0 }) ?? false {
+                mine.isCollected = true
+                break
+            }
+            mine.entries.append(entry)
+            mine.bytes += size
+            mine.nextOffset = entry.nextOffset
+            total += size
+            taken += 1
         }
-        let size = Int(entry.bytes)
-        let total = bytes
-        if total > 0 && (total + size > maxBytes || partitions[index].bytes + size > partitions[index].maxBytes) {
-            partitions[index].isCollected = true
-            return
-        }
-        partitions[index].entries.append(entry)
-        partitions[index].bytes += size
-        partitions[index].nextOffset = entry.nextOffset
-        bytes += size
+        partitions[index] = mine
+        bytes = total
+        return taken
     }
 
     /// What comes next can't be had. What lies before is still sent; who asks for that very offset is told.
@@ -174,10 +185,10 @@ final class FetchJob {
     }
 
     private func unpin() {
-        for index in usedSlots..<max(slots.count, usedSlots) where slots[index] >= 0 { caches[index].unpin(slot: slots[index]) }
-        slots.removeAll(keepingCapacity: true)
-        caches.removeAll(keepingCapacity: true)
-        usedSlots = 0
+        for pin in pins[usedPins...] { pin.cache.unpin(slot: pin.slot) }
+        pins.removeAll(keepingCapacity: true)
+        usedPins = 0
+        filled = 0
     }
 
     /// Batches below this are copied: a piece of a gathered send costs more than so many bytes.
@@ -188,21 +199,26 @@ final class FetchJob {
         unpin()
         let heads = makeHeads()
         var copied = heads.bytes.count
+        var number = 0
         for partition in partitions {
             guard let place = partition.place else { continue }
             let cache = groups[Int(place.group)].cache
             for entry in partition.entries {
-                var slot: Int32 = -1
-                if entry.bytes >= FetchJob.gathered, !entry.isArchived, let found = cache.pin(segment: cache.segment(of: entry.position)) {
-                    if cache.pinnedSlots <= cache.pinnableSlots { slot = found } else { cache.unpin(slot: found) }
-                }
-                if slot < 0 { copied += Int(entry.bytes) }
-                slots.append(slot)
-                caches.append(cache)
+                if let slot = FetchJob.pin(entry, cache) { pins.append((number, slot, cache)) } else { copied += Int(entry.bytes) }
+                number += 1
             }
         }
         copiedBytes = copied
         self.heads = heads
+    }
+
+    @inline(__always)
+    private static func pin(_ entry: IndexEntry, _ cache: JournalCache) -> Int32? {
+        guard entry.bytes >= FetchJob.gathered, !entry.isArchived, let slot = cache.pin(segment: cache.segment(of: entry.position))
+        else { return nil }
+        if cache.pinnedSlots <= cache.pinnableSlots { return slot }
+        cache.unpin(slot: slot)
+        return nil
     }
 
     func beginFilling(_ budget: AnswerBudget) {
@@ -220,9 +236,17 @@ final class FetchJob {
 
     /// The slot that is pinned for the next batch; nil: it is to be copied. The pin goes to the caller.
     func nextSlot() -> Int32? {
-        defer { usedSlots += 1 }
-        return slots[usedSlots] >= 0 ? slots[usedSlots] : nil
+        defer { filled += 1 }
+        guard usedPins < pins.count, pins[usedPins].batch == filled else { return nil }
+        usedPins += 1
+        return pins[usedPins - 1].slot
     }
+
+    /// How many batches in a row, from the next one on, are to be copied.
+    var copiedAhead: Int { usedPins < pins.count ? pins[usedPins].batch - filled : .max }
+
+    /// So many batches have been copied.
+    func skip(_ count: Int) { filled += count }
 
     /// Everything of the answer but the records.
     private func makeHeads() -> FetchResponseHeads {

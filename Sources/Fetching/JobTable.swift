@@ -85,9 +85,12 @@ struct JobTable: ~Copyable {
         starved.insert(number)
     }
 
+    /// Whether anybody waits for something to be committed.
+    var hasWaiters: Bool { !waiters.isEmpty }
+
     /// Something was committed there.
     mutating func wake(_ key: PartitionKey) {
-        guard !waiters.isEmpty, let numbers = waiters[key] else { return }
+        guard let numbers = waiters[key] else { return }
         for number in numbers where jobs[number]?.state == .waiting { check(number) }
     }
 

@@ -40,6 +40,7 @@ extension ReadStage {
     mutating func fill(_ job: FetchJob) -> Filled {
         while job.partition < job.partitions.count {
             while job.entry < job.partitions[job.partition].entries.count {
+                if job.coldBatch == nil && fillCached(job) { continue }
                 let filled = fillBatch(job)
                 if filled != .done { return filled }
                 job.entry += 1
@@ -50,6 +51,30 @@ extension ReadStage {
         }
         // A fetch without partitions has a single piece, which stands already.
         return .done
+    }
+
+    /// Copies the next batches that are in one segment of the journal cache, at one go. False where there are none.
+    private func fillCached(_ job: FetchJob) -> Bool {
+        guard let place = job.partitions[job.partition].place else { return false }
+        let entries = job.partitions[job.partition].entries[job.entry...].prefix(job.copiedAhead)
+        guard let first = entries.first, !first.isArchived else { return false }
+        let cache = groups[Int(place.group)].cache
+        let segment = cache.segment(of: first.position)
+        guard let slot = cache.pin(segment: segment) else { return false }
+        let end = (segment + 1) * UInt64(cache.segmentBytes)
+        // What is archived has a position beyond all segments.
+        let run = entries.prefix { $0.position < end }
+        var target = job.answer!.reserve(run.reduce(0) { $0 + Int($1.bytes) })
+        let base = cache.base(slot: slot) + Frame.headerBytes
+        let start = segment * UInt64(cache.segmentBytes)
+        for entry in run {
+            target.copyMemory(from: base + Int(entry.position - start), byteCount: Int(entry.bytes))
+            target += Int(entry.bytes)
+        }
+        cache.unpin(slot: slot)
+        job.skip(run.count)
+        job.entry += run.count
+        return true
     }
 
     private mutating func fillBatch(_ job: FetchJob) -> Filled {

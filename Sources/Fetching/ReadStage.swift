@@ -122,6 +122,8 @@ public struct ReadStage: Stage, ~Copyable {
     var indexes: OwnedArray<GroupIndex>
     var cold: ColdCache
     var jobs = JobTable()
+    /// What a step has committed to, where somebody waits.
+    private var touched = PartitionMarks()
     var listJobs: [ListOffsetsJob] = []
     var deleteJobs: [DeleteRecordsJob] = []
     var keepers: [LogKeeper]
@@ -245,15 +247,18 @@ public struct ReadStage: Stage, ~Copyable {
         let committed = groups[group].positions.committed.load()
         var count = 0
         let waiting = min(links.batches[group].available(), ReadStage.batch)
+        let hasWaiters = jobs.hasWaiters
         while count < waiting, indexes[group].hasRoom {
             let batch = links.batches[group].element(links.batches[group].next).pointee
             guard batch.entry.end <= committed else { break }
             indexes[group].append(batch)
             if batch.kind == .logStart { noteLogStart(batch.partition, group) }
-            jobs.wake(PartitionKey(group: group, number: batch.partition))
+            // Each is woken once, however many batches it gets here.
+            if hasWaiters { touched.mark(batch.partition) }
             links.batches[group].skip(1)
             count += 1
         }
+        touched.take { jobs.wake(PartitionKey(group: group, number: $0)) }
         links.batches[group].release()
         return count
     }
@@ -406,12 +411,13 @@ public struct ReadStage: Stage, ~Copyable {
                 job.stop(index, .kafkaStorageError)
             case .entries(let entries):
                 if entries.isEmpty { refuse(job, index, before: job.partitions[index].highWatermark) }
-                for entry in entries where !job.partitions[index].isCollected {
+                var rest = entries
+                while !job.partitions[index].isCollected, let next = rest.first {
                     // Offsets have no gaps but where the journal was damaged.
-                    if entry.baseOffset > job.partitions[index].nextOffset {
-                        refuse(job, index, before: entry.baseOffset)
+                    if next.baseOffset > job.partitions[index].nextOffset {
+                        refuse(job, index, before: next.baseOffset)
                     } else {
-                        job.take(entry, index)
+                        rest = rest.dropFirst(job.take(rest, index))
                     }
                 }
             }

@@ -311,9 +311,9 @@ MUTANTS = [
     Mutant(
         "damage-skipped",
         "a fetch goes on behind damage as if nothing had been there",
-        "Sources/Fetching/ReadStage.swift",
-        "                    if entry.baseOffset > job.partitions[index].nextOffset {",
-        "                    if entry.baseOffset > job.partitions[index].nextOffset + (1 << 40) {",
+        "Sources/Fetching/FetchJob.swift",
+        "            guard entry.baseOffset <= mine.nextOffset else { break }",
+        "            guard entry.baseOffset <= mine.nextOffset + (1 << 40) else { break }",
     ),
     Mutant(
         "cold-unchecked",
