@@ -12,9 +12,9 @@ struct BenchMeet: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "meet", abstract: "Let two old men meet so many times on one TCP connection; every sentence is checked.",
         discussion: """
-            At each meeting Zhang asks one question and Li two, and each is answered; nobody waits for the other. Both sides run here by \\
-            default, over a real connection. With --listen this side is Zhang and waits for Li, with --connect it is Li. \\
-            The form parts, sentences, reads and batched use blocking system calls, each with one change from the one before; ring is \\
+            At each meeting Zhang asks one question and Li two, and each is answered; nobody waits for the other. Both sides run here by \
+            default, over a real connection. With --listen this side is Zhang and waits for Li, with --connect it is Li. \
+            The form parts, sentences, reads and batched use blocking system calls, each with one change from the one before; ring is \
             the broker's own transport.
             """)
 
