@@ -1,4 +1,5 @@
-// Unsafe on purpose: names are looked up by the raw bytes of a request, without making a string of each.
+// Unsafe on purpose: names are looked up by the raw bytes of a request, without making a string of each, in memory that a table owns
+// and never changes: this is why it may be shared.
 
 import Wire
 
@@ -36,6 +37,17 @@ public enum QualityOfService: UInt8, BitwiseCopyable, Sendable, Comparable, Case
         case .persisted: "persisted"
         case .replicated: "replicated"
         case .durable: "durable"
+        }
+    }
+
+    /// What an answer of that quality says of a record: where it is.
+    public var meaning: String {
+        switch self {
+        case .oneWay: "there is no answer"
+        case .received: "in the leader's memory"
+        case .persisted: "on the leader's stable storage"
+        case .replicated: "in a majority's memory"
+        case .durable: "on a majority's stable storage"
         }
     }
 

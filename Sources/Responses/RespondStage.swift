@@ -233,9 +233,9 @@ public struct RespondStage: Stage, ~Copyable {
             let response = PendingCell.response(links.pending[queue].element(number))
             if !response.pointee.isAnswered {
                 if response.pointee.position <= passed {
-                    if !answerInTurn(response, queue, number) { answer(response.pointee, queue: queue, number: number, error: nil) }
+                    if !answerInTurn(response, queue, number) { answer(response, queue: queue, number: number, error: nil) }
                 } else if hasFailed {
-                    answer(response.pointee, queue: queue, number: number, error: .kafkaStorageError)
+                    answer(response, queue: queue, number: number, error: .kafkaStorageError)
                 } else {
                     break
                 }
@@ -252,26 +252,31 @@ public struct RespondStage: Stage, ~Copyable {
         return count
     }
 
-    /// Copies an answer behind those that are going out already, as is done with most: a whole one, whose turn it is, for a
-    /// connection that has room. False, and nothing done, where it is not so.
+    /// Puts out an answer as is done with most: a whole one, whose turn it is, behind which none is parked. False, and nothing
+    /// done, where it is not so.
     @inline(__always)
     private mutating func answerInTurn(_ response: UnsafeMutablePointer<PendingResponse>, _ queue: Int, _ number: Int) -> Bool {
         let slot = Int(response.pointee.connection.slot)
         guard response.pointee.kind == .whole, trace == nil, slot < connections.count,
-            connections[slot].takes(response.pointee.answer, of: response.pointee.connection.generation),
-            let tail = connections[slot].tail, tail.used + SendChunk.most <= SendChunk.capacity
+            connections[slot].takes(response.pointee.answer, of: response.pointee.connection.generation)
         else { return false }
-        let cells = response.pointee.cells
-        var at = tail.base + tail.used
-        for cell in 1..<cells {
+        putWhole(response, queue, number, slot)
+        return true
+    }
+
+    /// Puts out a whole answer, whose turn it is: its cells, of which the next answer overwrites what is too much.
+    @inline(__always)
+    private mutating func putWhole(_ response: UnsafeMutablePointer<PendingResponse>, _ queue: Int, _ number: Int, _ slot: Int) {
+        guard let chunk = room(slot, SendChunk.most) else { preconditionFailure("a chunk has room for a whole answer") }
+        var at = chunk.base + chunk.used
+        for cell in 1..<response.pointee.cells {
             at.storeBytes(of: links.pending[queue].element(number + cell).pointee, as: PendingCell.self)
             at += PendingCell.bytes
         }
-        tail.used += Int(response.pointee.bytes)
+        chunk.used += Int(response.pointee.bytes)
         let next = response.pointee.answer &+ 1
         connections[slot].nextAnswer = next
-        tail.answers = next
-        return true
+        chunk.answers = next
     }
 
     // MARK: Time
@@ -294,7 +299,7 @@ public struct RespondStage: Stage, ~Copyable {
             let head = links.pending[queue].next
             let number = head + (timer % queueCapacity - head % queueCapacity + queueCapacity) % queueCapacity
             let response = PendingCell.response(links.pending[queue].element(number))
-            answer(response.pointee, queue: queue, number: number, error: .requestTimedOut)
+            answer(response, queue: queue, number: number, error: .requestTimedOut)
             response.pointee.isAnswered = true
         }
         let count = due.count
@@ -339,21 +344,16 @@ public struct RespondStage: Stage, ~Copyable {
     }
 
     /// Answers a pending response, or this group's part of it.
-    private mutating func answer(_ response: PendingResponse, queue: Int, number: Int, error: ErrorCode?) {
+    private mutating func answer(_ pending: UnsafeMutablePointer<PendingResponse>, queue: Int, number: Int, error: ErrorCode?) {
+        let response = pending.pointee
         guard let slot = slot(of: response.connection) else { return }
         if response.kind == .closing { return finish(slot, before: response.answer) }
         guard connections[slot].isOwed(response.answer) else { return }
         if error == nil {
             trace?.line("answer group=\(queue / 4) qos=\(queue % 4 + 1) position=\(response.position)")
         }
-        if response.kind == .whole && error == nil && response.answer == connections[slot].nextAnswer,
-            let room = room(slot, Int(response.bytes))
-        {
-            let encoded = encoded(response, queue, number)
-            encoded.withUnsafeBytes { (room.base + room.used).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-            room.used += encoded.count
-            connections[slot].nextAnswer &+= 1
-            room.answers = connections[slot].nextAnswer
+        if response.kind == .whole && error == nil && response.answer == connections[slot].nextAnswer {
+            putWhole(pending, queue, number, slot)
             if !connections[slot].parked.isEmpty { putParked(slot) }
             return
         }

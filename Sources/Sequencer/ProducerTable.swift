@@ -41,8 +41,6 @@ struct ProducerState {
     /// Oldest first.
     subscript(_ index: Int) -> Batch { batches[place(index)] }
 
-    var last: Batch? { count == 0 ? nil : self[Int(count) - 1] }
-
     mutating func append(_ batch: Batch) {
         if Int(count) < ProducerState.kept {
             batches[place(Int(count))] = batch
@@ -61,16 +59,19 @@ struct ProducerState {
 
     /// Whether a batch that begins so follows the last one.
     @inline(__always)
-    func isNext(_ firstSequence: Int32) -> Bool {
-        guard count > 0 else { return false }
+    func isNext(_ firstSequence: Int32) -> Bool { nextSequence == firstSequence }
+
+    /// The sequence number behind the last batch; nil: there is none.
+    @inline(__always)
+    private var nextSequence: Int32? {
+        guard count > 0 else { return nil }
         let last = batches[place(Int(count) - 1)].lastSequence
-        return firstSequence == (last == .max ? 0 : last + 1)
+        return last == .max ? 0 : last + 1
     }
 
     /// Whether a batch that begins so is the next: none is missing, but for those that damage may have taken.
     func continues(with firstSequence: Int32) -> Bool {
-        guard let last else { return true }
-        let next = last.lastSequence == .max ? 0 : last.lastSequence + 1
+        guard let next = nextSequence else { return true }
         // Sequence numbers go round: what is less than half of the way ahead is later.
         return firstSequence == next || isUncertain && (firstSequence &- next) & .max < 1 << 30
     }

@@ -1,6 +1,7 @@
 import Bench
 import Client
 import Foundation
+import Metadata
 import Wire
 
 /// What a figure means: the promise behind an answer, and what the broker that gives it stands on. As the broker itself tells.
@@ -21,22 +22,13 @@ struct BrokerFacts: Encodable {
         let leader = metadata.topics.first?.partitions.first?.leaderId ?? -1
         let ofTopic = try client.settings(.topic, topic)
         let ofBroker = try client.settings(.broker, String(leader))
-        qos = acks == 0 ? "oneWay: there is no answer" : ofTopic[acks == 1 ? "qos.leader" : "qos.all"].map(BrokerFacts.meaning)
+        let quality = acks == 0 ? .oneWay : ofTopic[acks == 1 ? "qos.leader" : "qos.all"].flatMap(QualityOfService.init(name:))
+        qos = quality.map { "\($0.name): \($0.meaning)" }
         flushMethod = ofBroker["journal.flush.method"]
         backend = ofBroker["io.backend"]
         layout = ofBroker["threads.layout"]
         segmentBytes = ofBroker["journal.segment.bytes"].flatMap(Int.init)
         drive = process?.dataDirectory.flatMap(BrokerFacts.drive)
-    }
-
-    private static func meaning(_ quality: String) -> String {
-        switch quality {
-        case "received": "received: in the leader's memory"
-        case "persisted": "persisted: on the leader's stable storage"
-        case "replicated": "replicated: in a majority's memory"
-        case "durable": "durable: on a majority's stable storage"
-        default: quality
-        }
     }
 
     /// Device, file system and cache of the mount that holds the path (proc(5), mountinfo; sysfs, queue/write_cache).

@@ -116,13 +116,8 @@ struct ServeCommand: ParsableCommand {
             + " acks=-1:\(meaning(settings.qosAll.rawValue))"
     }
 
-    private func meaning(_ quality: String) -> String {
-        switch quality {
-        case "received": "received(in the leader's memory)"
-        case "persisted": "persisted(on the leader's stable storage)"
-        case "replicated": "replicated(in a majority's memory)"
-        default: "durable(on a majority's stable storage)"
-        }
+    private func meaning(_ name: String) -> String {
+        QualityOfService(name: name).map { "\($0.name)(\($0.meaning))" } ?? name
     }
 }
 
