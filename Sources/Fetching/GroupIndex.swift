@@ -112,20 +112,23 @@ struct GroupIndex: ~Copyable {
         }
     }
 
-    /// Goes on writing files of full segments. Returns whether something was begun or ended.
-    mutating func writeFiles(_ now: Moment) -> Bool {
-        guard let oldest = sealed.first else { return false }
-        return writer.advance(oldest, now)
+    /// Goes on writing files of full segments.
+    mutating func writeFiles(_ now: Moment) -> IndexFileWriter.Outcome {
+        guard let oldest = sealed.first else { return .nothing }
+        return took(writer.advance(oldest, hurries: sealed.count > 1, now))
     }
 
     var writerDeadline: UInt64 { sealed.isEmpty ? .max : writer.deadline }
     var isDrained: Bool { sealed.isEmpty }
 
-    /// A completion of the file writer's. Returns whether another segment has its file.
-    mutating func handle(_ completion: Completion, _ now: Moment) -> Bool {
-        guard writer.handle(completion, now) else { return false }
-        summaries.append(sealed.removeFirst().summary)
-        return true
+    /// A completion of the file writer's.
+    mutating func handle(_ completion: Completion, _ now: Moment) -> IndexFileWriter.Outcome {
+        took(writer.handle(completion, now))
+    }
+
+    private mutating func took(_ outcome: IndexFileWriter.Outcome) -> IndexFileWriter.Outcome {
+        if outcome == .done { summaries.append(sealed.removeFirst().summary) }
+        return outcome
     }
 
     /// The first segment whose index is not in a file.

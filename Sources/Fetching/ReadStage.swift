@@ -175,7 +175,9 @@ public struct ReadStage: Stage, ~Copyable {
         } while jobs.checkLoading(limit: cold.readersAtOnce)
         for group in 0..<groups.count {
             if draining.isOn { sealIndex(group) }
-            if indexes[group].writeFiles(now) { progress += 1 }
+            let outcome = indexes[group].writeFiles(now)
+            if outcome != .nothing { progress += 1 }
+            if outcome == .done { keepers[group].isDue = true }
         }
         for io in 0..<links.answers.count {
             links.answers[io].publish()
@@ -218,7 +220,7 @@ public struct ReadStage: Stage, ~Copyable {
                 coldCame = true
             } else {
                 let group = Int(completion.tag)
-                if indexes[group].handle(completion, now) { keepers[group].isDue = true }
+                if indexes[group].handle(completion, now) == .done { keepers[group].isDue = true }
             }
         }
         if coldCame {

@@ -15,6 +15,8 @@ public struct FileReplacer {
         case idle
         /// The rest of a piece, from that byte of it on.
         case writing(from: Int)
+        /// A piece is written; the next waits for `goOn`.
+        case resting
         case syncing
         case syncingDirectory
     }
@@ -28,13 +30,14 @@ public struct FileReplacer {
 
     /// The most bytes of one write; and of one of what is made for it, in blocks.
     private static let pieceBytes = 4 << 20
-    private static let madeBlocks = 64
+    private static let madeBlocks = 32
 
     private let files: any FilePort
     private let tag: UInt64
     /// To be synced after the rename; nil: whoever relies on the file syncs it.
     private let directory: Int32?
     private let isSynced: Bool
+    private let isPaced: Bool
     private var phase = Phase.idle
     private var path = ""
     private var unfinished = ""
@@ -46,12 +49,17 @@ public struct FileReplacer {
     private var pieceOffset = 0
     private var file: Int32 = -1
 
+    /// In how many pieces an index is written.
+    public static func pieces(of contents: IndexFile.Contents) -> Int { (contents.blocks + madeBlocks - 1) / madeBlocks }
+
     /// - Parameters:
     ///   - tag: of its operations; it has one at a time.
     ///   - directory: the file's directory, open.
     ///   - isSynced: it is on stable storage before it is put in place.
-    public init(files: any FilePort, tag: UInt64, directory: Int32?, isSynced: Bool = true) {
+    ///   - isPaced: the owner says when each piece but the first is written.
+    public init(files: any FilePort, tag: UInt64, directory: Int32?, isSynced: Bool = true, isPaced: Bool = false) {
         self.isSynced = isSynced
+        self.isPaced = isPaced
         self.files = files
         self.tag = tag
         self.directory = directory
@@ -62,13 +70,28 @@ public struct FileReplacer {
         return false
     }
 
-    /// - Parameter unfinished: the path of the file until it is whole.
-    public mutating func begin(_ path: String, by unfinished: String, contents: FileContents) throws(IOError) {
+    /// Whether a piece is written, and `goOn` is waited for.
+    public var isResting: Bool {
+        if case .resting = phase { return true }
+        return false
+    }
+
+    /// - Parameters:
+    ///   - unfinished: the path of the file until it is whole.
+    ///   - writesOver: a file that is there under that path is used: its blocks cost the file system nothing. What of it is more than
+    ///     the contents stays behind them.
+    public mutating func begin(
+        _ path: String, by unfinished: String, contents: FileContents, writesOver: Bool = false
+    ) throws(IOError) {
         precondition(isIdle, "one file at a time")
         self.path = path
         self.unfinished = unfinished
-        try? files.remove(unfinished)
-        file = try files.open(unfinished, .createDirect)
+        if writesOver, let there = try? files.open(unfinished, .direct) {
+            file = there
+        } else {
+            try? files.remove(unfinished)
+            file = try files.open(unfinished, .createDirect)
+        }
         self.contents = contents
         pieceOffset = 0
         piece = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -80,7 +103,7 @@ public struct FileReplacer {
             return fail(IOError(code: -completion.result, doing: "writing \(path)"))
         }
         switch phase {
-        case .idle: return .underWay
+        case .idle, .resting: return .underWay
         case .writing(let from):
             let next = from + Int(alignedDown(UInt64(completion.result)))
             if next == from { return fail(IOError(code: EIO, doing: "writing \(path)")) }
@@ -88,17 +111,24 @@ public struct FileReplacer {
                 write(from: next)
                 return .underWay
             }
-            if writeNextPiece() { return .underWay }
-            guard isSynced else { return rename() }
-            files.sync(file, dataOnly: false, tag: tag)
-            phase = .syncing
-            return .underWay
+            phase = .resting
+            return isPaced ? .underWay : goOn()
         case .syncing: return rename()
         case .syncingDirectory:
             phase = .idle
             contents = nil
             return .done
         }
+    }
+
+    /// Writes the next piece, or ends the file where there is none.
+    public mutating func goOn() -> Outcome {
+        precondition(isResting, "a piece has been written")
+        if writeNextPiece() { return .underWay }
+        guard isSynced else { return rename() }
+        files.sync(file, dataOnly: false, tag: tag)
+        phase = .syncing
+        return .underWay
     }
 
     /// False where all has been written.

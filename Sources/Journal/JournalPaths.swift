@@ -9,7 +9,9 @@ public struct JournalPaths: Sendable {
     /// A segment that is being zeroed: nothing until it is renamed.
     public var unfinishedSegment: String { "\(directory)/unfinished.segment" }
     public var unfinishedRepair: String { "\(directory)/unfinished.repair" }
-    public var unfinishedIndex: String { "\(directory)/unfinished.index" }
+    /// A segment's index until it is whole: a new file, or a freed segment's, written over.
+    public func unfinishedIndex(_ number: UInt64) -> String { "\(directory)/\(JournalPaths.padded(number))\(JournalPaths.unfinishedIndexSuffix)" }
+    public static let unfinishedIndexSuffix = ".unfinished-index"
     /// The newest checkpoint and the one before it, in either order.
     public var checkpoints: [String] { ["\(directory)/checkpoint-0", "\(directory)/checkpoint-1"] }
     public var unfinishedCheckpoint: String { "\(directory)/unfinished.checkpoint" }

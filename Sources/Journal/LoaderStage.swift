@@ -167,7 +167,9 @@ public struct LoaderStage: Stage, ~Copyable {
         freed.release()
         let most = now.monotonic >= trimsAt ? 1 : LoaderStage.mostRecyclable
         for _ in 0..<LoaderStage.removalsAStep where recyclable.count > most {
-            try? files.remove(paths.segment(recyclable.removeFirst()))
+            let number = recyclable.removeFirst()
+            try? files.remove(paths.index(number))
+            try? files.remove(paths.segment(number))
             count += 1
         }
         if recyclable.count <= 1 { trimsAt = .max }
@@ -179,6 +181,9 @@ public struct LoaderStage: Stage, ~Copyable {
             // What is in it is of other positions, so no reader takes it for the journal's.
             if let number = recyclable.popFirst() {
                 trimsAt = now.monotonic + LoaderStage.patience
+                // The index's blocks go along: to free nine megabytes makes drives stop for milliseconds where the file system
+                // tells them of it (discard).
+                try? files.rename(paths.index(number), to: paths.unfinishedIndex(nextNumber))
                 try files.rename(paths.segment(number), to: paths.segment(nextNumber))
                 making = try files.open(paths.segment(nextNumber), .direct)
                 files.sync(directory, dataOnly: false, tag: 0)

@@ -123,8 +123,8 @@ MUTANTS = [
         "replaced-without-sync",
         "a file takes another's place before it is synced",
         "Sources/Journal/FileReplacer.swift",
-        "            guard isSynced else { return rename() }\n",
-        "            guard isSynced, image.count < 0 else { return rename() }\n",
+        "        guard isSynced else { return rename() }\n",
+        "        guard isSynced, pieceOffset < 0 else { return rename() }\n",
     ),
     # Journal: recovery. Chain and epochs each catch what the other would: without the chain alone nothing wrong comes of it, as
     # no epoch has two frames at one position, and the history keeps each epoch to its own.

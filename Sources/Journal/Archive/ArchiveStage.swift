@@ -413,7 +413,6 @@ public struct ArchiveStage: Stage, ~Copyable {
             try? files.remove(path)
         }
         while let number = segments.first, links.freed.hasRoom() {
-            try? files.remove(paths.index(number))
             let sent = links.freed.push(number)
             precondition(sent, "there was room")
             segments = segments.dropFirst()

@@ -14,7 +14,7 @@ struct JournalFiles {
     func segments(first: UInt64, removesUnfinished: Bool) throws -> (free: [UInt64], journal: ClosedRange<UInt64>?) {
         if removesUnfinished {
             for path in [
-                paths.unfinishedSegment, paths.unfinishedIndex, paths.unfinishedRepair, paths.unfinishedCheckpoint, paths.unfinishedCatalog,
+                paths.unfinishedSegment, paths.unfinishedRepair, paths.unfinishedCheckpoint, paths.unfinishedCatalog,
             ] {
                 try? blocking.files.remove(path)
             }
@@ -96,7 +96,7 @@ struct JournalFiles {
 
     func write(_ index: SegmentIndex, group: UInt16) throws(IOError) {
         try blocking.replace(
-            paths.index(index.segment), by: paths.unfinishedIndex, in: paths.directory,
+            paths.index(index.segment), by: paths.unfinishedIndex(index.segment), in: paths.directory,
             with: IndexFile.image(of: index, owner: IndexOwner(segment: index.segment, group: group)))
     }
 
@@ -124,10 +124,11 @@ struct JournalFiles {
         try blocking.syncDirectory(paths.directory)
     }
 
-    /// Removes what a crash may have left: index files of segments that are free, archive files that no catalog knows.
+    /// Removes what a crash may have left: index files that are unfinished or of segments that are free, archive files that no catalog knows.
     func removeStrays(_ catalog: ArchiveCatalog) throws(IOError) {
         for name in try blocking.files.list(paths.directory) {
-            guard let number = JournalPaths.number(in: name, suffix: ".index"), number < catalog.firstSegment else { continue }
+            let isFree = JournalPaths.number(in: name, suffix: ".index").map { $0 < catalog.firstSegment } ?? false
+            guard isFree || name.hasSuffix(JournalPaths.unfinishedIndexSuffix) else { continue }
             try blocking.files.remove("\(paths.directory)/\(name)")
         }
         var known = Set<String>()
