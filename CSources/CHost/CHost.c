@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 int hutong_pin_thread(int cpu) {
     cpu_set_t set;
@@ -43,6 +44,39 @@ void *hutong_allocate_on_node(size_t length, int node) {
 }
 
 void hutong_free_on_node(void *memory, size_t length) { munmap(memory, length); }
+
+struct range {
+    char *memory;
+    size_t length;
+};
+
+static void *populate(void *argument) {
+    struct range range = *(struct range *)argument;
+    free(argument);
+    prctl(PR_SET_NAME, "populate", 0, 0, 0);
+    // The process's own processors, not the one that the starting thread may be bound to.
+    cpu_set_t set;
+    if (sched_getaffinity(getpid(), sizeof set, &set) == 0) sched_setaffinity(0, sizeof set, &set);
+    // A little at a time, so that the address space is not held for long. Kernels before 5.14 don't know it: they wait for the touch.
+    const size_t step = 2 << 20;
+    for (size_t at = 0; at < range.length; at += step) {
+        size_t rest = range.length - at;
+        if (madvise(range.memory + at, rest < step ? rest : step, MADV_POPULATE_WRITE) != 0) break;
+    }
+    return NULL;
+}
+
+void hutong_populate_memory(void *memory, size_t length) {
+    struct range *range = malloc(sizeof *range);
+    if (range == NULL) return;
+    *range = (struct range){memory, length};
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, populate, range) == 0) {
+        pthread_detach(thread);
+    } else {
+        free(range);
+    }
+}
 
 int hutong_lock_memory(void *memory, size_t length) { return mlock(memory, length) == 0 ? 0 : -errno; }
 

@@ -108,6 +108,7 @@ public final class Broker {
     /// Starts the threads, and returns when the new epoch is on stable storage: from then on clients are answered.
     public func start() throws {
         for line in plan.lines { logger.info("\(line)") }
+        for group in groups { group.journal.cache.populate() }
         for thread in threads {
             let executor = Executor(
                 name: thread.planned.name, cpu: thread.planned.cpu, stages: thread.stages, source: thread.ring,

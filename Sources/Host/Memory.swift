@@ -16,6 +16,9 @@ public final class NodeMemory: @unchecked Sendable {
 
     deinit { hutong_free_on_node(base, count) }
 
+    /// Has the kernel provide all of it soon, in the background, instead of at the first touch of each page. It must outlive that.
+    public func populate() { hutong_populate_memory(base, count) }
+
     /// Locks it against paging. Returns 0 or a negative errno.
     public func lock() -> Int32 { hutong_lock_memory(base, count) }
 }

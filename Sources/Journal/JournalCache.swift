@@ -54,6 +54,9 @@ public final class JournalCache: @unchecked Sendable {
         slots.deallocate()
     }
 
+    /// Has the kernel provide the memory now, in the background, so that the writer does not wait for it. The cache must be kept.
+    public func populate() { memory.populate() }
+
     /// Locks the memory against paging. Returns 0 or a negative errno.
     public func lock() -> Int32 { memory.lock() }
 

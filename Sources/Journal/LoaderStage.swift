@@ -11,6 +11,8 @@ public struct LoaderStage: Stage, ~Copyable {
     private enum Phase {
         case idle
         case allocating, zeroing(UInt64), syncing, syncingDirectory
+        /// The next zeros are written then.
+        case pausing(offset: UInt64, until: UInt64)
         /// After an error, not before then.
         case resting(until: UInt64)
     }
@@ -20,7 +22,10 @@ public struct LoaderStage: Stage, ~Copyable {
         var file: Int32
     }
 
-    private static let chunk = 1 << 20
+    /// Zeros are written so many bytes at a time, and, while another file stands ready, with pauses (nanoseconds): the journal's own
+    /// writes go to the same drive.
+    private static let chunk = 256 << 10
+    private static let pause: UInt64 = 500_000
     /// How many files stand ready where each is made anew, which takes time.
     private static let filesAhead = 2
     /// So many freed segments are kept for use: they come in bursts, and to make new ones meanwhile would cost the drive as much
@@ -105,6 +110,10 @@ public struct LoaderStage: Stage, ~Copyable {
             progress += 1
         }
         if case .resting(let until) = phase, now.monotonic >= until { phase = .idle }
+        if case .pausing(let offset, let until) = phase, ready.isEmpty || now.monotonic >= until {
+            zero(from: offset)
+            progress += 1
+        }
         if case .idle = phase, ready.count < (isRecycling ? (prepared.hasRoom() ? 1 : 0) : LoaderStage.filesAhead) {
             begin(now)
             progress += 1
@@ -122,8 +131,10 @@ public struct LoaderStage: Stage, ~Copyable {
     }
 
     public var deadline: UInt64 {
-        if case .resting(let until) = phase { return min(until, retryAt, trimsAt) }
-        return min(retryAt, trimsAt)
+        switch phase {
+        case .resting(let until), .pausing(_, let until): min(until, retryAt, trimsAt)
+        default: min(retryAt, trimsAt)
+        }
     }
 
     public var isDrained: Bool {
@@ -212,13 +223,13 @@ public struct LoaderStage: Stage, ~Copyable {
             return rest(IOError(code: -completion.result, doing: "making a journal segment in \(paths.directory)"), now)
         }
         switch phase {
-        case .idle, .resting: break
+        case .idle, .resting, .pausing: break
         case .allocating: zero(from: 0)
         case .zeroing(let offset):
             let next = offset + alignedDown(UInt64(completion.result))
             if next == offset { return rest(IOError(code: EIO, doing: "zeroing a journal segment"), now) }
             if next < UInt64(cache.segmentBytes) {
-                zero(from: next)
+                phase = .pausing(offset: next, until: now.monotonic + LoaderStage.pause)
             } else {
                 files.sync(making, dataOnly: false, tag: 0)
                 phase = .syncing

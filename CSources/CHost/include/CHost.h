@@ -28,6 +28,10 @@ void hutong_name_thread(const char *name);
 void *hutong_allocate_on_node(size_t length, int node);
 void hutong_free_on_node(void *memory, size_t length);
 
+/// Has the kernel provide all of the memory now, on a thread of its own that ends with that: the first touch of a page takes
+/// time, on virtual machines milliseconds. The contents stay. The memory must not be freed meanwhile.
+void hutong_populate_memory(void *memory, size_t length);
+
 /// Locks the memory against being paged out. 0, or a negative errno.
 int hutong_lock_memory(void *memory, size_t length);
 
