@@ -91,6 +91,7 @@ let package = Package(
         tests("IO", ["CFaults", "CHost", "Host", "IO", "TestSupport"]),
         tests("Wire", ["Wire", "Codecs", "TestSupport"]),
         tests("Intake", ["Intake", "Host", "IO", "Wire", "Codecs", "Metadata", "TestSupport", log]),
+        tests("Replication", ["Replication", "Simulator"]),
         tests("Sequencer", ["Sequencer", "Journal", "Wire", "Codecs", "TestSupport"]),
         tests("Client", ["Client", "Wire", "Codecs"]),
         tests("Settings", ["Settings"]),

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +30,27 @@ int hutong_allowed_cpus(int *cpus, int capacity) {
         count++;
     }
     return count;
+}
+
+// As in sched_setattr(2), which the C library does not know.
+struct scheduling {
+    uint32_t size;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime;
+    uint64_t deadline;
+    uint64_t period;
+};
+
+int hutong_ask_slice(uint64_t nanoseconds) {
+    struct scheduling attributes = {0};
+    if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0) return -errno;
+    if (attributes.policy != SCHED_OTHER) return 0;
+    attributes.size = sizeof attributes;
+    attributes.runtime = nanoseconds;
+    return syscall(SYS_sched_setattr, 0, &attributes, 0) == 0 ? 0 : -errno;
 }
 
 void hutong_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

@@ -105,6 +105,9 @@ public final class Broker {
 
     // MARK: Running
 
+    /// Requests wait for each of the threads in turn: they are to run as soon as they wake up, and are soon done.
+    private static let slice: UInt64 = 100_000
+
     /// Starts the threads, and returns when the new epoch is on stable storage: from then on clients are answered.
     public func start() throws {
         for line in plan.lines { logger.info("\(line)") }
@@ -112,7 +115,7 @@ public final class Broker {
         for thread in threads {
             let executor = Executor(
                 name: thread.planned.name, cpu: thread.planned.cpu, stages: thread.stages, source: thread.ring,
-                spins: plan.spins)
+                spins: plan.spins, slice: Broker.slice)
             controls.append(executor.control)
             let result = executor.start()
             guard result == 0 else { throw BrokerError("a thread can't be started: \(describe(errno: -result))") }

@@ -49,17 +49,20 @@ public final class Executor {
     private let stages: [AnyStage]
     private let source: any EventSource
     private let spins: Int
+    private let slice: UInt64?
     public let control: ExecutorControl
 
     /// - Parameters:
     ///   - cpu: the processor to bind the thread to; nil: none.
     ///   - spins: how often to look in vain before sleeping. Above zero only where each thread has its own processor.
-    public init(name: String, cpu: Int?, stages: [AnyStage], source: any EventSource, spins: Int) {
+    ///   - slice: for how many nanoseconds at a time the thread wants the processor, where the kernel asks for that; nil: as others.
+    public init(name: String, cpu: Int?, stages: [AnyStage], source: any EventSource, spins: Int, slice: UInt64? = nil) {
         self.name = name
         self.cpu = cpu
         self.stages = stages
         self.source = source
         self.spins = spins
+        self.slice = slice
         control = ExecutorControl(waker: source.waker)
     }
 
@@ -79,6 +82,8 @@ public final class Executor {
     func run() {
         hutong_name_thread(name)
         if let cpu { _ = hutong_pin_thread(Int32(cpu)) }
+        // Where it is not granted the thread waits longer; nothing else.
+        if let slice { _ = hutong_ask_slice(slice) }
         source.attach()
         var idle = 0
         while !control.stopping.load(ordering: .acquiring) {

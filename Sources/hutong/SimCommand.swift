@@ -31,11 +31,15 @@ struct SimCommand: ParsableCommand {
     @Flag(name: .long, help: "Print each seed's story, also where nothing failed.")
     var verbose = false
 
+    @Option(name: .long, help: "Instead of a whole broker: so many replicas of one journal, on a model of disk, network and metadata store.")
+    var replicas: Int?
+
     @Option(name: .long, help: "Leave in this directory what was on the last seed's disk at its end, for `hutong journal`.")
     var keep: String?
 
     func run() throws {
         SimCommand.makeHashingDeterministic()
+        if let replicas { return try simulate(replicas: replicas) }
         var counts: [String: Int] = [:]
         var commits = 0
         var failed: [UInt64] = []
@@ -63,6 +67,33 @@ struct SimCommand: ParsableCommand {
         let missing = done < SimCommand.enoughSeeds ? [] : Simulation.faults.filter { counts[$0, default: 0] == 0 }
         if !missing.isEmpty { Output.say("these faults never came to pass, so nothing is known of them: \(missing.joined(separator: ", "))") }
         if !failed.isEmpty || !missing.isEmpty { Glibc.exit(1) }
+    }
+
+    /// Elections, replication and failover alone.
+    private func simulate(replicas: Int) throws {
+        guard replicas >= 1, replicas <= 9 else { throw ValidationError("--replicas: from 1 to 9") }
+        var counts: [String: Int] = [:]
+        var failed = 0
+        var done: UInt64 = 0
+        let began = Date()
+        for seed in seed..<seed + seeds {
+            let report = ReplicaSimulation(seed: seed, brokers: replicas).run(steps: 10 * steps)
+            counts.merge(report.counts) { $0 + $1 }
+            counts["commits", default: 0] += report.commits
+            counts["elections", default: 0] += report.elections
+            done += 1
+            if let failure = report.failure {
+                failed += 1
+                Output.say("seed \(seed) FAILED: \(failure)")
+            }
+            if verbose || report.failure != nil { for line in report.transcript { print(line) } }
+            if stop && failed > 0 { break }
+        }
+        for (what, count) in counts.sorted(by: { $0.key < $1.key }) { print("\(what): \(count)") }
+        print("\(done) seeds, \(failed) failed, \(String(format: "%.1f", Date().timeIntervalSince(began))) s")
+        let missing = done < SimCommand.enoughSeeds ? [] : ReplicaSimulation.faults.filter { counts[$0, default: 0] == 0 }
+        if !missing.isEmpty { Output.say("these faults never came to pass, so nothing is known of them: \(missing.joined(separator: ", "))") }
+        if failed > 0 || !missing.isEmpty { Glibc.exit(1) }
     }
 
     private static func write(_ files: [(path: String, bytes: [UInt8])], to directory: String) throws {

@@ -17,6 +17,8 @@ class Mutant:
     new: str
     #: Why a trap is a plain consequence of what is wrong; empty: it is not, and a trap does not count as caught.
     trap: str = ""
+    #: What `hutong sim` simulates: nothing said, a broker alone.
+    arguments: tuple[str, ...] = ()
 
 
 MUTANTS = [
@@ -343,5 +345,181 @@ MUTANTS = [
         "Sources/Broker/Opening.swift",
         "            let epoch = max(journal.recovered.highestEpoch, starts.last?.epoch ?? 0) + 1",
         "            let epoch = max(journal.recovered.highestEpoch, starts.last?.epoch ?? 0, 1)",
+    ),
+    # Replication: the core
+    Mutant(
+        "promise-not-stored",
+        "a promise is given before it is on stable storage",
+        "Sources/Replication/Core/ReplicaCore+Standing.swift",
+        "        sendPromised(.promise(epoch: epoch, shape), to: from)\n",
+        "        store()\n"
+        "        send(.promise(epoch: epoch, shape), to: from)\n",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "promise-broken",
+        "a follower goes on with a leader whose epoch it has promised to leave",
+        "Sources/Replication/Core/ReplicaCore.swift",
+        "        record.promised = epoch\n"
+        "        following = nil\n",
+        "        let before = following\n"
+        "        record.promised = epoch\n"
+        "        following = before\n",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "minority-elects",
+        "less than a majority of promises is enough",
+        "Sources/Replication/Core/LogChoice.swift",
+        "        guard voters.count >= GroupAssignment.majority(of: replicas.count), let mine",
+        "        guard voters.count >= replicas.count / 2, let mine",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "longest-log-wins",
+        "the longest log is taken for the best",
+        "Sources/Replication/Core/LogShape.swift",
+        "(history.lastEpoch, end) > (other.history.lastEpoch, other.end)",
+        "(end, history.lastEpoch) > (other.end, other.history.lastEpoch)",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "own-log-wins",
+        "a candidate keeps its own log",
+        "Sources/Replication/Core/LogChoice.swift",
+        "promises[$1]!.isBetter(than: promises[$0]!) ? $1 : $0",
+        "promises[$1]!.isBetter(than: promises[$0]!) ? $0 : $0",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "older-epoch-by-count",
+        "frames of an older epoch are committed by counting copies",
+        "Sources/Replication/Core/ReplicaCore+Leading.swift",
+        "        guard both >= epochFrameEnd else { return }\n",
+        "        guard both >= 0, epochFrameEnd > 0 else { return }\n",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "damage-is-absence",
+        "what can't be read counts as never held",
+        "Sources/Replication/Core/LogChoice.swift",
+        "                } else if neverHeld(from, target, promises, voters) >= GroupAssignment.majority(of: replicas.count)\n",
+        "                } else if neverHeld(from, target, promises, voters) >= 0\n",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "damage-not-told",
+        "a promise does not tell of damage, and ends before it",
+        "Sources/Replication/Core/ReplicaCore.swift",
+        "end: recordedEnd, damaged: damaged) }",
+        "end: persisted, damaged: []) }",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "memory-is-storage",
+        "a follower says that it has persisted what it has in memory",
+        "Sources/Replication/Core/ReplicaCore.swift",
+        "        return min(flushed, unrecorded?.position ?? .max)\n",
+        "        return min(appended, unrecorded?.position ?? .max)\n",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "unrecorded-epoch-counts",
+        "what is behind an epoch's start counts before the epoch is recorded",
+        "Sources/Replication/Core/ReplicaCore.swift",
+        "        return min(flushed, unrecorded?.position ?? .max)\n",
+        "        return unrecorded == nil ? flushed : flushed\n",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "epoch-recorded-early",
+        "a follower records the leader's epochs before its log has come to them",
+        "Sources/Replication/Core/ReplicaCore+Following.swift",
+        "        while let next = following?.ahead.first, flushed >= next.position {\n",
+        "        while let next = following?.ahead.first, following!.leader != own || flushed >= next.position {\n",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "logs-equal-by-length",
+        "a follower's log counts as the leader's up to its end, whatever its epochs are",
+        "Sources/Replication/Core/ReplicaCore+Following.swift",
+        "            let common = record.history.common(end: appended, with: history, otherEnd: .max)\n",
+        "            let common = min(appended, history.starts.last?.position ?? 0)\n",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "nothing-cut-off",
+        "a follower keeps what its leader does not have",
+        "Sources/Replication/Core/ReplicaCore+Following.swift",
+        "            if common < appended { cut(at: common) }\n",
+        "",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "two-replicas-at-once",
+        "a wiped disk's replica takes the place of the old one in one step",
+        "Sources/Replication/Core/ReplicaCore+Leading.swift",
+        "            _ = change(to: assignment.replicas + [learner], now: now)\n",
+        "            proposed = assignment.replicas.filter { $0.broker != learner.broker } + [learner]\n"
+        "            propose()\n",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "new-set-at-once",
+        "while a change of the set is under way only the new set counts",
+        "Sources/Replication/Core/ReplicaCore+Leading.swift",
+        "        let both = proposed.map { min(reached, GroupAssignment(replicas: $0).majorityReached { reach($0) }) } ?? reached\n",
+        "        let both = proposed.map { GroupAssignment(replicas: $0).majorityReached { reach($0) } } ?? reached\n",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "learner-not-caught-up",
+        "a replica counts before it has what is committed",
+        "Sources/Replication/Core/ReplicaCore+Leading.swift",
+        "        if replicas.contains(changed), followers[changed]?.persisted ?? 0 < committed { return false }\n",
+        "",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "stale-acks-count",
+        "an acknowledgement from before a follower lost what it had counts",
+        "Sources/Replication/Core/ReplicaCore+Leading.swift",
+        "        guard role == .leader(epoch: epoch), var progress = followers[from], progress.session == session, received <= appended,\n"
+        "            progress.state == .streaming\n",
+        "        guard role == .leader(epoch: epoch), var progress = followers[from], received <= appended,\n"
+        "            progress.state == .streaming\n",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "old-epochs-heard",
+        "a replica follows leaders of epochs below the one that it has promised",
+        "Sources/Replication/Core/ReplicaCore+Following.swift",
+        "        guard epoch >= record.promised, role.epoch ?? 0 < epoch else { return send(.refuse(promised: record.promised), to: from) }\n"
+        "        promise(epoch, now)\n"
+        "        heard = now\n"
+        "        standAt = nil\n"
+        "        if let following",
+        "        guard role.epoch ?? 0 < epoch else { return send(.refuse(promised: record.promised), to: from) }\n"
+        "        promise(epoch, now)\n"
+        "        heard = now\n"
+        "        standAt = nil\n"
+        "        if let following",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "wiped-disk-votes",
+        "a wiped disk keeps its name",
+        "Sources/Simulator/Replicas/ReplicaSimulation.swift",
+        "ModelDisk(incarnation: nextIncarnation)",
+        "ModelDisk(incarnation: replicas[index].disk.incarnation)",
+        arguments=("--replicas", "3"),
+    ),
+    Mutant(
+        "deposed-leader-appends",
+        "a leader that has stepped down goes on serving",
+        "Sources/Replication/Core/ReplicaCore.swift",
+        "        if case .leader = role { effects.append(.stop(epoch)) }\n",
+        "        if case .leader = role, epoch == 0 { effects.append(.stop(epoch)) }\n",
+        arguments=("--replicas", "3"),
     ),
 ]

@@ -20,6 +20,11 @@ int hutong_pin_thread(int cpu);
 /// The processors that this process may use, lowest first; returns their number, at most `capacity` of them stored.
 int hutong_allowed_cpus(int *cpus, int capacity);
 
+/// Asks that the calling thread be given the processor for so many nanoseconds at a time, so that it gets it soon when it wakes up beside
+/// busy threads: the shorter, the sooner. Linux does so from 6.12 on (sched_setattr(2), sched_runtime of a thread of SCHED_OTHER); before,
+/// it changes nothing. 0, or a negative errno.
+int hutong_ask_slice(uint64_t nanoseconds);
+
 /// Names the calling thread (15 characters at most are kept).
 void hutong_name_thread(const char *name);
 

@@ -1,0 +1,34 @@
+/// What a leader knows of one follower.
+struct FollowerProgress {
+    enum State: Equatable {
+        /// It was told the leader's history; nothing is known of its log yet.
+        case matching
+        case streaming
+        /// It needs what is no longer in the journal.
+        case behind
+    }
+
+    var state = State.matching
+    /// Another one each time that the leader begins with it: what belongs to an earlier one is stale.
+    var session: UInt32 = 0
+    var sent: UInt64 = 0
+    var received: UInt64 = 0
+    var persisted: UInt64 = 0
+    /// When something came from it last; when something was sent; and when it came further last, or began to have something to do.
+    var heard: UInt64
+    var spoken: UInt64 = 0
+    var moved: UInt64 = 0
+
+    init(heard: UInt64) { self.heard = heard }
+
+    /// How many bytes are on their way to it.
+    var inFlight: UInt64 { sent - received }
+}
+
+extension GroupAssignment {
+    /// The greatest position that a majority of the replicas has reached.
+    func majorityReached(_ position: (ReplicaID) -> UInt64) -> UInt64 {
+        guard !replicas.isEmpty else { return 0 }
+        return replicas.map(position).sorted(by: >)[replicas.count / 2]
+    }
+}

@@ -1,0 +1,107 @@
+// Rule 5 of docs/REPLICATION.md: how a follower's log becomes the leader's.
+
+extension ReplicaCore {
+    /// A message of another replica has come.
+    public mutating func take(_ message: ReplicaMessage, from: ReplicaID, now: UInt64) {
+        switch message {
+        case .prepare(let epoch): takePrepare(epoch, from: from, now)
+        case .promise(let epoch, let shape): takePromise(epoch, shape, from: from, now)
+        case .refuse(let promised):
+            if let mine = role.epoch, promised > mine { leaveEpoch(now) }
+        case .read(let epoch, let range): takeRead(epoch, range, from: from)
+        case .bytes(let epoch, let range): takeBytes(epoch, range, from: from, now)
+        case .unreadable(let epoch, let range): takeUnreadable(epoch, range, from: from, now)
+        case .follow(let epoch, let session, let start, let history):
+            takeFollow(epoch, session, start: start, history, from: from, now)
+        case .append(let epoch, let session, let range, let committed):
+            takeAppend(epoch, session, range, committed: committed, from: from, now)
+        case .matched(let epoch, let session, let end): takeMatched(epoch, session, end: end, from: from, now)
+        case .behind(let epoch, let session, let end): takeBehind(epoch, session, end: end, from: from, now)
+        case .ack(let epoch, let session, let received, let persisted):
+            takeAck(epoch, session, received: received, persisted: persisted, from: from, now)
+        }
+    }
+
+    private mutating func takeFollow(
+        _ epoch: UInt32, _ session: UInt32, start: UInt64, _ history: LogHistory, from: ReplicaID, _ now: UInt64
+    ) {
+        guard epoch >= record.promised, role.epoch ?? 0 < epoch else { return send(.refuse(promised: record.promised), to: from) }
+        promise(epoch, now)
+        heard = now
+        standAt = nil
+        if let following, following.epoch == epoch {
+            // A late copy of what was answered before.
+            guard session > following.session else { return }
+            self.following!.session = session
+        } else {
+            // In the leader's own epoch its log goes on without end: what a follower has of it is part of it.
+            let common = record.history.common(end: appended, with: history, otherEnd: .max)
+            guard common >= start else { return sendPromised(.behind(epoch: epoch, session: session, end: common), to: from) }
+            guard common >= min(committed, appended) else {
+                return effects.append(.alarm("the leader of epoch \(epoch) has the log up to \(common), though \(committed) is committed"))
+            }
+            if common < appended { cut(at: common) }
+            following = Following(
+                epoch: epoch, session: session, leader: from, ahead: history.starts.filter { !record.history.starts.contains($0) })
+        }
+        sendPromised(.matched(epoch: epoch, session: session, end: appended), to: from)
+        store()
+    }
+
+    private mutating func takeAppend(
+        _ epoch: UInt32, _ session: UInt32, _ range: Range<UInt64>, committed: UInt64, from: ReplicaID, _ now: UInt64
+    ) {
+        guard epoch >= record.promised else { return send(.refuse(promised: record.promised), to: from) }
+        guard let following, following.epoch == epoch, following.session == session else { return }
+        heard = now
+        // What comes twice is left; what comes too early will be sent again.
+        if range.lowerBound <= appended, range.upperBound > appended {
+            let new = appended..<range.upperBound
+            appended = new.upperBound
+            effects.append(.take(new))
+        }
+        moveCommitted(to: min(committed, appended))
+        acknowledge()
+    }
+
+    /// Tells the leader how far the log has come.
+    mutating func acknowledge() {
+        guard let following, following.leader != own, role == .follower || role == .standing else { return }
+        let message = ReplicaMessage.ack(
+            epoch: following.epoch, session: following.session, received: appended, persisted: persisted)
+        // One that has not been sent yet says less.
+        if case .send(.ack(following.epoch, following.session, _, _), to: following.leader)? = effects.last { effects.removeLast() }
+        sendPromised(message, to: following.leader)
+    }
+
+    /// Epochs whose starts the log has come to, on stable storage, are recorded.
+    mutating func recordEpochs() {
+        while let next = following?.ahead.first, flushed >= next.position {
+            record.history.begin(next.epoch, at: next.position)
+            following!.ahead.removeFirst()
+        }
+        store()
+    }
+
+    mutating func moveCommitted(to position: UInt64) {
+        guard position > committed else { return }
+        committed = position
+        effects.append(.commit(position))
+    }
+
+    /// Damage in a log that is part of the leader's is mended with the leader's bytes.
+    mutating func repairFollowing(_ now: UInt64) {
+        guard let following, following.leader != own, let first = damaged.first else { return }
+        guard now >= askAt || askAt > now + times.retry else { return }
+        askAt = now + times.retry
+        let end = min(first.upperBound, first.lowerBound + times.message)
+        send(.read(epoch: following.epoch, first.lowerBound..<end), to: following.leader)
+    }
+
+    /// Another wants the journal's bytes: of who has promised its epoch, or leads in it.
+    private mutating func takeRead(_ epoch: UInt32, _ range: Range<UInt64>, from: ReplicaID) {
+        guard epoch == record.promised, stored.promised == epoch else { return }
+        let isThere = range.lowerBound >= start && range.upperBound <= appended && !damaged.contains { $0.overlaps(range) }
+        send(isThere ? .bytes(epoch: epoch, range) : .unreadable(epoch: epoch, range), to: from)
+    }
+}

@@ -1,0 +1,200 @@
+// Rules 6 to 8 of docs/REPLICATION.md: what a leader does.
+
+extension ReplicaCore {
+    mutating func beginLeading(_ epoch: UInt32, _ now: UInt64) {
+        promises = [:]
+        plan = nil
+        epochFrameEnd = nil
+        isServing = false
+        proposed = nil
+        followers = [:]
+        effects.append(.beginEpoch(epoch))
+        takeSet(now)
+    }
+
+    /// The epoch's frame has been appended; it ends there.
+    public mutating func begunEpoch(frameEnd: UInt64, now: UInt64) {
+        guard case .leader = role, epochFrameEnd == nil else { return }
+        epochFrameEnd = frameEnd
+        appended = max(appended, frameEnd)
+        for replica in followers.keys.sorted() { begin(with: replica, now) }
+        advance(now)
+    }
+
+    /// Streams to those who are in the set, or may be.
+    mutating func takeSet(_ now: UInt64) {
+        let wanted = Set(assignment.replicas + (proposed ?? []) + learners).subtracting([own])
+        for replica in followers.keys where !wanted.contains(replica) { followers[replica] = nil }
+        for replica in wanted.sorted() where followers[replica] == nil {
+            followers[replica] = FollowerProgress(heard: now)
+            if epochFrameEnd != nil { begin(with: replica, now) }
+        }
+    }
+
+    /// Tells a follower the log's history.
+    private mutating func begin(with replica: ReplicaID, _ now: UInt64) {
+        guard case .leader(let epoch) = role, followers[replica] != nil else { return }
+        nextSession &+= 1
+        followers[replica]!.session = nextSession
+        followers[replica]!.state = .matching
+        followers[replica]!.spoken = now
+        send(.follow(epoch: epoch, session: followers[replica]!.session, start: start, record.history), to: replica)
+    }
+
+    /// The way to a replica was broken, and is there again.
+    public mutating func connected(_ replica: ReplicaID, now: UInt64) {
+        if epochFrameEnd != nil { begin(with: replica, now) }
+    }
+
+    mutating func takeMatched(_ epoch: UInt32, _ session: UInt32, end: UInt64, from: ReplicaID, _ now: UInt64) {
+        guard role == .leader(epoch: epoch), var progress = followers[from], progress.session == session, end <= appended else { return }
+        guard progress.state != .streaming else { return }
+        progress.state = .streaming
+        progress.sent = end
+        progress.received = end
+        // What it has said before may no longer be so: it may have lost it.
+        progress.persisted = min(progress.persisted, end)
+        progress.heard = now
+        followers[from] = progress
+        stream(to: from, now)
+    }
+
+    mutating func takeBehind(_ epoch: UInt32, _ session: UInt32, end: UInt64, from: ReplicaID, _ now: UInt64) {
+        guard role == .leader(epoch: epoch), followers[from]?.session == session, followers[from]?.state == .matching else { return }
+        followers[from]!.state = .behind
+        followers[from]!.heard = now
+        effects.append(.sendSnapshot(to: from))
+    }
+
+    mutating func takeAck(
+        _ epoch: UInt32, _ session: UInt32, received: UInt64, persisted: UInt64, from: ReplicaID, _ now: UInt64
+    ) {
+        guard role == .leader(epoch: epoch), var progress = followers[from], progress.session == session, received <= appended,
+            progress.state == .streaming
+        else { return }
+        let reached = max(progress.received, min(received, progress.sent))
+        if reached > progress.received { progress.moved = now }
+        progress.received = reached
+        progress.persisted = max(progress.persisted, persisted)
+        progress.heard = now
+        followers[from] = progress
+        advance(now)
+    }
+
+    /// The log, or a follower, has come further.
+    mutating func advance(_ now: UInt64) {
+        for replica in followers.keys.sorted() { stream(to: replica, now) }
+        guard case .leader(let epoch) = role, let epochFrameEnd else { return }
+        let reached = assignment.majorityReached { reach($0) }
+        let both = proposed.map { min(reached, GroupAssignment(replicas: $0).majorityReached { reach($0) }) } ?? reached
+        guard both >= epochFrameEnd else { return }
+        moveCommitted(to: both)
+        if !isServing {
+            isServing = true
+            effects.append(.serve(epoch))
+        }
+    }
+
+    private func reach(_ replica: ReplicaID) -> UInt64 { replica == own ? persisted : followers[replica]?.persisted ?? 0 }
+
+    /// How far a majority has the journal in memory.
+    public var replicated: UInt64 {
+        guard case .leader = role, let epochFrameEnd else { return 0 }
+        func reach(_ replica: ReplicaID) -> UInt64 { replica == own ? appended : followers[replica]?.received ?? 0 }
+        let reached = min(
+            assignment.majorityReached(reach), proposed.map { GroupAssignment(replicas: $0).majorityReached(reach) } ?? .max)
+        return reached >= epochFrameEnd ? reached : 0
+    }
+
+    /// Sends what fits into the window.
+    private mutating func stream(to replica: ReplicaID, _ now: UInt64) {
+        guard case .leader(let epoch) = role, var progress = followers[replica], progress.state == .streaming else { return }
+        while progress.sent < appended, progress.inFlight < times.window {
+            let end = min(appended, progress.sent + min(times.message, times.window - progress.inFlight))
+            send(.append(epoch: epoch, session: progress.session, progress.sent..<end, committed: committed), to: replica)
+            if progress.inFlight == 0 { progress.moved = now }
+            progress.sent = end
+            progress.spoken = now
+        }
+        followers[replica] = progress
+    }
+
+    /// Signs of life; what has got lost; and whether a majority is still heard of.
+    mutating func lead(_ now: UInt64) {
+        guard case .leader(let epoch) = role, epochFrameEnd != nil else {
+            if case .leader = role, now >= deadline { leaveEpoch(now) }
+            return
+        }
+        for replica in followers.keys.sorted() {
+            let progress = followers[replica]!
+            switch progress.state {
+            case .matching: if now >= progress.spoken + times.retry { begin(with: replica, now) }
+            case .behind: break
+            case .streaming:
+                if progress.inFlight > 0, now >= progress.moved + times.retry {
+                    begin(with: replica, now)
+                } else if now >= progress.spoken + times.heartbeat {
+                    followers[replica]!.spoken = now
+                    send(
+                        .append(epoch: epoch, session: progress.session, progress.sent..<progress.sent, committed: committed), to: replica)
+                }
+            }
+        }
+        let near = 1 + followers.count { assignment.replicas.contains($0.key) && now < $0.value.heard + times.silence }
+        if near < assignment.majority { return leaveEpoch(now) }
+        propose()
+        changeIncarnations(now)
+    }
+
+    // MARK: The set
+
+    /// Disks that were wiped: replicas of brokers whose other incarnation is in the set.
+    var learners: [ReplicaID] {
+        assignment.replicas.compactMap { replica in
+            guard let incarnation = live[replica.broker], incarnation != replica.incarnation else { return nil }
+            let learner = ReplicaID(broker: replica.broker, incarnation: incarnation)
+            return assignment.replicas.contains(learner) ? nil : learner
+        }
+    }
+
+    /// A disk that was wiped counts again once it has caught up; then what it was before is taken out. Not in one step: majorities
+    /// of sets that differ by two replicas need not meet.
+    private mutating func changeIncarnations(_ now: UInt64) {
+        guard proposed == nil, swapping == nil else { return }
+        for learner in learners.sorted() where followers[learner]?.state == .streaming && followers[learner]!.persisted >= committed {
+            _ = change(to: assignment.replicas + [learner], now: now)
+            return
+        }
+        for replica in assignment.replicas {
+            guard let incarnation = live[replica.broker], incarnation != replica.incarnation,
+                assignment.replicas.contains(ReplicaID(broker: replica.broker, incarnation: incarnation))
+            else { continue }
+            _ = change(to: assignment.replicas.filter { $0 != replica }, now: now)
+            return
+        }
+    }
+
+    /// Asks for a replica more, or one less. One change at a time, and none before the one before is known and all that is committed is
+    /// persisted by a majority of the set: false.
+    public mutating func change(to replicas: [ReplicaID], now: UInt64) -> Bool {
+        guard isServing, swapping == nil, proposed == nil, assignment.epoch == role.epoch, assignment.leader == own, replicas.contains(own),
+            assignment.majorityReached({ reach($0) }) >= committed
+        else { return false }
+        let change = Set(replicas).symmetricDifference(assignment.replicas)
+        guard change.count == 1, let changed = change.first, Set(replicas).count == replicas.count else { return false }
+        // Who is to count must have what is committed.
+        if replicas.contains(changed), followers[changed]?.persisted ?? 0 < committed { return false }
+        proposed = replicas
+        propose()
+        takeSet(now)
+        return true
+    }
+
+    /// Tries until the outcome is known: meanwhile both sets count.
+    private mutating func propose() {
+        guard let proposed, swapping == nil else { return }
+        var value = assignment
+        value.replicas = proposed
+        swap(value)
+    }
+}

@@ -1,0 +1,322 @@
+/// Times and sizes of a replica, in nanoseconds and bytes.
+public struct ReplicaTimes: Sendable {
+    /// A leader that is not heard of for so long may be replaced.
+    public var silence: UInt64 = 2_000_000_000
+    /// A leader that has nothing to say says so that often.
+    public var heartbeat: UInt64 = 250_000_000
+    /// A candidate resigns that has not begun its epoch after so long.
+    public var candidacy: UInt64 = 3_000_000_000
+    /// Before standing, up to so long is waited besides, at random.
+    public var backoff: UInt64 = 1_000_000_000
+    /// What is unanswered is sent again.
+    public var retry: UInt64 = 500_000_000
+    /// So many bytes go to a follower before the first of them is acknowledged as received, and in one message.
+    public var window: UInt64 = 8 << 20
+    public var message: UInt64 = 1 << 20
+
+    public init() {}
+}
+
+/// One replica of a partition group, as a state machine: what has happened goes in, what is to be done is in `effects`. It
+/// keeps no time, and touches no disk and no network. docs/REPLICATION.md has the rules, and why they are enough.
+public struct ReplicaCore: Sendable, CustomStringConvertible {
+    /// What the replica is doing.
+    public enum Role: Equatable, Sendable {
+        case follower
+        /// The swap that makes it the next epoch's leader is under way.
+        case standing
+        /// It has won the epoch, and collects promises.
+        case candidate(epoch: UInt32)
+        /// It makes its log the best one.
+        case recovering(epoch: UInt32)
+        /// It appends.
+        case leader(epoch: UInt32)
+
+        /// The epoch that it has won; nil: none.
+        public var epoch: UInt32? {
+            switch self {
+            case .follower, .standing: nil
+            case .candidate(let epoch), .recovering(let epoch), .leader(let epoch): epoch
+            }
+        }
+    }
+
+    public let own: ReplicaID
+    let times: ReplicaTimes
+    public internal(set) var effects: [ReplicaEffect] = []
+    public internal(set) var role = Role.follower
+
+    // MARK: What is known of the store
+
+    /// The store's value as it was seen last, and its revision.
+    public internal(set) var assignment = GroupAssignment()
+    var revision: Int64 = 0
+    /// The brokers whose leases are there, with their disks' incarnations for this group.
+    var live: [Int32: UInt64] = [:]
+    /// What the swap under way puts into the store; nil: none is.
+    var swapping: GroupAssignment?
+
+    // MARK: The log
+
+    /// The record as it is to be; and as it is on stable storage.
+    public internal(set) var record: ReplicaRecord
+    public internal(set) var stored: ReplicaRecord
+    var isRecording = false
+    /// What is sent once the record is stored.
+    var afterRecord: [(promised: UInt32, message: ReplicaMessage, to: ReplicaID)] = []
+    public internal(set) var start: UInt64
+    /// The log's end in memory, and on stable storage.
+    public internal(set) var appended: UInt64
+    public internal(set) var flushed: UInt64
+    public internal(set) var damaged: [Range<UInt64>]
+    public internal(set) var committed: UInt64
+
+    // MARK: Following
+
+    /// The leader that is followed, and whose log this one is a part of; nil: none.
+    var following: Following?
+    struct Following: Equatable {
+        var epoch: UInt32
+        var session: UInt32
+        var leader: ReplicaID
+        /// The epochs of its log that this one has not come to, or not recorded.
+        var ahead: [EpochStart]
+    }
+    /// When the leader was heard of last, and when to stand if nothing changes.
+    var heard: UInt64
+    var standAt: UInt64?
+
+    // MARK: Leading
+
+    var promises: [ReplicaID: LogShape] = [:]
+    var plan: LogPlan?
+    /// When the candidacy ends, and when what is unanswered is asked again.
+    var deadline: UInt64 = 0
+    var askAt: UInt64 = 0
+    var followers: [ReplicaID: FollowerProgress] = [:]
+    var nextSession: UInt32 = 0
+    /// Where the epoch's frame ends; nil: it has not been appended.
+    var epochFrameEnd: UInt64?
+    var isServing = false
+    /// The set that a swap under way may have put in place of the known one: counted besides.
+    var proposed: [ReplicaID]?
+    var random: UInt64
+
+    /// - Parameters:
+    ///   - record: as it was found on stable storage.
+    ///   - shape: the log as recovery found it.
+    ///   - seed: for the times to wait before standing.
+    public init(own: ReplicaID, record: ReplicaRecord, shape: LogShape, times: ReplicaTimes = ReplicaTimes(), seed: UInt64, now: UInt64) {
+        self.own = own
+        self.times = times
+        self.record = record
+        stored = record
+        start = shape.start
+        appended = shape.end
+        flushed = shape.end
+        damaged = shape.damaged
+        committed = 0
+        heard = now
+        random = seed | 1
+    }
+
+    /// The log as others are told of it. What stands behind the start of an epoch that is not recorded yet does not count; what is
+    /// damaged does, because it may have been acknowledged.
+    var shape: LogShape { LogShape(start: start, history: stored.history, end: recordedEnd, damaged: damaged) }
+
+    private var recordedEnd: UInt64 {
+        let unrecorded = record.history.starts.first { !stored.history.starts.contains($0) } ?? following?.ahead.first
+        return min(flushed, unrecorded?.position ?? .max)
+    }
+
+    /// How far the log may be called persisted.
+    public var persisted: UInt64 { min(recordedEnd, damaged.first?.lowerBound ?? .max) }
+
+    var isVoter: Bool { assignment.replicas.contains(own) }
+
+    /// For logs.
+    public var description: String {
+        let ways = followers.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value.state) sent \($0.value.sent) persisted \($0.value.persisted)" }
+        return "\(own) \(role), promised \(stored.promised), log \(appended) flushed \(flushed) persisted \(persisted) committed \(committed), damaged \(damaged), follows \(following.map { "\($0.leader) in \($0.epoch)" } ?? "nobody"), \(ways)"
+    }
+
+    // MARK: What goes to the host
+
+    /// What is to be done now, in order; each is given out once.
+    public mutating func takeEffects() -> [ReplicaEffect] {
+        defer { effects = [] }
+        return effects
+    }
+
+    /// Whether the outcome of that swap is waited for.
+    public func isSwapping(_ value: GroupAssignment) -> Bool { swapping == value }
+
+    // MARK: What comes from the host
+
+    /// The log has come so far.
+    public mutating func moved(appended: UInt64, flushed: UInt64, now: UInt64) {
+        precondition(flushed <= appended, "what is flushed was appended")
+        self.appended = appended
+        self.flushed = flushed
+        switch role {
+        case .leader: advance(now)
+        case .recovering: finishRecovery(now)
+        default:
+            recordEpochs()
+            acknowledge()
+        }
+    }
+
+    /// What took the place of damage is on stable storage.
+    public mutating func mended(_ range: Range<UInt64>, now: UInt64) {
+        damaged = damaged.flatMap { part in
+            [part.lowerBound..<max(part.lowerBound, min(part.upperBound, range.lowerBound)),
+             min(part.upperBound, max(part.lowerBound, range.upperBound))..<part.upperBound].filter { !$0.isEmpty }
+        }
+        switch role {
+        case .recovering: finishRecovery(now)
+        default:
+            acknowledge()
+            askAt = 0
+            repairFollowing(now)
+        }
+    }
+
+    /// The journal's beginning has been archived.
+    public mutating func moved(start: UInt64) { self.start = max(self.start, start) }
+
+    /// The record is on stable storage.
+    public mutating func recorded(_ record: ReplicaRecord, now: UInt64) {
+        isRecording = false
+        stored = record
+        let waiting = afterRecord
+        afterRecord = []
+        for (promised, message, to) in waiting {
+            // What has been overtaken by a higher promise is not said any more.
+            if promised == stored.promised { effects.append(.send(fresh(message), to: to)) }
+            if promised > stored.promised { afterRecord.append((promised, message, to)) }
+        }
+        store()
+        switch role {
+        case .leader: advance(now)
+        case .recovering: finishRecovery(now)
+        default: acknowledge()
+        }
+    }
+
+    /// The store's value has changed; or has been read again.
+    public mutating func saw(_ value: GroupAssignment, revision: Int64, now: UInt64) {
+        guard revision > self.revision else { return }
+        let before = assignment
+        self.revision = revision
+        assignment = value
+        if let epoch = role.epoch, value.epoch > epoch || value.leader != own { stepDown(now) }
+        if value.epoch != before.epoch || value.leader != before.leader {
+            heard = now
+            standAt = nil
+        }
+        if case .leader = role {
+            // Either it is the set now, or the swap has failed for good: its revision has passed.
+            proposed = nil
+            takeSet(now)
+        }
+    }
+
+    /// A swap has come to its end: `value` and its revision are what the store has now. Nil: the outcome is unknown; what came of
+    /// it will be seen.
+    public mutating func swapped(_ value: GroupAssignment?, revision: Int64, now: UInt64) {
+        let tried = swapping
+        swapping = nil
+        let wasStanding = role == .standing
+        if wasStanding { role = .follower }
+        guard let value else { return }
+        saw(value, revision: revision, now: now)
+        if wasStanding, value == tried, value == assignment, value.epoch > record.promised { beginCandidacy(value.epoch, now) }
+    }
+
+    /// The brokers whose leases are there, with their disks' incarnations for this group.
+    public mutating func saw(live: [Int32: UInt64], now: UInt64) {
+        self.live = live
+        if case .leader = role { takeSet(now) }
+    }
+
+    /// The disk has failed, or an operator wants another to lead.
+    public mutating func resign(now: UInt64) {
+        guard role.epoch != nil else { return }
+        leaveEpoch(now)
+    }
+
+    // MARK: Common to all roles
+
+    mutating func send(_ message: ReplicaMessage, to: ReplicaID) { effects.append(.send(message, to: to)) }
+
+    /// Has the record stored, if it differs from what is.
+    mutating func store() {
+        guard !isRecording, record != stored else { return }
+        isRecording = true
+        effects.append(.record(record))
+    }
+
+    /// Sends once the promise is stored.
+    mutating func sendPromised(_ message: ReplicaMessage, to: ReplicaID) {
+        if stored.promised == record.promised { return send(fresh(message), to: to) }
+        afterRecord.append((record.promised, message, to))
+        store()
+    }
+
+    /// What a promise tells of the log is what it is when it is sent.
+    private func fresh(_ message: ReplicaMessage) -> ReplicaMessage {
+        if case .promise(let epoch, _) = message { return .promise(epoch: epoch, shape) }
+        return message
+    }
+
+    /// Nothing is taken from epochs below that one any more.
+    mutating func promise(_ epoch: UInt32, _ now: UInt64) {
+        guard epoch > record.promised else { return }
+        if let mine = role.epoch, mine < epoch { stepDown(now) }
+        record.promised = epoch
+        following = nil
+    }
+
+    mutating func nextRandom(below bound: UInt64) -> UInt64 {
+        // xorshift64 (G. Marsaglia, "Xorshift RNGs", 2003).
+        random ^= random << 13
+        random ^= random >> 7
+        random ^= random << 17
+        return bound == 0 ? 0 : random % bound
+    }
+
+    /// The epoch is over here.
+    mutating func stepDown(_ now: UInt64) {
+        guard let epoch = role.epoch else { return }
+        if case .leader = role { effects.append(.stop(epoch)) }
+        role = .follower
+        followers = [:]
+        promises = [:]
+        plan = nil
+        proposed = nil
+        isServing = false
+        epochFrameEnd = nil
+        heard = now
+        standAt = nil
+    }
+
+    /// As `stepDown`, and the store is told.
+    mutating func leaveEpoch(_ now: UInt64) {
+        guard let epoch = role.epoch else { return }
+        stepDown(now)
+        // Others first: whatever made this one leave may still be so.
+        standAt = now + times.silence + nextRandom(below: times.backoff)
+        if swapping == nil, assignment.epoch == epoch, assignment.leader == own {
+            var value = assignment
+            value.leader = nil
+            swap(value)
+        }
+    }
+
+    mutating func swap(_ value: GroupAssignment) {
+        precondition(swapping == nil, "one swap at a time")
+        swapping = value
+        effects.append(.swap(value, revision: revision))
+    }
+}

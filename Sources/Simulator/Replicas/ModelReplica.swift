@@ -1,0 +1,53 @@
+import Host
+import Replication
+
+/// One broker's replica in the model: the core, and around it a log whose flushes take their time.
+struct ModelReplica {
+    let broker: Int32
+    var disk: ModelDisk
+    /// Nil: the process is down.
+    var core: ReplicaCore?
+    /// Nothing is stepped until then.
+    var pausedUntil: UInt64 = 0
+    var log: [ModelFrame] = []
+    var flushed = 0
+    /// The record that is being stored, and when it will be.
+    var recording: (record: ReplicaRecord, at: UInt64)?
+    /// What takes the place of damage, and when it will be on disk.
+    var mending: [(range: Range<UInt64>, frames: [ModelFrame], at: UInt64)] = []
+    /// The epoch in which clients are served.
+    var serving: UInt32?
+    /// How much of the log was held against what is known to be committed.
+    var checked = 0
+    /// What clients wait for: ids by position.
+    var pending: [(position: Int, id: UInt64)] = []
+
+    var id: ReplicaID { ReplicaID(broker: broker, incarnation: disk.incarnation) }
+
+    func isAwake(_ now: UInt64) -> Bool { core != nil && now >= pausedUntil }
+
+    mutating func start(times: ReplicaTimes, seed: UInt64, now: UInt64) {
+        let (found, damaged) = disk.recover()
+        log = found
+        flushed = log.count
+        checked = 0
+        let shape = LogShape(history: disk.record.history, end: UInt64(log.count), damaged: damaged)
+        core = ReplicaCore(own: id, record: disk.record, shape: shape, times: times, seed: seed, now: now)
+    }
+
+    /// The process ends. Of what was not flushed some is written, some is not, and some is torn.
+    mutating func crash(random: inout SeededRandom, tears: Bool) {
+        for position in flushed..<max(flushed, log.count) where random.chance(50) {
+            disk.write(log[position], at: position)
+            if tears, random.chance(20) { disk.damaged.insert(position) }
+        }
+        if let recording, random.chance(50) { disk.record = recording.record }
+        core = nil
+        recording = nil
+        mending = []
+        serving = nil
+        pending = []
+        log = []
+        flushed = 0
+    }
+}

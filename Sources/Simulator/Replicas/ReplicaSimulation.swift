@@ -1,0 +1,468 @@
+import Host
+import Replication
+
+/// Replicas of one partition group from one seed: the cores as they are, on a model of disk, network and store in which everything
+/// that docs/REPLICATION.md speaks of goes wrong. After each step what is committed is held against what was committed before.
+public final class ReplicaSimulation {
+    /// What has come of it.
+    public struct Report: Sendable {
+        public var seed: UInt64
+        public var commits = 0
+        public var elections = 0
+        public var counts: [String: Int] = [:]
+        public var failure: String?
+        public var transcript: [String] = []
+    }
+
+    /// What must have come to pass, among many seeds.
+    public static let faults = [
+        "crash", "powerCut", "pause", "wiped", "rot", "drop", "duplicate", "delay", "cut", "oneWayCut", "bridge", "storeAway",
+        "swapUnknown", "setChanged", "mended", "cutOff", "leftOut", "allDown",
+    ]
+
+    private struct Envelope {
+        var from: ReplicaID
+        var to: ReplicaID
+        var message: ReplicaMessage
+        var frames: [ModelFrame]
+        var at: UInt64
+    }
+
+    private struct Swap {
+        var from: Int32
+        var value: GroupAssignment
+        var revision: Int64
+        var at: UInt64
+        /// The outcome never reaches who asked.
+        var isUnknown: Bool
+    }
+
+    private static let store: Int32 = -1
+    private static let millisecond: UInt64 = 1_000_000
+    private static let lease: UInt64 = 300 * millisecond
+
+    private var random: SeededRandom
+    private var replicas: [ModelReplica]
+    private var modelStore: ModelStore
+    private var now: UInt64 = 1_000_000_000
+    private var network: [Envelope] = []
+    private var swaps: [Swap] = []
+    /// Ways that are cut: from one broker to another, or to the store.
+    private var cuts: Set<Way> = []
+    private var healsAt: UInt64 = .max
+    private var storeBackAt: UInt64 = .max
+    private var nextId: UInt64 = 1
+    private var nextIncarnation: UInt64 = 100
+    private var committed: [ModelFrame] = []
+    /// What clients were told is durable.
+    private var promised: [UInt64] = []
+    private var begun: Set<UInt32> = []
+    private var report: Report
+    private let times: ReplicaTimes
+    /// Percentages of messages.
+    private var drops = 0
+    private var duplicates = 0
+    private var delays = 0
+
+    private struct Way: Hashable {
+        var from: Int32
+        var to: Int32
+    }
+
+    public init(seed: UInt64, brokers: Int) {
+        random = SeededRandom(seed: seed)
+        report = Report(seed: seed)
+        var times = ReplicaTimes()
+        times.silence = 400 * Self.millisecond
+        times.heartbeat = 50 * Self.millisecond
+        times.candidacy = 400 * Self.millisecond
+        times.backoff = 200 * Self.millisecond
+        times.retry = 60 * Self.millisecond
+        times.window = 24
+        times.message = 8
+        self.times = times
+        replicas = (0..<Int32(brokers)).map { ModelReplica(broker: $0, disk: ModelDisk(incarnation: UInt64($0) + 1)) }
+        modelStore = ModelStore(value: GroupAssignment(replicas: []))
+        modelStore.value.replicas = replicas.map(\.id)
+    }
+
+    // MARK: Running
+
+    /// - Parameters:
+    ///   - steps: how many steps of about a millisecond things go wrong for.
+    public func run(steps: Int) -> Report {
+        do {
+            for index in replicas.indices { start(index) }
+            for _ in 0..<steps {
+                disturb()
+                try step()
+            }
+            try proveProgress()
+        } catch {
+            report.failure = "\(error)"
+            tell("FAILED: \(error)")
+        }
+        report.commits = committed.count
+        return report
+    }
+
+    private func tell(_ line: @autoclosure () -> String) { report.transcript.append("\(now / Self.millisecond) ms: \(line())") }
+    private func count(_ what: String) { report.counts[what, default: 0] += 1 }
+
+    private func step() throws {
+        now += Self.millisecond
+        modelStore.isAway = now < storeBackAt && storeBackAt != .max
+        try runStore()
+        try deliver()
+        for index in replicas.indices where replicas[index].isAwake(now) {
+            try work(index)
+            replicas[index].core!.tick(now: now)
+            try carryOut(index, [])
+        }
+    }
+
+    /// After all has healed: there is a leader, it commits, everyone has everything.
+    private func proveProgress() throws {
+        cuts = []
+        (drops, duplicates, delays) = (0, 0, 0)
+        storeBackAt = now
+        for index in replicas.indices {
+            replicas[index].pausedUntil = 0
+            if replicas[index].core == nil { start(index) }
+        }
+        let before = committed.count
+        for _ in 0..<30_000 {
+            try step()
+            if committed.count > before + 20, replicas.allSatisfy({ $0.core!.committed >= UInt64(before + 20) }) {
+                let ids = Set(committed.map(\.id))
+                guard promised.allSatisfy(ids.contains) else { throw Violation("what was promised is not there") }
+                return
+            }
+        }
+        throw Violation("no progress after the faults: \(replicas.map { $0.core!.description })")
+    }
+
+    // MARK: Brokers
+
+    private func start(_ index: Int) {
+        replicas[index].start(times: times, seed: random.next(), now: now)
+        tell("\(replicas[index].id) starts, log up to \(replicas[index].log.count), \(replicas[index].disk.record), damaged \(replicas[index].core!.damaged)")
+    }
+
+    /// Disk and clients of a broker that is awake.
+    private func work(_ index: Int) throws {
+        if let (record, at) = replicas[index].recording, now >= at {
+            guard record.promised >= replicas[index].disk.record.promised else { throw Violation("a promise is taken back") }
+            replicas[index].recording = nil
+            replicas[index].disk.record = record
+            replicas[index].core!.recorded(record, now: now)
+            try carryOut(index, [])
+        }
+        for (range, frames, at) in replicas[index].mending where now >= at {
+            for (frame, position) in zip(frames, range) {
+                replicas[index].disk.write(frame, at: Int(position))
+                if Int(position) < replicas[index].log.count { replicas[index].log[Int(position)] = frame }
+            }
+            count("mended")
+            replicas[index].core!.mended(range, now: now)
+        }
+        replicas[index].mending.removeAll { now >= $0.at }
+        if replicas[index].serving != nil, random.chance(30) {
+            append(index, epoch: replicas[index].serving!)
+            replicas[index].pending.append((replicas[index].log.count, nextId - 1))
+        }
+        let behind = replicas[index].log.count - replicas[index].flushed
+        if behind > 0, random.chance(40) {
+            let end = replicas[index].flushed + 1 + random.below(behind)
+            for position in replicas[index].flushed..<end { replicas[index].disk.write(replicas[index].log[position], at: position) }
+            replicas[index].flushed = end
+        }
+        moved(index)
+        try carryOut(index, [])
+    }
+
+    private func moved(_ index: Int) {
+        replicas[index].core!.moved(
+            appended: UInt64(replicas[index].log.count), flushed: UInt64(replicas[index].flushed), now: now)
+    }
+
+    private func append(_ index: Int, epoch: UInt32) {
+        replicas[index].log.append(
+            ModelFrame(epoch: epoch, id: nextId, previous: replicas[index].log.last?.id ?? 0))
+        nextId += 1
+    }
+
+    /// Does what the core wants, with the frames that came with the message that it has taken.
+    private func carryOut(_ index: Int, _ frames: [ModelFrame], from first: UInt64 = 0) throws {
+        while !replicas[index].core!.effects.isEmpty {
+            for effect in replicas[index].core!.takeEffects() {
+                switch effect {
+                case .send(let message, let to): send(message, index, to)
+                case .record(let record):
+                    replicas[index].recording = (record, now + UInt64(1 + random.below(30)) * Self.millisecond)
+                case .cut(let position):
+                    tell("\(replicas[index].id) cuts off from \(position), of \(replicas[index].log.count)")
+                    count("cutOff")
+                    replicas[index].log.removeLast(replicas[index].log.count - Int(position))
+                    replicas[index].flushed = min(replicas[index].flushed, Int(position))
+                    replicas[index].checked = min(replicas[index].checked, Int(position))
+                case .take(let range):
+                    let new = frames[Int(range.lowerBound - first)..<Int(range.upperBound - first)]
+                    guard UInt64(replicas[index].log.count) == range.lowerBound else { throw Violation("a gap in a log") }
+                    let last = replicas[index].log.last
+                    guard last?.id == UInt64.max || new.first?.previous == last?.id ?? 0 else { throw Violation("what is taken in does not follow") }
+                    replicas[index].log += new
+                    moved(index)
+                case .mend(let range):
+                    let new = Array(frames[Int(range.lowerBound - first)..<Int(range.upperBound - first)])
+                    replicas[index].mending.append((range, new, now + UInt64(1 + random.below(20)) * Self.millisecond))
+                case .beginEpoch(let epoch):
+                    guard begun.insert(epoch).inserted else { throw Violation("epoch \(epoch) is begun twice") }
+                    report.elections += 1
+                    tell("\(replicas[index].id) begins epoch \(epoch) at \(replicas[index].log.count)")
+                    append(index, epoch: epoch)
+                    replicas[index].core!.begunEpoch(frameEnd: UInt64(replicas[index].log.count), now: now)
+                case .serve(let epoch):
+                    tell("\(replicas[index].id) serves in epoch \(epoch)")
+                    replicas[index].serving = epoch
+                case .stop(let epoch):
+                    tell("\(replicas[index].id) stops epoch \(epoch)")
+                    replicas[index].serving = nil
+                    replicas[index].pending = []
+                case .commit(let position): try check(index, Int(position))
+                case .swap(let value, let revision):
+                    let isUnknown = random.chance(10)
+                    if isUnknown { count("swapUnknown") }
+                    swaps.append(
+                        Swap(
+                            from: replicas[index].broker, value: value, revision: revision,
+                            at: now + UInt64(1 + random.below(40)) * Self.millisecond, isUnknown: isUnknown))
+                case .leftOut(let range):
+                    count("leftOut")
+                    tell("\(replicas[index].id) leaves out \(range)")
+                case .sendSnapshot: throw Violation("nothing is archived here")
+                case .alarm(let reason): throw Violation("\(replicas[index].id): \(reason)")
+                }
+            }
+        }
+    }
+
+    /// What one says is committed must be what all say.
+    private func check(_ index: Int, _ position: Int) throws {
+        let replica = replicas[index]
+        guard position <= replica.log.count else { throw Violation("\(replica.id) commits up to \(position), but has \(replica.log.count)") }
+        for place in replica.checked..<position {
+            let frame = replica.log[place]
+            if frame.id == .max { continue }
+            if place < committed.count {
+                guard committed[place] == frame else {
+                    throw Violation("position \(place): \(committed[place]) was committed, and \(replica.id) has \(frame)")
+                }
+            } else {
+                guard place == committed.count else { throw Violation("a gap in what is committed") }
+                committed.append(frame)
+            }
+        }
+        replicas[index].checked = max(replica.checked, position)
+        for (end, id) in replica.pending where end <= position { promised.append(id) }
+        replicas[index].pending.removeAll { $0.position <= position }
+    }
+
+    // MARK: Network
+
+    private func send(_ message: ReplicaMessage, _ index: Int, _ to: ReplicaID) {
+        var frames: [ModelFrame] = []
+        switch message {
+        case .append(_, _, let range, _), .bytes(_, let range):
+            frames = Array(replicas[index].log[Int(range.lowerBound)..<Int(range.upperBound)])
+        default: break
+        }
+        let envelope = Envelope(from: replicas[index].id, to: to, message: message, frames: frames, at: now + latency())
+        if random.chance(drops) { return count("drop") }
+        network.append(envelope)
+        if random.chance(duplicates) {
+            count("duplicate")
+            var copy = envelope
+            copy.at = now + latency() + UInt64(random.below(300)) * Self.millisecond
+            network.append(copy)
+        }
+    }
+
+    private func latency() -> UInt64 {
+        if random.chance(delays) {
+            count("delay")
+            return UInt64(random.below(400)) * Self.millisecond
+        }
+        return UInt64(1 + random.below(4)) * Self.millisecond
+    }
+
+    private func isCut(_ from: Int32, _ to: Int32) -> Bool { cuts.contains(Way(from: from, to: to)) }
+
+    private func deliver() throws {
+        let due = network.filter { $0.at <= now }
+        network.removeAll { $0.at <= now }
+        for envelope in due where !isCut(envelope.from.broker, envelope.to.broker) {
+            guard let index = replicas.firstIndex(where: { $0.id == envelope.to }), replicas[index].core != nil else { continue }
+            guard replicas[index].isAwake(now) else {
+                var later = envelope
+                later.at = replicas[index].pausedUntil
+                network.append(later)
+                continue
+            }
+            replicas[index].core!.take(envelope.message, from: envelope.from, now: now)
+            let first: UInt64 = switch envelope.message {
+            case .append(_, _, let range, _), .bytes(_, let range): range.lowerBound
+            default: 0
+            }
+            try carryOut(index, envelope.frames, from: first)
+        }
+    }
+
+    // MARK: The store
+
+    private func runStore() throws {
+        guard !modelStore.isAway else { return }
+        for replica in replicas where replica.isAwake(now) && !isCut(replica.broker, Self.store) {
+            modelStore.leases[replica.broker] = (now + Self.lease, replica.disk.incarnation)
+        }
+        let due = swaps.filter { $0.at <= now }
+        swaps.removeAll { $0.at <= now }
+        for var swap in due {
+            if isCut(swap.from, Self.store) {
+                swap.isUnknown = true
+            } else {
+                let before = modelStore.value.replicas
+                if modelStore.swap(swap.value, revision: swap.revision) { tell("the store has \(modelStore.value)") }
+                if modelStore.value.replicas != before { count("setChanged") }
+            }
+            try answer(swap)
+        }
+        for index in replicas.indices where replicas[index].isAwake(now) && !isCut(Self.store, replicas[index].broker) && random.chance(20) {
+            replicas[index].core!.saw(modelStore.value, revision: modelStore.revision, now: now)
+            replicas[index].core!.saw(live: modelStore.live(now: now), now: now)
+            try carryOut(index, [])
+        }
+    }
+
+    private func answer(_ swap: Swap) throws {
+        guard let index = replicas.firstIndex(where: { $0.broker == swap.from }), replicas[index].core?.isSwapping(swap.value) ?? false
+        else { return }
+        if swap.isUnknown || isCut(Self.store, swap.from) {
+            replicas[index].core!.swapped(nil, revision: 0, now: now)
+        } else {
+            replicas[index].core!.swapped(modelStore.value, revision: modelStore.revision, now: now)
+        }
+        try carryOut(index, [])
+    }
+
+    // MARK: Faults
+
+    private func disturb() {
+        if now >= healsAt {
+            cuts = []
+            (drops, duplicates, delays) = (0, 0, 0)
+            healsAt = .max
+            tell("the network heals")
+        }
+        for index in replicas.indices where replicas[index].core == nil && random.below(400) == 0 { start(index) }
+        guard random.below(150) == 0 else { return }
+        let index = random.below(replicas.count)
+        switch random.below(12) {
+        case 0: crash(index, losesPower: false)
+        case 1: crash(index, losesPower: true)
+        case 2:
+            // Rather the leader.
+            if let leader = replicas.firstIndex(where: { $0.serving != nil }) { crash(leader, losesPower: random.chance(50)) }
+        case 3:
+            guard replicas[index].core != nil else { return }
+            count("pause")
+            replicas[index].pausedUntil = now + UInt64(random.below(2000)) * Self.millisecond
+            tell("\(replicas[index].id) is paused for \((replicas[index].pausedUntil - now) / Self.millisecond) ms")
+        case 4, 5, 6: cutNetwork(index)
+        case 7:
+            drops = random.below(20)
+            duplicates = random.below(20)
+            delays = random.below(20)
+            healsAt = now + UInt64(random.below(2000)) * Self.millisecond
+        case 8:
+            count("storeAway")
+            storeBackAt = now + UInt64(random.below(2500)) * Self.millisecond
+            tell("the store is away")
+        case 9: wipe(index)
+        case 10: rot(index)
+        default:
+            guard random.chance(20) else { return }
+            count("allDown")
+            for index in replicas.indices { crash(index, losesPower: random.chance(50)) }
+        }
+    }
+
+    private func crash(_ index: Int, losesPower: Bool) {
+        guard replicas[index].core != nil else { return }
+        count(losesPower ? "powerCut" : "crash")
+        tell("\(replicas[index].id) goes down\(losesPower ? ", its power cut" : "")")
+        // A torn end may have been acknowledged, for all that anyone can tell. Together with a disk that is gone that is more than three
+        // replicas can stand.
+        let isWhole = replicas.allSatisfy { modelStore.value.replicas.contains($0.id) }
+        replicas[index].crash(random: &random, tears: losesPower && isWhole)
+    }
+
+    private func cutNetwork(_ index: Int) {
+        let broker = replicas[index].broker
+        let others = replicas.map(\.broker).filter { $0 != broker } + [Self.store]
+        switch random.below(4) {
+        case 0:
+            count("cut")
+            for other in others where random.chance(80) {
+                cuts.insert(Way(from: broker, to: other))
+                cuts.insert(Way(from: other, to: broker))
+            }
+        case 1:
+            count("oneWayCut")
+            let isDeaf = random.chance(50)
+            for other in others { cuts.insert(isDeaf ? Way(from: other, to: broker) : Way(from: broker, to: other)) }
+        case 2:
+            count("bridge")
+            for from in replicas.map(\.broker) where from != broker {
+                for to in replicas.map(\.broker) where to != broker && to != from { cuts.insert(Way(from: from, to: to)) }
+            }
+        default:
+            count("cut")
+            cuts.insert(Way(from: broker, to: Self.store))
+            cuts.insert(Way(from: Self.store, to: broker))
+        }
+        healsAt = now + UInt64(random.below(3000)) * Self.millisecond
+        tell("cut: \(cuts.map { "\($0.from)>\($0.to)" }.sorted())")
+    }
+
+    /// A disk comes back empty. No more than replication can stand: the majority of the set that remains has everything.
+    private func wipe(_ index: Int) {
+        guard canLose(index) else { return }
+        crash(index, losesPower: true)
+        count("wiped")
+        nextIncarnation += 1
+        replicas[index].disk = ModelDisk(incarnation: nextIncarnation)
+        tell("broker \(replicas[index].broker)'s disk is wiped: now \(replicas[index].id)")
+    }
+
+    /// A stopped replica's frame becomes unreadable.
+    private func rot(_ index: Int) {
+        guard canLose(index), !replicas[index].disk.frames.isEmpty else { return }
+        crash(index, losesPower: true)
+        count("rot")
+        let length = replicas[index].disk.frames.count
+        for _ in 0...random.below(3) {
+            let position = random.chance(60) ? max(0, length - 1 - random.below(6)) : random.below(length)
+            if replicas[index].disk.frames[position] != nil { replicas[index].disk.damaged.insert(position) }
+        }
+    }
+
+    /// Whether every other replica of the set has a whole disk: of what was lost there is always another copy among any majority.
+    private func canLose(_ index: Int) -> Bool {
+        guard modelStore.value.replicas.contains(replicas[index].id) else { return false }
+        return replicas.allSatisfy { other in
+            other.broker == replicas[index].broker
+                || modelStore.value.replicas.contains(other.id) && other.disk.damaged.isEmpty && other.core?.damaged.isEmpty ?? true
+        } && modelStore.value.replicas.count == replicas.count
+    }
+}
