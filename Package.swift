@@ -83,7 +83,8 @@ let package = Package(
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CHost", "Codecs", "Host", "IO", "Intake", "Journal", "Metadata", "Sequencer", "TestSupport", "Wire", arguments, log,
+                "CHost", "Codecs", "Host", "IO", "Intake", "Journal", "Metadata", "Replication", "Sequencer", "TestSupport", "Wire", arguments,
+                log,
             ],
             path: "Tests/Fuzz"),
         tests("Host", ["Host", "CHost", "TestSupport"]),

@@ -75,5 +75,5 @@ final class FuzzTarget {
 
 /// Every target there is.
 func allTargets() throws -> [FuzzTarget] {
-    try frameTargets() + messageTargets() + produceTargets() + recordTargets() + compressionTargets() + journalTargets()
+    try frameTargets() + messageTargets() + produceTargets() + recordTargets() + compressionTargets() + journalTargets() + peerTargets()
 }

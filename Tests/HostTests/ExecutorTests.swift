@@ -1,3 +1,4 @@
+import CHost
 import Foundation
 import Synchronization
 import TestSupport
@@ -151,5 +152,27 @@ private final class Alarm: AnyStage {
         #expect(position.load() == 9 && rung.now == 1)
         position.advance(to: 10)
         #expect(rung.now == 1, "awake by now")
+    }
+
+    /// Kernels before 6.12 take the wish and do nothing, and not every one tells of slices.
+    @Test func aThreadsSliceIsAsItAskedFor() {
+        let done = Counter()
+        let refused = Counter()
+        let others = Counter()
+        Thread.detachNewThread {
+            if hutong_ask_slice(300_000) != 0 { refused.value.add(1, ordering: .relaxed) }
+            let told = (try? String(contentsOfFile: "/proc/thread-self/sched", encoding: .utf8))?.split(separator: "\n")
+            if let line = told?.first(where: { $0.hasPrefix("se.slice") }), !line.hasSuffix(" 300000"), ExecutorTests.kernelHasSlices {
+                others.value.add(1, ordering: .relaxed)
+            }
+            done.value.add(1, ordering: .releasing)
+        }
+        #expect(eventually { done.now == 1 })
+        #expect(refused.now == 0 && others.now == 0)
+    }
+
+    private static var kernelHasSlices: Bool {
+        let version = ProcessInfo.processInfo.operatingSystemVersion
+        return (version.majorVersion, version.minorVersion) >= (6, 12)
     }
 }

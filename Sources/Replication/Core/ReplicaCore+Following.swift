@@ -61,12 +61,15 @@ extension ReplicaCore {
             effects.append(.take(new))
         }
         moveCommitted(to: min(committed, appended))
-        acknowledge()
+        acknowledge(isAsked: true)
     }
 
-    /// Tells the leader how far the log has come.
-    mutating func acknowledge() {
+    /// Tells the leader how far the log has come, if that is news, or a sign of life is to be answered.
+    mutating func acknowledge(isAsked: Bool = false) {
         guard let following, following.leader != own, role == .follower || role == .standing else { return }
+        guard isAsked || appended != following.toldReceived || persisted != following.toldPersisted else { return }
+        self.following!.toldReceived = appended
+        self.following!.toldPersisted = persisted
         let message = ReplicaMessage.ack(
             epoch: following.epoch, session: following.session, received: appended, persisted: persisted)
         // One that has not been sent yet says less.

@@ -48,7 +48,11 @@ extension ReplicaCore {
 
     mutating func takeMatched(_ epoch: UInt32, _ session: UInt32, end: UInt64, from: ReplicaID, _ now: UInt64) {
         guard role == .leader(epoch: epoch), var progress = followers[from], progress.session == session, end <= appended else { return }
-        guard progress.state != .streaming else { return }
+        guard progress.state != .streaming else {
+            // It has begun again, by a late copy of what it was told before.
+            if end < progress.received { begin(with: from, now) }
+            return
+        }
         progress.state = .streaming
         progress.sent = end
         progress.received = end

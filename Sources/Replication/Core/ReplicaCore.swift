@@ -81,6 +81,9 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         var leader: ReplicaID
         /// The epochs of its log that this one has not come to, or not recorded.
         var ahead: [EpochStart]
+        /// What the leader was told last.
+        var toldReceived: UInt64 = 0
+        var toldPersisted: UInt64 = 0
     }
     /// When the leader was heard of last, and when to stand if nothing changes.
     var heard: UInt64

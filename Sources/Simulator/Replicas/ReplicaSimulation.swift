@@ -365,6 +365,11 @@ public final class ReplicaSimulation {
             tell("the network heals")
         }
         for index in replicas.indices where replicas[index].core == nil && random.below(400) == 0 { start(index) }
+        // Where a record is being stored, a process that ends and is there again at once has forgotten what it has not stored.
+        if let index = replicas.firstIndex(where: { $0.recording != nil }), random.below(60) == 0 {
+            crash(index, losesPower: false)
+            start(index)
+        }
         guard random.below(150) == 0 else { return }
         let index = random.below(replicas.count)
         switch random.below(12) {
