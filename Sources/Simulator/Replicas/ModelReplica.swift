@@ -9,6 +9,8 @@ struct ModelReplica {
     var core: ReplicaCore?
     /// Nothing is stepped until then.
     var pausedUntil: UInt64 = 0
+    /// The disk is slow until then.
+    var slowUntil: UInt64 = 0
     var log: [ModelFrame] = []
     var flushed = 0
     /// The record that is being stored, and when it will be.

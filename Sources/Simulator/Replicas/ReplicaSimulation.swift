@@ -17,7 +17,7 @@ public final class ReplicaSimulation {
     /// What must have come to pass, among many seeds.
     public static let faults = [
         "crash", "powerCut", "pause", "wiped", "rot", "drop", "duplicate", "delay", "cut", "oneWayCut", "bridge", "storeAway",
-        "swapUnknown", "setChanged", "mended", "cutOff", "leftOut", "allDown",
+        "swapUnknown", "setChanged", "mended", "cutOff", "leftOut", "allDown", "slowDisk",
     ]
 
     private struct Envelope {
@@ -59,6 +59,9 @@ public final class ReplicaSimulation {
     private var begun: Set<UInt32> = []
     private var report: Report
     private let times: ReplicaTimes
+    private var isDisturbed = true
+    /// Who ends and begins again at once.
+    private var restarting: Set<Int32> = []
     /// Percentages of messages.
     private var drops = 0
     private var duplicates = 0
@@ -123,6 +126,7 @@ public final class ReplicaSimulation {
 
     /// After all has healed: there is a leader, it commits, everyone has everything.
     private func proveProgress() throws {
+        isDisturbed = false
         cuts = []
         (drops, duplicates, delays) = (0, 0, 0)
         storeBackAt = now
@@ -172,7 +176,7 @@ public final class ReplicaSimulation {
             replicas[index].pending.append((replicas[index].log.count, nextId - 1))
         }
         let behind = replicas[index].log.count - replicas[index].flushed
-        if behind > 0, random.chance(40) {
+        if behind > 0, random.chance(now < replicas[index].slowUntil ? 2 : 40) {
             let end = replicas[index].flushed + 1 + random.below(behind)
             for position in replicas[index].flushed..<end { replicas[index].disk.write(replicas[index].log[position], at: position) }
             replicas[index].flushed = end
@@ -277,6 +281,12 @@ public final class ReplicaSimulation {
             frames = Array(replicas[index].log[Int(range.lowerBound)..<Int(range.upperBound)])
         default: break
         }
+        if isDisturbed, case .promise = message, random.below(15) == 0 {
+            // What was promised must not be forgotten, even if who was promised is not heard of for a while.
+            restarting.insert(replicas[index].broker)
+            cuts.insert(Way(from: to.broker, to: replicas[index].broker))
+            if healsAt == .max { healsAt = now + UInt64(random.below(1000)) * Self.millisecond }
+        }
         let envelope = Envelope(from: replicas[index].id, to: to, message: message, frames: frames, at: now + latency())
         if random.chance(drops) { return count("drop") }
         network.append(envelope)
@@ -370,9 +380,14 @@ public final class ReplicaSimulation {
             crash(index, losesPower: false)
             start(index)
         }
+        for broker in restarting.sorted() where replicas[Int(broker)].core != nil {
+            crash(Int(broker), losesPower: false)
+            start(Int(broker))
+        }
+        restarting = []
         guard random.below(150) == 0 else { return }
         let index = random.below(replicas.count)
-        switch random.below(12) {
+        switch random.below(13) {
         case 0: crash(index, losesPower: false)
         case 1: crash(index, losesPower: true)
         case 2:
@@ -395,6 +410,9 @@ public final class ReplicaSimulation {
             tell("the store is away")
         case 9: wipe(index)
         case 10: rot(index)
+        case 11:
+            count("slowDisk")
+            replicas[index].slowUntil = now + UInt64(random.below(3000)) * Self.millisecond
         default:
             guard random.chance(20) else { return }
             count("allDown")
@@ -408,7 +426,7 @@ public final class ReplicaSimulation {
         tell("\(replicas[index].id) goes down\(losesPower ? ", its power cut" : "")")
         // A torn end may have been acknowledged, for all that anyone can tell. Together with a disk that is gone that is more than three
         // replicas can stand.
-        let isWhole = replicas.allSatisfy { modelStore.value.replicas.contains($0.id) }
+        let isWhole = Set(modelStore.value.replicas) == Set(replicas.map(\.id))
         replicas[index].crash(random: &random, tears: losesPower && isWhole)
     }
 
