@@ -357,17 +357,6 @@ MUTANTS = [
         arguments=("--replicas", "3"),
     ),
     Mutant(
-        "promise-broken",
-        "a follower goes on with a leader whose epoch it has promised to leave",
-        "Sources/Replication/Core/ReplicaCore.swift",
-        "        record.promised = epoch\n"
-        "        following = nil\n",
-        "        let before = following\n"
-        "        record.promised = epoch\n"
-        "        following = before\n",
-        arguments=("--replicas", "3"),
-    ),
-    Mutant(
         "minority-elects",
         "less than a majority of promises is enough",
         "Sources/Replication/Core/LogChoice.swift",
@@ -462,32 +451,6 @@ MUTANTS = [
         "            _ = change(to: assignment.replicas + [learner], now: now)\n",
         "            proposed = assignment.replicas.filter { $0.broker != learner.broker } + [learner]\n"
         "            propose()\n",
-        arguments=("--replicas", "3"),
-    ),
-    Mutant(
-        "new-set-at-once",
-        "while a change of the set is under way only the new set counts",
-        "Sources/Replication/Core/ReplicaCore+Leading.swift",
-        "        let both = proposed.map { min(reached, GroupAssignment(replicas: $0).majorityReached { reach($0) }) } ?? reached\n",
-        "        let both = proposed.map { GroupAssignment(replicas: $0).majorityReached { reach($0) } } ?? reached\n",
-        arguments=("--replicas", "3"),
-    ),
-    Mutant(
-        "learner-not-caught-up",
-        "a replica counts before it has what is committed",
-        "Sources/Replication/Core/ReplicaCore+Leading.swift",
-        "        if replicas.contains(changed), followers[changed]?.persisted ?? 0 < committed { return false }\n",
-        "",
-        arguments=("--replicas", "3"),
-    ),
-    Mutant(
-        "stale-acks-count",
-        "an acknowledgement from before a follower lost what it had counts",
-        "Sources/Replication/Core/ReplicaCore+Leading.swift",
-        "        guard role == .leader(epoch: epoch), var progress = followers[from], progress.session == session, received <= appended,\n"
-        "            progress.state == .streaming\n",
-        "        guard role == .leader(epoch: epoch), var progress = followers[from], received <= appended,\n"
-        "            progress.state == .streaming\n",
         arguments=("--replicas", "3"),
     ),
     Mutant(
