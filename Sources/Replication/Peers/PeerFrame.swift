@@ -82,7 +82,7 @@ public struct PeerFrame: Equatable, Sendable {
         let range = min(first, second)..<second
         switch kind {
         case .append, .bytes:
-            guard UInt64(body.count) == UInt64(range.count) else { return nil }
+            guard range.upperBound - range.lowerBound == UInt64(body.count) else { return nil }
             message = kind == .append
                 ? .append(epoch: epoch, session: session, range, committed: position(56)) : .bytes(epoch: epoch, range)
         default:
