@@ -72,10 +72,10 @@ struct range {
     size_t length;
 };
 
-static void *populate(void *argument) {
+static void populate(void *argument) {
     struct range range = *(struct range *)argument;
     free(argument);
-    prctl(PR_SET_NAME, "populate", 0, 0, 0);
+    hutong_name_thread("populate");
     // The process's own processors, not the one that the starting thread may be bound to.
     cpu_set_t set;
     if (sched_getaffinity(getpid(), sizeof set, &set) == 0) sched_setaffinity(0, sizeof set, &set);
@@ -85,19 +85,13 @@ static void *populate(void *argument) {
         size_t rest = range.length - at;
         if (madvise(range.memory + at, rest < step ? rest : step, MADV_POPULATE_WRITE) != 0) break;
     }
-    return NULL;
 }
 
 void hutong_populate_memory(void *memory, size_t length) {
     struct range *range = malloc(sizeof *range);
     if (range == NULL) return;
     *range = (struct range){memory, length};
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, populate, range) == 0) {
-        pthread_detach(thread);
-    } else {
-        free(range);
-    }
+    if (hutong_start_thread(populate, range) != 0) free(range);
 }
 
 int hutong_lock_memory(void *memory, size_t length) { return mlock(memory, length) == 0 ? 0 : -errno; }

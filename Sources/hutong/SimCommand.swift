@@ -39,59 +39,56 @@ struct SimCommand: ParsableCommand {
 
     func run() throws {
         SimCommand.makeHashingDeterministic()
-        if let replicas { return try simulate(replicas: replicas) }
-        var counts: [String: Int] = [:]
-        var commits = 0
-        var failed: [UInt64] = []
-        var done: UInt64 = 0
-        let began = Date()
-        for seed in seed..<seed + seeds {
-            let simulation = Simulation(SimulationOptions(seed: seed, commits: steps, lives: lives))
-            let report = simulation.run()
-            counts.merge(report.counts) { $0 + $1 }
-            commits += report.commits
-            done += 1
-            if let failure = report.failure {
-                failed.append(seed)
-                Output.say("seed \(seed) FAILED: \(failure)")
+        guard let replicas else {
+            return try run(faults: Simulation.faults) { seed, isKept in
+                let simulation = Simulation(SimulationOptions(seed: seed, commits: steps, lives: lives))
+                let report = simulation.run()
+                if let keep, isKept(report.failure) { try SimCommand.write(simulation.files, to: keep) }
+                return Outcome(commits: report.commits, counts: report.counts, failure: report.failure, transcript: report.transcript)
             }
-            if verbose || report.failure != nil { for line in report.transcript { print(line) } }
-            let isLast = done == seeds || stop && !failed.isEmpty
-            if isLast, let keep { try SimCommand.write(simulation.files, to: keep) }
-            if stop && !failed.isEmpty { break }
-            if (seed &+ 1) % 500 == 0 { Output.say("seed \(seed): \(failed.count) failed so far") }
         }
-        for (what, count) in counts.sorted(by: { $0.key < $1.key }) { print("\(what): \(count)") }
-        let seconds = String(format: "%.1f", Date().timeIntervalSince(began))
-        print("\(done) seeds, \(commits) commits, \(counts["crash"] ?? 0) crashes, \(failed.count) failed, \(seconds) s")
-        let missing = done < SimCommand.enoughSeeds ? [] : Simulation.faults.filter { counts[$0, default: 0] == 0 }
-        if !missing.isEmpty { Output.say("these faults never came to pass, so nothing is known of them: \(missing.joined(separator: ", "))") }
-        if !failed.isEmpty || !missing.isEmpty { Glibc.exit(1) }
+        guard (1...9).contains(replicas), keep == nil else { throw ValidationError("--replicas: from 1 to 9, and without --keep") }
+        try run(faults: ReplicaSimulation.faults) { seed, _ in
+            let report = ReplicaSimulation(seed: seed, brokers: replicas).run(steps: 10 * steps)
+            let counts = report.counts.merging(["elections": report.elections]) { $0 + $1 }
+            return Outcome(commits: report.commits, counts: counts, failure: report.failure, transcript: report.transcript)
+        }
     }
 
-    /// Elections, replication and failover alone.
-    private func simulate(replicas: Int) throws {
-        guard replicas >= 1, replicas <= 9 else { throw ValidationError("--replicas: from 1 to 9") }
+    /// What has come of one seed.
+    private struct Outcome {
+        var commits: Int
+        var counts: [String: Int]
+        var failure: String?
+        var transcript: [String]
+    }
+
+    /// - Parameters:
+    ///   - faults: what must have come to pass among many seeds.
+    ///   - simulate: does a seed; it may ask whether that was the last, given its failure.
+    private func run(faults: [String], simulate: (UInt64, (String?) -> Bool) throws -> Outcome) throws {
         var counts: [String: Int] = [:]
+        var commits = 0
         var failed = 0
         var done: UInt64 = 0
         let began = Date()
         for seed in seed..<seed + seeds {
-            let report = ReplicaSimulation(seed: seed, brokers: replicas).run(steps: 10 * steps)
-            counts.merge(report.counts) { $0 + $1 }
-            counts["commits", default: 0] += report.commits
-            counts["elections", default: 0] += report.elections
             done += 1
-            if let failure = report.failure {
+            let outcome = try simulate(seed) { failure in done == seeds || stop && failure != nil }
+            counts.merge(outcome.counts) { $0 + $1 }
+            commits += outcome.commits
+            if let failure = outcome.failure {
                 failed += 1
                 Output.say("seed \(seed) FAILED: \(failure)")
             }
-            if verbose || report.failure != nil { for line in report.transcript { print(line) } }
+            if verbose || outcome.failure != nil { for line in outcome.transcript { print(line) } }
             if stop && failed > 0 { break }
+            if (seed &+ 1) % 500 == 0 { Output.say("seed \(seed): \(failed) failed so far") }
         }
         for (what, count) in counts.sorted(by: { $0.key < $1.key }) { print("\(what): \(count)") }
-        print("\(done) seeds, \(failed) failed, \(String(format: "%.1f", Date().timeIntervalSince(began))) s")
-        let missing = done < SimCommand.enoughSeeds ? [] : ReplicaSimulation.faults.filter { counts[$0, default: 0] == 0 }
+        let seconds = String(format: "%.1f", Date().timeIntervalSince(began))
+        print("\(done) seeds, \(commits) commits, \(counts["crash"] ?? 0) crashes, \(failed) failed, \(seconds) s")
+        let missing = done < SimCommand.enoughSeeds ? [] : faults.filter { counts[$0, default: 0] == 0 }
         if !missing.isEmpty { Output.say("these faults never came to pass, so nothing is known of them: \(missing.joined(separator: ", "))") }
         if failed > 0 || !missing.isEmpty { Glibc.exit(1) }
     }

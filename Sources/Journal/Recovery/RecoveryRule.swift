@@ -46,7 +46,7 @@ public enum RecoveryRule {
 
 /// Where each epoch of a partition group began: its leader recorded it before the epoch's first frame.
 public struct EpochHistory: Sendable {
-    public struct Start: Sendable, Equatable, Codable {
+    public struct Start: Sendable, Hashable, Codable {
         public var epoch: UInt32
         public var position: UInt64
 

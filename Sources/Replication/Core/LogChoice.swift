@@ -14,10 +14,8 @@ public enum LogChoice: Equatable, Sendable {
     public static func make(own: ReplicaID, promises: [ReplicaID: LogShape], replicas: [ReplicaID]) -> LogChoice {
         let voters = replicas.filter { promises[$0] != nil }.sorted()
         guard voters.count >= GroupAssignment.majority(of: replicas.count), let mine = promises[own] else { return .wait }
-        // Its own first: of equals the one that needs nothing.
-        let order = [own] + voters.filter { $0 != own }
-        guard let first = order.first(where: { voters.contains($0) }) else { return .wait }
-        let best = order.filter { voters.contains($0) }.reduce(first) { promises[$1]!.isBetter(than: promises[$0]!) ? $1 : $0 }
+        // Of equals its own, which needs nothing.
+        let best = voters.reduce(voters.contains(own) ? own : voters[0]) { promises[$1]!.isBetter(than: promises[$0]!) ? $1 : $0 }
         var target = promises[best]!
         let common = mine.common(with: target)
         if common < target.start { return .leaveTo(best) }

@@ -1,3 +1,5 @@
+import Journal
+
 /// One copy of a partition group's journal: a broker, and the incarnation of its disk. After the disk was wiped it is another one.
 public struct ReplicaID: Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
     public var broker: Int32
@@ -16,15 +18,7 @@ public struct ReplicaID: Hashable, Comparable, Codable, Sendable, CustomStringCo
 }
 
 /// An epoch of a log, and the position of its first frame.
-public struct EpochStart: Hashable, Codable, Sendable {
-    public var epoch: UInt32
-    public var position: UInt64
-
-    public init(epoch: UInt32, position: UInt64) {
-        self.epoch = epoch
-        self.position = position
-    }
-}
+public typealias EpochStart = EpochHistory.Start
 
 /// The epochs of a log, ascending. Two logs that have an epoch in common are equal up to the lesser end of that epoch's run
 /// (docs/REPLICATION.md).
@@ -33,7 +27,6 @@ public struct LogHistory: Hashable, Codable, Sendable {
 
     public init(_ starts: [EpochStart] = []) { self.starts = starts }
 
-    public var last: EpochStart? { starts.last }
     public var lastEpoch: UInt32 { starts.last?.epoch ?? 0 }
 
     /// The log goes on at `position` with that epoch: what began there or later is no longer part of it.
@@ -46,11 +39,6 @@ public struct LogHistory: Hashable, Codable, Sendable {
     /// The log ends at `position`.
     public mutating func cut(at position: UInt64) {
         while let last = starts.last, last.position >= position { starts.removeLast() }
-    }
-
-    /// The epochs that begin behind `position`, or there.
-    public func starts(from position: UInt64) -> ArraySlice<EpochStart> {
-        starts[(starts.firstIndex { $0.position >= position } ?? starts.endIndex)...]
     }
 
     /// How far this log, which ends at `end`, and another are equal.
@@ -95,9 +83,12 @@ public struct LogShape: Hashable, Codable, Sendable {
     public func isBetter(than other: LogShape) -> Bool { (history.lastEpoch, end) > (other.history.lastEpoch, other.end) }
 
     /// The parts of `range` that are damaged.
-    public func damage(in range: Range<UInt64>) -> [Range<UInt64>] {
-        damaged.compactMap { let part = $0.clamped(to: range); return part.isEmpty ? nil : part }
-    }
+    public func damage(in range: Range<UInt64>) -> [Range<UInt64>] { damaged.parts(within: range) }
+}
+
+extension [Range<UInt64>] {
+    /// What of the ranges lies within another.
+    func parts(within range: Range<UInt64>) -> [Range<UInt64>] { map { $0.clamped(to: range) }.filter { !$0.isEmpty } }
 }
 
 /// Who leads a partition group, in which epoch, and who its replicas are: one value in the metadata store, changed by swap.

@@ -40,7 +40,7 @@ extension ReplicaCore {
             guard common >= min(committed, appended) else {
                 return effects.append(.alarm("the leader of epoch \(epoch) has the log up to \(common), though \(committed) is committed"))
             }
-            if common < appended { cut(at: common) }
+            cut(at: common)
             following = Following(
                 epoch: epoch, session: session, leader: from, ahead: history.starts.filter { !record.history.starts.contains($0) })
         }

@@ -24,7 +24,7 @@ extension ReplicaCore {
         guard let standAt else {
             // Who has damage to mend lets others go first.
             let patience = times.backoff + (damaged.isEmpty ? 0 : times.silence)
-            self.standAt = now + nextRandom(below: patience)
+            self.standAt = now + wait(upTo: patience)
             return
         }
         guard now >= standAt else { return }
@@ -98,7 +98,7 @@ extension ReplicaCore {
             deadline = now + times.candidacy
             damaged = plan.reads.filter { $0.range.lowerBound < plan.keeps }.map(\.range)
             if let range = plan.leftOut { effects.append(.leftOut(range)) }
-            if plan.keeps < appended { cut(at: plan.keeps) }
+            cut(at: plan.keeps)
             following = Following(
                 epoch: epoch, session: 0, leader: own,
                 ahead: plan.history.starts.filter { !record.history.starts.contains($0) })
@@ -107,13 +107,14 @@ extension ReplicaCore {
         }
     }
 
-    /// The log ends at `position` from here on.
+    /// The log ends at `position` from here on; an epoch that had begun there, without a frame of its own, is not part of it either.
     mutating func cut(at position: UInt64) {
-        precondition(position >= committed, "nobody cuts off what is committed")
+        precondition(position >= min(committed, recordedEnd), "nobody cuts off what it has persisted and is committed")
         record.history.cut(at: position)
+        guard position < appended else { return }
         appended = position
         flushed = min(flushed, position)
-        damaged = damaged.compactMap { let kept = $0.clamped(to: 0..<position); return kept.isEmpty ? nil : kept }
+        damaged = damaged.parts(within: 0..<position)
         effects.append(.cut(at: position))
     }
 

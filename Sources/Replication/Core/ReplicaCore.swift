@@ -1,3 +1,5 @@
+import Host
+
 /// Times and sizes of a replica, in nanoseconds and bytes.
 public struct ReplicaTimes: Sendable {
     /// A leader that is not heard of for so long may be replaced.
@@ -61,7 +63,8 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     /// The record as it is to be; and as it is on stable storage.
     public internal(set) var record: ReplicaRecord
     public internal(set) var stored: ReplicaRecord
-    var isRecording = false
+    /// What is being stored; until it is, either may be what a crash leaves.
+    var recording: ReplicaRecord?
     /// What is sent once the record is stored.
     var afterRecord: [(promised: UInt32, message: ReplicaMessage, to: ReplicaID)] = []
     public internal(set) var start: UInt64
@@ -103,7 +106,7 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     var isServing = false
     /// The set that a swap under way may have put in place of the known one: counted besides.
     var proposed: [ReplicaID]?
-    var random: UInt64
+    var random: SeededRandom
 
     /// - Parameters:
     ///   - record: as it was found on stable storage.
@@ -120,16 +123,21 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         damaged = shape.damaged
         committed = 0
         heard = now
-        random = seed | 1
+        random = SeededRandom(seed: seed)
     }
 
     /// The log as others are told of it. What stands behind the start of an epoch that is not recorded yet does not count; what is
     /// damaged does, because it may have been acknowledged.
     var shape: LogShape { LogShape(start: start, history: stored.history, end: recordedEnd, damaged: damaged) }
 
-    private var recordedEnd: UInt64 {
-        let unrecorded = record.history.starts.first { !stored.history.starts.contains($0) } ?? following?.ahead.first
-        return min(flushed, unrecorded?.position ?? .max)
+    /// Behind it the stored history says something else than the log, or nothing yet.
+    var recordedEnd: UInt64 {
+        var end = min(flushed, following?.ahead.first?.position ?? .max)
+        for other in [stored, recording ?? stored] where other.history != record.history {
+            let differing = Set(other.history.starts).symmetricDifference(record.history.starts)
+            end = differing.reduce(end) { min($0, $1.position) }
+        }
+        return end
     }
 
     /// How far the log may be called persisted.
@@ -161,13 +169,7 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         precondition(flushed <= appended, "what is flushed was appended")
         self.appended = appended
         self.flushed = flushed
-        switch role {
-        case .leader: advance(now)
-        case .recovering: finishRecovery(now)
-        default:
-            recordEpochs()
-            acknowledge()
-        }
+        goOn(now)
     }
 
     /// What took the place of damage is on stable storage.
@@ -190,7 +192,7 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
 
     /// The record is on stable storage.
     public mutating func recorded(_ record: ReplicaRecord, now: UInt64) {
-        isRecording = false
+        recording = nil
         stored = record
         let waiting = afterRecord
         afterRecord = []
@@ -200,10 +202,17 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
             if promised > stored.promised { afterRecord.append((promised, message, to)) }
         }
         store()
+        goOn(now)
+    }
+
+    /// Log or record have come further: what that allows is done.
+    private mutating func goOn(_ now: UInt64) {
         switch role {
         case .leader: advance(now)
         case .recovering: finishRecovery(now)
-        default: acknowledge()
+        default:
+            recordEpochs()
+            acknowledge()
         }
     }
 
@@ -255,8 +264,8 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
 
     /// Has the record stored, if it differs from what is.
     mutating func store() {
-        guard !isRecording, record != stored else { return }
-        isRecording = true
+        guard recording == nil, record != stored else { return }
+        recording = record
         effects.append(.record(record))
     }
 
@@ -278,16 +287,13 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         guard epoch > record.promised else { return }
         if let mine = role.epoch, mine < epoch { stepDown(now) }
         record.promised = epoch
+        // What stands behind the start of an epoch that is not recorded would be taken for the epoch's before. None of it is flushed.
+        if let unrecorded = following?.ahead.first, unrecorded.position < appended { cut(at: unrecorded.position) }
         following = nil
     }
 
-    mutating func nextRandom(below bound: UInt64) -> UInt64 {
-        // xorshift64 (G. Marsaglia, "Xorshift RNGs", 2003).
-        random ^= random << 13
-        random ^= random >> 7
-        random ^= random << 17
-        return bound == 0 ? 0 : random % bound
-    }
+    /// A time to wait, at random, so that not all do the same at once.
+    mutating func wait(upTo most: UInt64) -> UInt64 { .random(in: 0...most, using: &random) }
 
     /// The epoch is over here.
     mutating func stepDown(_ now: UInt64) {
@@ -309,7 +315,7 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         guard let epoch = role.epoch else { return }
         stepDown(now)
         // Others first: whatever made this one leave may still be so.
-        standAt = now + times.silence + nextRandom(below: times.backoff)
+        standAt = now + times.silence + wait(upTo: times.backoff)
         if swapping == nil, assignment.epoch == epoch, assignment.leader == own {
             var value = assignment
             value.leader = nil

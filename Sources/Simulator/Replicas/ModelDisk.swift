@@ -1,4 +1,4 @@
-import Host
+import Journal
 import Replication
 
 /// A frame of a journal in the model, where each takes one position.
@@ -25,10 +25,11 @@ struct ModelDisk {
 
     /// The log as it is found at a start, with frames of no meaning where there is damage.
     func recover() -> (log: [ModelFrame], damaged: [Range<UInt64>]) {
+        let epochs = EpochHistory(record.history.starts)
         var log: [ModelFrame] = []
         var ranges: [Range<UInt64>] = []
         for position in frames.indices {
-            let epoch = epoch(at: UInt64(position))
+            let epoch = epochs.least(at: UInt64(position))
             if damaged.contains(position) {
                 let next = UInt64(position)
                 if let last = ranges.last, last.upperBound == next {
@@ -46,10 +47,6 @@ struct ModelDisk {
             log.append(frame)
         }
         return (log, ranges)
-    }
-
-    private func epoch(at position: UInt64) -> UInt32 {
-        record.history.starts.last { $0.position <= position }?.epoch ?? 0
     }
 }
 
