@@ -114,8 +114,8 @@ final class Assembly {
         return SequencerStage(
             group: UInt16(group), journal: journal, positions: opened.journal.positions, state: opened.state,
             links: wiring.sequencer(group), table: table,
-            epochFrame: EpochFrame(nodeId: configuration.nodeId, start: opened.journal.recovered.position).encode(),
-            producerExpiration: configuration.producerExpiration, logger: logger)
+            role: .leading(epochFrame: EpochFrame(nodeId: configuration.nodeId, start: opened.journal.recovered.position).encode()),
+            nodeId: configuration.nodeId, producerExpiration: configuration.producerExpiration, logger: logger)
     }
 
     private func flush(_ group: Int) -> FlushStage {

@@ -42,6 +42,7 @@ struct Wiring {
     let orders: [Channel<Unmanaged<ArchiveOrder>>]
     let catalogs: [Channel<Unmanaged<ArchiveNews>>]
     let freed: [Channel<UInt64>]
+    let writeOrders: [Channel<WriteOrder>]
 
     /// - Parameters:
     ///   - wakers: of the plan's threads.
@@ -82,6 +83,7 @@ struct Wiring {
         orders = groups.map { channel(4, .read, .archive($0)) }
         catalogs = groups.map { channel(1, .archive($0), .read) }
         freed = groups.map { channel(64, .archive($0), .loader($0)) }
+        writeOrders = groups.map { channel(64, .replicate($0), .write($0)) }
     }
 
     private func waker(_ stage: StageID) -> Waker { wakers[plan.thread(of: stage)] }
@@ -138,7 +140,7 @@ struct Wiring {
                 for quality in 0..<4 { queues.append(pending[io][group][quality].sender()) }
                 return PendingSender(queues: queues, capacity: Wiring.pendingCapacity)
             }, index: batches[group].sender(), logStarts: logStarts[group].receiver(),
-            checkpoints: checkpoints[group].sender(), tables: writeTables[group].receiver())
+            checkpoints: checkpoints[group].sender(), tables: writeTables[group].receiver(), orders: writeOrders[group].receiver())
     }
 
     func read() -> ReadLinks {

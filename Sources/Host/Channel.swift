@@ -39,17 +39,22 @@ public final class Channel<Element: BitwiseCopyable>: @unchecked Sendable {
 
     deinit { slots.deallocate() }
 
-    /// Its one sending end.
+    /// What was sent before this number is void: nobody waits for it to come true any more. By the sender.
+    @usableFromInline let voided = Atomic<Int>(0)
+
+    /// Its one sending end. Where there was one before, it goes on behind what that one has published.
     public func sender() -> Sender<Element> {
-        precondition(taken.bitwiseOr(1, ordering: .relaxed).oldValue & 1 == 0, "a channel has one sender")
+        precondition(taken.bitwiseOr(1, ordering: .acquiring).oldValue & 1 == 0, "a channel has one sender at a time")
         return Sender(self)
     }
 
-    /// Its one receiving end.
+    /// Its one receiving end. Where there was one before, it goes on behind what that one has released.
     public func receiver() -> Receiver<Element> {
-        precondition(taken.bitwiseOr(2, ordering: .relaxed).oldValue & 2 == 0, "a channel has one receiver")
+        precondition(taken.bitwiseOr(2, ordering: .acquiring).oldValue & 2 == 0, "a channel has one receiver at a time")
         return Receiver(self)
     }
+
+    fileprivate func giveBack(_ end: Int) { taken.bitwiseAnd(~end, ordering: .releasing) }
 
     /// How many elements it has room for.
     public var capacity: Int { mask + 1 }
@@ -70,7 +75,20 @@ public struct Sender<Element: BitwiseCopyable>: ~Copyable, Sendable {
     @usableFromInline var published = 0
     @usableFromInline var knownHead = 0
 
-    init(_ channel: Channel<Element>) { self.channel = channel }
+    init(_ channel: Channel<Element>) {
+        self.channel = channel
+        tail = channel.tail.value.load(ordering: .acquiring)
+        published = tail
+        knownHead = channel.head.value.load(ordering: .acquiring)
+    }
+
+    deinit { channel.giveBack(1) }
+
+    /// All that was sent up to now is void.
+    public mutating func void() { channel.voided.store(tail, ordering: .releasing) }
+
+    /// The number, since the beginning, of the first element that the receiver has not given back.
+    public var consumed: Int { channel.head.value.load(ordering: .acquiring) }
 
     /// Whether `count` more elements fit. Where not, the sender's thread is woken when there is room.
     @inlinable @inline(__always)
@@ -137,7 +155,18 @@ public struct Receiver<Element: BitwiseCopyable>: ~Copyable, Sendable {
     @usableFromInline var released = 0
     @usableFromInline var knownTail = 0
 
-    init(_ channel: Channel<Element>) { self.channel = channel }
+    init(_ channel: Channel<Element>) {
+        self.channel = channel
+        head = channel.head.value.load(ordering: .acquiring)
+        released = head
+        knownTail = head
+    }
+
+    deinit { channel.giveBack(2) }
+
+    /// What was sent before this number is void.
+    @inlinable
+    public var voided: Int { channel.voided.load(ordering: .acquiring) }
 
     /// How many elements wait, as of a fresh look.
     @inlinable

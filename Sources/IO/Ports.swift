@@ -79,6 +79,14 @@ public enum FlushMethod: String, Sendable, CaseIterable {
 
 /// Operations on files. Those that take a tag complete later; the others are rare, quick and done at once.
 public protocol FilePort: Port {
+    /// Whether no operation is under way, and no completion waits.
+    var isIdle: Bool { get }
+    /// Closes what was opened through this port, or handed to it, and is still open: the port will be another stage's.
+    func closeAll()
+    /// The file is another port's from here on.
+    func hand(_ file: Int32, to other: any FilePort)
+    /// The file is this port's from here on.
+    func adopt(_ file: Int32)
     func open(_ path: String, _ mode: OpenMode) throws(IOError) -> Int32
     func size(_ file: Int32) throws(IOError) -> UInt64
     func close(_ file: Int32)

@@ -96,17 +96,30 @@ public final class RingPort: SocketPort, FilePort {
     private unowned let ring: Ring
     private let base: UInt64
     private var completions = Deque<Completion>(minimumCapacity: 64)
+    private var underWay = 0
+    private var opened: Set<Int32> = []
 
     fileprivate init(ring: Ring, number: UInt64) {
         self.ring = ring
         base = number << 56
     }
 
-    fileprivate func deliver(_ completion: Completion) { completions.append(completion) }
+    fileprivate func deliver(_ completion: Completion) {
+        if !completion.more { underWay -= 1 }
+        completions.append(completion)
+    }
 
     public func next() -> Completion? { completions.popFirst() }
 
-    private func full(_ tag: UInt64) -> UInt64 {
+    public var isIdle: Bool { underWay == 0 && completions.isEmpty }
+
+    /// The tag of an operation that begins now, as the ring knows it.
+    private func began(_ tag: UInt64) -> UInt64 {
+        underWay += 1
+        return named(tag)
+    }
+
+    private func named(_ tag: UInt64) -> UInt64 {
         precondition(tag <= RingPort.tagMask, "a tag has 56 bits")
         return base | tag
     }
@@ -114,32 +127,36 @@ public final class RingPort: SocketPort, FilePort {
     // MARK: Sockets
 
     public func accept(listener: Int32, tag: UInt64) {
-        ring.must(hutong_queue_accept(ring.raw, listener, full(tag)), "queueing an accept")
+        ring.must(hutong_queue_accept(ring.raw, listener, began(tag)), "queueing an accept")
     }
 
     public func receive(_ socket: Int32, into: UnsafeMutableRawPointer, capacity: Int, tag: UInt64) {
         let count = UInt32(min(capacity, 1 << 30))
-        ring.must(hutong_queue_receive(ring.raw, socket, into, count, full(tag)), "queueing a receive")
+        ring.must(hutong_queue_receive(ring.raw, socket, into, count, began(tag)), "queueing a receive")
     }
 
     public func send(_ socket: Int32, from: UnsafeRawPointer, count: Int, tag: UInt64) {
         let count = UInt32(min(count, 1 << 30))
-        ring.must(hutong_queue_send(ring.raw, socket, from, count, full(tag)), "queueing a send")
+        ring.must(hutong_queue_send(ring.raw, socket, from, count, began(tag)), "queueing a send")
     }
 
     public func send(_ socket: Int32, message: UnsafePointer<msghdr>, tag: UInt64) {
-        ring.must(hutong_queue_send_message(ring.raw, socket, message, full(tag)), "queueing a send")
+        ring.must(hutong_queue_send_message(ring.raw, socket, message, began(tag)), "queueing a send")
     }
 
     public func cancel(_ target: UInt64, tag: UInt64) {
-        ring.must(hutong_queue_cancel(ring.raw, full(target), full(tag)), "queueing a cancel")
+        ring.must(hutong_queue_cancel(ring.raw, named(target), began(tag)), "queueing a cancel")
     }
 
     public func setNoDelay(_ socket: Int32) { _ = hutong_set_no_delay(socket) }
 
     public func shutdown(_ socket: Int32) { _ = Glibc.shutdown(socket, Int32(SHUT_RDWR)) }
 
-    public func close(_ socket: Int32) { _ = Glibc.close(socket) }
+    /// A socket, or a file.
+    public func close(_ file: Int32) {
+        opened.remove(file)
+        _ = Glibc.close(file)
+    }
 
     public func peerName(_ socket: Int32) -> String {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 96) { text in
@@ -153,7 +170,19 @@ public final class RingPort: SocketPort, FilePort {
     public func open(_ path: String, _ mode: OpenMode) throws(IOError) -> Int32 {
         let file = hutong_open(path, mode.flags)
         if file < 0 { throw IOError(code: -file, doing: "opening \(path)") }
+        opened.insert(file)
         return file
+    }
+
+    public func hand(_ file: Int32, to other: any FilePort) {
+        if opened.remove(file) != nil { other.adopt(file) }
+    }
+
+    public func adopt(_ file: Int32) { opened.insert(file) }
+
+    public func closeAll() {
+        for file in opened { _ = Glibc.close(file) }
+        opened = []
     }
 
     public func size(_ file: Int32) throws(IOError) -> UInt64 {
@@ -193,14 +222,14 @@ public final class RingPort: SocketPort, FilePort {
     }
 
     public func read(_ file: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64, tag: UInt64) {
-        ring.must(hutong_queue_read(ring.raw, file, into, UInt32(count), offset, full(tag)), "queueing a read")
+        ring.must(hutong_queue_read(ring.raw, file, into, UInt32(count), offset, began(tag)), "queueing a read")
     }
 
     public func write(
         _ file: Int32, from: UnsafeRawPointer, count: Int, offset: UInt64, durable: Bool, tag: UInt64
     ) {
         ring.must(
-            hutong_queue_write(ring.raw, file, from, UInt32(count), offset, durable ? 1 : 0, full(tag)),
+            hutong_queue_write(ring.raw, file, from, UInt32(count), offset, durable ? 1 : 0, began(tag)),
             "queueing a write")
     }
 
@@ -208,16 +237,16 @@ public final class RingPort: SocketPort, FilePort {
         _ file: Int32, from: UnsafeRawPointer, count: Int, offset: UInt64, writeTag: UInt64, syncTag: UInt64
     ) {
         ring.must(
-            hutong_queue_write_and_sync(ring.raw, file, from, UInt32(count), offset, full(writeTag), full(syncTag)),
+            hutong_queue_write_and_sync(ring.raw, file, from, UInt32(count), offset, began(writeTag), began(syncTag)),
             "queueing a write and its sync")
     }
 
     public func sync(_ file: Int32, dataOnly: Bool, tag: UInt64) {
-        ring.must(hutong_queue_sync(ring.raw, file, dataOnly ? 1 : 0, full(tag)), "queueing a sync")
+        ring.must(hutong_queue_sync(ring.raw, file, dataOnly ? 1 : 0, began(tag)), "queueing a sync")
     }
 
     public func allocate(_ file: Int32, offset: UInt64, count: UInt64, tag: UInt64) {
-        ring.must(hutong_queue_allocate(ring.raw, file, offset, count, full(tag)), "queueing an allocation")
+        ring.must(hutong_queue_allocate(ring.raw, file, offset, count, began(tag)), "queueing an allocation")
     }
 
     public func syncNow(_ file: Int32) -> Int32 { hutong_sync_now(file) }

@@ -459,15 +459,47 @@ public final class SimulatedDisk {
 public final class SimulatedFilePort: FilePort {
     private let disk: SimulatedDisk
     private var completions: Deque<Completion> = []
+    private var underWay = 0
+    private var opened: Set<Int32> = []
 
     init(disk: SimulatedDisk) { self.disk = disk }
 
-    func deliver(_ completion: Completion) { completions.append(completion) }
+    func deliver(_ completion: Completion) {
+        underWay -= 1
+        completions.append(completion)
+    }
+
+    public var isIdle: Bool { underWay == 0 && completions.isEmpty }
+
+    private func submit(_ operation: SimulatedDisk.Operation) {
+        underWay += 1
+        disk.submit(operation)
+    }
 
     public func next() -> Completion? { completions.popFirst() }
-    public func open(_ path: String, _ mode: OpenMode) throws(IOError) -> Int32 { try disk.openFile(path, mode) }
+    public func open(_ path: String, _ mode: OpenMode) throws(IOError) -> Int32 {
+        let file = try disk.openFile(path, mode)
+        opened.insert(file)
+        return file
+    }
+
+    public func hand(_ file: Int32, to other: any FilePort) {
+        if opened.remove(file) != nil { other.adopt(file) }
+    }
+
+    public func adopt(_ file: Int32) { opened.insert(file) }
+
+    public func closeAll() {
+        for file in opened { disk.close(file) }
+        opened = []
+    }
+
     public func size(_ file: Int32) throws(IOError) -> UInt64 { try disk.size(file) }
-    public func close(_ file: Int32) { disk.close(file) }
+    public func close(_ file: Int32) {
+        opened.remove(file)
+        disk.close(file)
+    }
+
     public func list(_ directory: String) throws(IOError) -> [String] { disk.list(directory) }
     public func makeDirectory(_ path: String) throws(IOError) {}
     public func rename(_ path: String, to: String) throws(IOError) { try disk.rename(path, to: to) }
@@ -475,27 +507,27 @@ public final class SimulatedFilePort: FilePort {
     public func freeBytes(_ directory: String) -> UInt64? { UInt64(max(disk.freeBytes, 0)) }
 
     public func read(_ file: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64, tag: UInt64) {
-        disk.submit(.init(.read(into, count, offset), file: file, tag: tag, port: self))
+        submit(.init(.read(into, count, offset), file: file, tag: tag, port: self))
     }
 
     public func write(_ file: Int32, from: UnsafeRawPointer, count: Int, offset: UInt64, durable: Bool, tag: UInt64) {
-        disk.submit(.init(.write(from, count, offset, durable: durable), file: file, tag: tag, port: self))
+        submit(.init(.write(from, count, offset, durable: durable), file: file, tag: tag, port: self))
     }
 
     public func writeAndSync(
         _ file: Int32, from: UnsafeRawPointer, count: Int, offset: UInt64, writeTag: UInt64, syncTag: UInt64
     ) {
         let write = SimulatedDisk.Operation(.write(from, count, offset, durable: false), file: file, tag: writeTag, port: self)
-        disk.submit(write)
-        disk.submit(.init(.sync, file: file, tag: syncTag, port: self, after: write))
+        submit(write)
+        submit(.init(.sync, file: file, tag: syncTag, port: self, after: write))
     }
 
     public func sync(_ file: Int32, dataOnly: Bool, tag: UInt64) {
-        disk.submit(.init(.sync, file: file, tag: tag, port: self))
+        submit(.init(.sync, file: file, tag: tag, port: self))
     }
 
     public func allocate(_ file: Int32, offset: UInt64, count: UInt64, tag: UInt64) {
-        disk.submit(.init(.allocate(count), file: file, tag: tag, port: self))
+        submit(.init(.allocate(count), file: file, tag: tag, port: self))
     }
 
     public func syncNow(_ file: Int32) -> Int32 { disk.sync(file) }

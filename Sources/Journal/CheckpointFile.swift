@@ -37,6 +37,20 @@ public enum CheckpointFile {
         return image
     }
 
+    /// The positions of those that can be believed, by their places.
+    static func positions(paths: JournalPaths, blocking: BlockingFiles) throws(IOError) -> [UInt64?] {
+        var found: [UInt64?] = []
+        for path in paths.checkpoints { found.append(try blocking.contents(path).flatMap { Checkpoint(image: $0) }?.position) }
+        return found
+    }
+
+    /// Takes away those that know of more than the journal is to have.
+    static func remove(beyond end: UInt64, paths: JournalPaths, blocking: BlockingFiles) throws(IOError) {
+        for (path, position) in zip(paths.checkpoints, try positions(paths: paths, blocking: blocking)) where position ?? 0 > end {
+            try blocking.files.remove(path)
+        }
+    }
+
     /// The newest that can be believed; nil where there is none. `areAllLost`: there are files, but none that can be believed.
     public static func read(
         paths: JournalPaths, blocking: BlockingFiles

@@ -192,6 +192,18 @@ public struct FrameHeader: BitwiseCopyable, Equatable, Sendable {
         return .success(header)
     }
 
+    /// Reads the header of a frame that has been checked; nil where it is none.
+    public init?(checked base: UnsafeRawPointer) {
+        func get<T: FixedWidthInteger>(_ at: Int, _: T.Type = T.self) -> T {
+            T(littleEndian: base.loadUnaligned(fromByteOffset: at, as: T.self))
+        }
+        guard get(0, UInt32.self) == Frame.magic, let kind = FrameKind(rawValue: get(38)) else { return nil }
+        self.init(
+            length: get(4), position: get(8), flushed: get(16), epoch: get(24), partition: get(28), previous: get(32), group: get(36),
+            kind: kind, time: get(40))
+        checksum = get(Frame.checksumAt)
+    }
+
     /// Whether the batch's CRC, which the frame's checksum covers, covers the rest rightly.
     private static func batchIsSound(_ batch: UnsafeRawPointer, payload: Int) -> Bool {
         guard payload >= RecordBatch.headerLength else { return false }

@@ -81,6 +81,9 @@ public final class JournalCache: @unchecked Sendable {
     /// Whether a reader still uses the slot's memory. After `evict` it is final when false.
     func isPinned(slot: Int32) -> Bool { slots[Int(slot)].pins.load(ordering: .sequentiallyConsistent) > 0 }
 
+    /// No reader finds anything any more.
+    func evictAll() { for slot in 0..<Int32(slotCount) { evict(slot: slot) } }
+
     // MARK: The readers' side
 
     /// Keeps the segment's memory as it is until `unpin`, and tells its slot; nil where it is not loaded. Never waits.

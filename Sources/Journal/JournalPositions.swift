@@ -17,6 +17,10 @@ public final class JournalPositions: Sendable {
     /// freed.
     public let recoverable: Position
 
+    /// The epoch in which this broker leads the partition group and serves its clients; 0: it does not. By the replicate stage; of a
+    /// broker that is alone it never changes.
+    public let serving = Position(0)
+
     /// Advanced once, to an errno, when storage has failed.
     public let failed = Position(0)
 
@@ -28,6 +32,23 @@ public final class JournalPositions: Sendable {
         committed = Position(start)
         recoverable = Position(start)
     }
+
+    /// The journal was opened anew, while no stage was at work on it.
+    /// - Parameters:
+    ///   - end: what recovery found to be there.
+    ///   - committed: what is known of that to be committed.
+    ///   - recoverable: where recovery would begin should the newest checkpoint be damaged.
+    func reopen(end: UInt64, committed: UInt64, recoverable: UInt64) {
+        appended.advance(to: end)
+        flushed.advance(to: end)
+        replicated.advance(to: committed)
+        self.committed.advance(to: committed)
+        self.recoverable.advance(to: recoverable)
+        hasSpace = true
+    }
+
+    /// The checksum of the journal's last frame when the write stage gave its epoch up; by that.
+    public let lastChecksum = Position(0)
 
     /// The errno with which storage failed; nil: it did not. A failure is final: what could not be made stable may be lost
     /// though a later sync succeeds, so nothing is acknowledged any more (docs/decisions/flush-errors.md).

@@ -7,7 +7,7 @@ public struct JournalWriter: ~Copyable {
     private let cache: JournalCache
     private let positions: JournalPositions
     private let identity: JournalIdentity
-    public let epoch: UInt32
+    public private(set) var epoch: UInt32
     /// Where the next frame goes.
     public private(set) var position: UInt64
     private var previous: UInt32
@@ -88,6 +88,42 @@ public struct JournalWriter: ~Copyable {
         return position
     }
 
+    /// What is appended from here on is of that epoch.
+    public mutating func begin(_ epoch: UInt32) {
+        precondition(epoch > self.epoch, "epochs grow along a journal")
+        self.epoch = epoch
+    }
+
+    /// Takes a frame of the leader's in as it is, which continues the journal. Returns where its payload is now; nil while there is no segment
+    /// for it.
+    public mutating func take(_ header: FrameHeader, _ frame: UnsafeRawPointer) -> UnsafeMutableRawPointer? {
+        precondition(header.position == position, "frames continue the journal")
+        if position == segmentEnd && !nextSegment() { return nil }
+        let stride = Frame.stride(Int(header.length))
+        precondition(UInt64(stride) <= segmentEnd - position, "a frame does not cross a segment's end")
+        place!.copyMemory(from: frame, byteCount: stride)
+        defer {
+            place! += stride
+            position += UInt64(stride)
+        }
+        previous = header.checksum
+        epoch = header.epoch
+        return place! + Frame.headerBytes
+    }
+
+    /// Whether the frame is its segment's first.
+    public func isFirst(_ header: FrameHeader) -> Bool { header.position == segmentStart }
+
+    /// How many bytes there are to the segment's end where no header fits any more: zeros stand there, in place of a frame. 0 elsewhere.
+    public var unusable: Int { segmentEnd - position < UInt64(Frame.headerBytes) ? Int(segmentEnd - position) : 0 }
+
+    /// Fills the segment's unusable end.
+    public mutating func fill() {
+        guard let place, unusable > 0 else { return }
+        place.initializeMemory(as: UInt8.self, repeating: 0, count: unusable)
+        position = segmentEnd
+    }
+
     /// Shows what was appended to flush and replicate. Returns whether there was anything.
     public mutating func publish() -> Bool {
         flushed = positions.flushed.load()
@@ -103,8 +139,7 @@ public struct JournalWriter: ~Copyable {
             if left >= Frame.headerBytes {
                 append(.padding, partition: Frame.noPartition, payload: left - Frame.headerBytes, time: 0)
             } else {
-                place.initializeMemory(as: UInt8.self, repeating: 0, count: left)
-                position = segmentEnd
+                fill()
             }
         }
         guard let next = prepared.pop() else { return false }

@@ -89,7 +89,9 @@ public struct LoaderStage: Stage, ~Copyable {
         self.reserveBytes = UInt64(reserveBytes)
         zeros = AlignedBuffer(count: LoaderStage.chunk)
         self.directory = directory
-        free = (0..<Int32(cache.slotCount)).filter { $0 != used }.reversed()
+        let others = (0..<Int32(cache.slotCount)).filter { $0 != used }
+        free = others.filter { !cache.isPinned(slot: $0) }.reversed()
+        pinned = others.filter { cache.isPinned(slot: $0) }
         nextNumber = next
         for file in existing {
             ready.append(Ready(number: nextNumber, file: file))

@@ -102,5 +102,8 @@ public struct PendingSender: ~Copyable {
         return true
     }
 
+    /// What waits now fails, whatever positions are passed.
+    public mutating func void() { for queue in 0..<4 { queues[queue].void() } }
+
     public mutating func publish() { for queue in 0..<4 { queues[queue].publish() } }
 }

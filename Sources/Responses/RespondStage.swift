@@ -225,14 +225,18 @@ public struct RespondStage: Stage, ~Copyable {
     /// Takes the responses whose position is passed.
     private mutating func takePassed(_ queue: Int) -> Int {
         guard links.pending[queue].available() > 0 else { return 0 }
+        // The position before what is void: a later leader's positions say nothing of what an earlier one has appended.
         let passed = position(queue)
+        let voided = links.pending[queue].voided
         let hasFailed = positions[queue / 4].failure != nil && queue % 4 != 0
         var count = 0
         while count < RespondStage.batch, links.pending[queue].next < links.pending[queue].end {
             let number = links.pending[queue].next
             let response = PendingCell.response(links.pending[queue].element(number))
             if !response.pointee.isAnswered {
-                if response.pointee.position <= passed {
+                if number < voided, response.pointee.position > 0 {
+                    answer(response, queue: queue, number: number, error: .notLeaderOrFollower)
+                } else if response.pointee.position <= passed {
                     if !answerInTurn(response, queue, number) { answer(response, queue: queue, number: number, error: nil) }
                 } else if hasFailed {
                     answer(response, queue: queue, number: number, error: .kafkaStorageError)

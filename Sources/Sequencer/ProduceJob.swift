@@ -123,6 +123,12 @@ package struct ProduceJob: ~Copyable {
         items.append(item)
     }
 
+    /// Nothing comes of what has not been refused already; the answer waits for no position.
+    mutating func refuse(_ error: ErrorCode) {
+        position = 0
+        for index in 0..<items.count where items[index].error == .none { items[index].error = error }
+    }
+
     /// Whether the answer is encoded as a whole; if not, its topics are, because other groups have a part in it, or because of their
     /// number.
     @inline(__always)

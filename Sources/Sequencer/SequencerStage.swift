@@ -22,12 +22,14 @@ public struct SequencerLinks: ~Copyable {
     /// To the archive stage: the state at a segment's beginning.
     public var checkpoints: Sender<Unmanaged<CheckpointBox>>
     public var tables: Receiver<Unmanaged<TopicTable>>
+    /// From the replicate stage, where there are several brokers.
+    public var orders: Receiver<WriteOrder>
 
     public init(
         requests: consuming OwnedArray<Receiver<ClientRequest>>, releases: consuming OwnedArray<Sender<Release>>,
         pending: consuming OwnedArray<PendingSender>, index: consuming Sender<AppendedBatch>,
         logStarts: consuming Receiver<LogStartRequest>, checkpoints: consuming Sender<Unmanaged<CheckpointBox>>,
-        tables: consuming Receiver<Unmanaged<TopicTable>>
+        tables: consuming Receiver<Unmanaged<TopicTable>>, orders: consuming Receiver<WriteOrder>
     ) {
         self.requests = requests
         self.releases = releases
@@ -36,7 +38,16 @@ public struct SequencerLinks: ~Copyable {
         self.logStarts = logStarts
         self.checkpoints = checkpoints
         self.tables = tables
+        self.orders = orders
     }
+}
+
+/// What the write stage does with the journal.
+public enum SequencerRole: Sendable {
+    /// It appends what producers send, once it has begun the epoch with a frame of that payload.
+    case leading(epochFrame: [UInt8])
+    /// It takes the leader's frames in, and refuses producers.
+    case following
 }
 
 /// The write stage of one partition group: takes requests in order, checks batches, gives offsets, copies each batch once
@@ -45,12 +56,12 @@ public struct SequencerStage: Stage, ~Copyable {
     private static let batch = 1024
 
     private let group: UInt16
-    private let positions: JournalPositions
+    let positions: JournalPositions
     private let logger: Logger
     private let producerExpiration: Int64
-    private var links: SequencerLinks
-    private var journal: JournalWriter
-    private var state: SequencerState
+    var links: SequencerLinks
+    var journal: JournalWriter
+    var state: SequencerState
     private var table: TopicTable
     private var job: ProduceJob
     /// The io stage whose request is under way, or whose turn is next.
@@ -59,18 +70,22 @@ public struct SequencerStage: Stage, ~Copyable {
     /// Requests that are done, and not given back yet, if their count is not 0; and the source that they came from.
     private var doneRequests = Release(connection: ConnectionID(slot: 0, generation: 0), frame: 0, count: 0)
     private var doneSource = 0
-    private var epochFrame: [UInt8]?
+    var isLeading: Bool
+    var epochFrame: [UInt8]?
+    /// How much of the order that is next has been taken in.
+    var takenBytes = 0
+    let nodeId: Int32
     /// A segment has begun since the archive stage was given a checkpoint.
-    private var owesCheckpoint = false
+    var owesCheckpoint = false
     /// How many batches were appended.
     public private(set) var appended = 0
 
     /// - Parameters:
-    ///   - epochFrame: the payload of the frame with which the new epoch begins.
+    ///   - nodeId: the broker's, for the frames of epochs that it is told to begin.
     ///   - producerExpiration: after how many milliseconds of silence a producer is forgotten.
     public init(
         group: UInt16, journal: consuming JournalWriter, positions: JournalPositions, state: SequencerState,
-        links: consuming SequencerLinks, table: TopicTable, epochFrame: [UInt8], producerExpiration: Int64, logger: Logger
+        links: consuming SequencerLinks, table: TopicTable, role: SequencerRole, nodeId: Int32, producerExpiration: Int64, logger: Logger
     ) {
         self.group = group
         self.journal = journal
@@ -78,7 +93,13 @@ public struct SequencerStage: Stage, ~Copyable {
         self.state = state
         self.links = links
         self.table = table
-        self.epochFrame = epochFrame
+        self.nodeId = nodeId
+        switch role {
+        case .leading(let frame):
+            isLeading = true
+            epochFrame = frame
+        case .following: isLeading = false
+        }
         self.producerExpiration = producerExpiration
         self.logger = logger
         job = ProduceJob()
@@ -88,7 +109,7 @@ public struct SequencerStage: Stage, ~Copyable {
         takeTables()
         if epochFrame != nil && !beginEpoch(now) { return 0 }
         sendCheckpoint()
-        var progress = takeLogStarts(now)
+        var progress = takeOrders(now) + takeLogStarts(now)
         if hasJob {
             guard resume(now) else { return publish() ? 1 : 0 }
             progress += 1
@@ -106,6 +127,7 @@ public struct SequencerStage: Stage, ~Copyable {
         }
         if progress > 0 { state.producers.expire(before: now.wall - producerExpiration) }
         if publish() { progress += 1 }
+        links.orders.release()
         return progress
     }
 
@@ -117,11 +139,12 @@ public struct SequencerStage: Stage, ~Copyable {
             position: journal.position, previous: journal.lastChecksum, epoch: journal.epoch, state: state.encode())
     }
 
-    private mutating func beginEpoch(_ now: Moment) -> Bool {
+    mutating func beginEpoch(_ now: Moment) -> Bool {
         guard let payload = epochFrame, let room = room(for: payload.count, .epoch) else { return false }
         payload.withUnsafeBytes { room.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         journal.append(.epoch, partition: Frame.noPartition, payload: payload.count, time: now.wall)
         epochFrame = nil
+        isLeading = true
         return true
     }
 
@@ -149,7 +172,7 @@ public struct SequencerStage: Stage, ~Copyable {
     private mutating func takeLogStarts(_ now: Moment) -> Int {
         var count = 0
         while positions.failure == nil, links.index.hasRoom(), let request = links.logStarts.peek() {
-            if request.offset > state.logStart(request.partition), request.offset <= state.nextOffset(request.partition) {
+            if isLeading, request.offset > state.logStart(request.partition), request.offset <= state.nextOffset(request.partition) {
                 guard let room = room(for: LogStartFrame.bytes, .logStart) else { break }
                 LogStartFrame(offset: request.offset).write(at: room)
                 let position = journal.position
@@ -174,7 +197,7 @@ public struct SequencerStage: Stage, ~Copyable {
     }
 
     /// The index goes before the positions: who learns of a position finds the entries before it.
-    private mutating func publish() -> Bool {
+    mutating func publish() -> Bool {
         if doneRequests.count > 0, links.releases[doneSource].push(doneRequests) { doneRequests.count = 0 }
         for io in 0..<links.pending.count {
             links.pending[io].publish()
@@ -214,6 +237,8 @@ public struct SequencerStage: Stage, ~Copyable {
     }
 
     private mutating func respond() -> Bool {
+        // What was appended before the epoch ended may be cut off again: no position says anything of it.
+        if !isLeading { job.refuse(.notLeaderOrFollower) }
         guard job.request.wantsAnswer else {
             // The client of acks=0 learns of an error by closing.
             for number in 0..<job.items.count where job.items[number].error != .none { return close() }
@@ -285,7 +310,7 @@ public struct SequencerStage: Stage, ~Copyable {
 
     /// Appends one batch, or finds out why not; false where it must wait.
     private mutating func sequence(_ number: Int, _ now: Moment) -> Bool {
-        guard job.items[number].error == .none, let records = job.items[number].records else { return true }
+        guard job.items[number].error == .none, isLeading, let records = job.items[number].records else { return true }
         if let flaw = BatchValidator.flaw(records, limit: min(job.items[number].maxBytes, journal.payloadLimit)) {
             job.items[number].error = flaw
             return true

@@ -110,6 +110,35 @@ struct JournalFiles {
         }
     }
 
+    /// Nothing of the journal from the position on can be found again: what comes after it in its segment is zeros, later segments are gone. To
+    /// be called before they are read.
+    /// - Parameter end: nothing was written behind it.
+    func erase(from position: UInt64, end: UInt64, segments: ClosedRange<UInt64>) throws(IOError) {
+        let number = segment(of: position)
+        for later in segments.reversed() where later > number {
+            try? blocking.files.remove(paths.index(later))
+            try blocking.files.remove(paths.segment(later))
+        }
+        guard segments.contains(number) else { return try blocking.syncDirectory(paths.directory) }
+        let file = try blocking.files.open(paths.segment(number), .direct)
+        defer { blocking.files.close(file) }
+        let first = Int(position % UInt64(segmentBytes))
+        var from = first / directAlignment * directAlignment
+        let last = min(Int(alignedUp(end - number * UInt64(segmentBytes))), segmentBytes)
+        let room = AlignedBuffer(count: 1 << 20)
+        while from < last {
+            let count = min(room.count, last - from)
+            (room.base).initializeMemory(as: UInt8.self, repeating: 0, count: count)
+            // What of the first block is kept is written again as it is.
+            if from < first { _ = try blocking.read(file, into: room.base, count: directAlignment, offset: UInt64(from)) }
+            if from < first { (room.base + (first - from)).initializeMemory(as: UInt8.self, repeating: 0, count: min(count, directAlignment) - (first - from)) }
+            try blocking.write(file, from: room.base, count: count, offset: UInt64(from))
+            from += count
+        }
+        try blocking.sync(file)
+        try blocking.syncDirectory(paths.directory)
+    }
+
     func makeSegment(_ number: UInt64) throws(IOError) {
         let zeros = AlignedBuffer(count: 1 << 20)
         let file = try blocking.files.open(paths.unfinishedSegment, .createDirect)

@@ -57,6 +57,28 @@ public struct JournalOptions: Sendable {
     public var journalSegments: Int { max(journalBytes / segmentBytes, 4) }
 }
 
+/// A journal that is one of several replicas, while it is closed: what outlives its being opened.
+public struct ReplicaJournal: Sendable {
+    public let cache: JournalCache
+    public let positions: JournalPositions
+    /// What is to be cut off before it is opened: from where on, and what the journal's end was. Nil: nothing.
+    public var cut: Range<UInt64>?
+    /// What is known to be committed.
+    public var committed: UInt64
+
+    public init(cache: JournalCache, positions: JournalPositions, cut: Range<UInt64>?, committed: UInt64) {
+        self.cache = cache
+        self.positions = positions
+        self.cut = cut
+        self.committed = committed
+    }
+}
+
+/// A replica's journal is damaged: it is to be mended from its peers before it is opened. Nothing was changed.
+public struct DamagedReplica: Error {
+    public let recovered: RecoveredJournal
+}
+
 /// Takes in what recovery finds.
 public protocol JournalReplay: AnyObject {
     /// Begins with the state of a checkpoint. False: it can't be read, and recovery starts from the beginning.
@@ -87,23 +109,35 @@ public struct JournalOpener {
         self.logger = logger
     }
 
+    /// - Parameter replica: of a journal that others have as well: damage is then an error (`DamagedReplica`), and what is found need not be
+    ///   committed.
     public func open(
-        _ identity: JournalIdentity, directory path: String, node: Int?, epochs: EpochHistory, replay: any JournalReplay
+        _ identity: JournalIdentity, directory path: String, node: Int?, epochs: EpochHistory, replay: any JournalReplay,
+        replica: ReplicaJournal? = nil
     ) throws -> OpenedJournal {
         try blocking.files.makeDirectory(path)
         let paths = JournalPaths(directory: path)
         try blocking.files.makeDirectory(paths.archive)
-        let cache = try makeCache(node: node)
+        let cache = try replica?.cache ?? makeCache(node: node)
+        cache.evictAll()
+        guard let slot = (0..<Int32(cache.slotCount)).first(where: { !cache.isPinned(slot: $0) }) else {
+            throw JournalError("\(path): readers hold the whole journal cache")
+        }
         let catalog = try ArchiveCatalog.read(paths: paths, group: identity.group, blocking: blocking, repairs: true)
             ?? ArchiveCatalog(generation: 0, firstSegment: 0, files: [:])
         let files = JournalFiles(blocking: blocking, paths: paths, segmentBytes: options.segmentBytes)
-        let (free, segments) = try files.segments(first: catalog.firstSegment, removesUnfinished: true)
+        var (free, segments) = try files.segments(first: catalog.firstSegment, removesUnfinished: true)
+        if let cut = replica?.cut, let there = segments {
+            try CheckpointFile.remove(beyond: cut.lowerBound, paths: paths, blocking: blocking)
+            try files.erase(from: cut.lowerBound, end: cut.upperBound, segments: there)
+            (free, segments) = try files.segments(first: catalog.firstSegment, removesUnfinished: false)
+        }
         // First of all, for a full disk.
         try files.removeStrays(catalog)
         let checkpoint = try usableCheckpoint(paths, catalog, replay)
         let reader = SegmentReader(
             blocking: blocking, paths: paths, journal: identity, segmentBytes: options.segmentBytes, epochs: epochs,
-            memory: cache.base(slot: 0))
+            isReplica: replica != nil, memory: cache.base(slot: slot))
         if segments == nil {
             guard checkpoint == nil, catalog.generation == 0 else {
                 throw JournalError("\(path): there is a checkpoint, but no segment. Restore the directory from a copy.")
@@ -117,6 +151,7 @@ public struct JournalOpener {
         var builder = IndexBuilder(
             files: files, group: identity.group, first: from, replay: replay, known: checkpoint?.position ?? 0)
         let recovered = try recovery.run(&builder)
+        if replica != nil, !recovered.damaged.isEmpty { throw DamagedReplica(recovered: recovered) }
         replay.finish()
         try builder.roll(to: recovered.currentSegment)
         summaries += builder.summaries
@@ -126,24 +161,33 @@ public struct JournalOpener {
         }
         report(recovered, path)
         try files.sync(recovered)
-        try CheckpointFile.write(
-            Checkpoint(
-                position: recovered.position, previous: recovered.previous, epoch: recovered.highestEpoch,
-                state: replay.encode()), paths: paths, blocking: blocking)
-        cache.admit(recovered.currentSegment, slot: 0)
+        if let replica {
+            // What is not committed may be cut off: no checkpoint of that.
+            let known = try CheckpointFile.positions(paths: paths, blocking: blocking)
+            replica.positions.reopen(
+                end: recovered.position, committed: min(replica.committed, recovered.position),
+                recoverable: known.reduce(.max) { min($0, $1 ?? 0) })
+        } else {
+            try CheckpointFile.write(
+                Checkpoint(
+                    position: recovered.position, previous: recovered.previous, epoch: recovered.highestEpoch,
+                    state: replay.encode()), paths: paths, blocking: blocking)
+        }
+        cache.admit(recovered.currentSegment, slot: slot)
         let file = try blocking.files.open(paths.segment(recovered.currentSegment), .direct)
         let prepared = try (0..<recovered.preparedSegments).map {
             try blocking.files.open(paths.segment(recovered.currentSegment + 1 + UInt64($0)), .direct)
         }
         return OpenedJournal(
-            identity: identity, cache: cache, positions: JournalPositions(start: recovered.position), paths: paths,
-            recovered: recovered, current: LoadedSegment(number: recovered.currentSegment, slot: 0, file: file),
+            identity: identity, cache: cache, positions: replica?.positions ?? JournalPositions(start: recovered.position), paths: paths,
+            recovered: recovered, current: LoadedSegment(number: recovered.currentSegment, slot: slot, file: file),
             active: builder.index, summaries: summaries, catalog: catalog,
             directory: try blocking.files.open(path, .directory), prepared: prepared, free: free, nextOffsets: replay.offsets,
             logStarts: replay.starts)
     }
 
-    private func makeCache(node: Int?) throws -> JournalCache {
+    /// Memory for a journal; nothing of it is touched.
+    public func makeCache(node: Int?) throws -> JournalCache {
         guard let cache = JournalCache(segmentBytes: options.segmentBytes, slots: options.cacheSegments, node: node) else {
             throw JournalError(
                 "no memory for a journal cache of \(options.cacheSegments) segments of \(options.segmentBytes) bytes: lower journal.cache.segments or journal.segment.bytes")

@@ -10,22 +10,27 @@ public final class SegmentReader {
     public let journal: JournalIdentity
     public let segmentBytes: Int
     private let epochs: EpochHistory
+    private let isReplica: Bool
     /// The segment in memory, from its first byte on.
     public let memory: UnsafeMutableRawPointer
     public private(set) var loaded: UInt64?
     /// Blocks of the loaded segment that the drive could not read, by their offset; they are zero in memory.
     public private(set) var unreadable: Set<Int> = []
 
-    /// - Parameter memory: as much as a segment, aligned.
+    /// - Parameters:
+    ///   - isReplica: what is of an epoch that is not among `epochs` was never acknowledged, and does not count
+    ///     (docs/REPLICATION.md).
+    ///   - memory: as much as a segment, aligned.
     public init(
         blocking: BlockingFiles, paths: JournalPaths, journal: JournalIdentity, segmentBytes: Int, epochs: EpochHistory,
-        memory: UnsafeMutableRawPointer
+        isReplica: Bool = false, memory: UnsafeMutableRawPointer
     ) {
         self.blocking = blocking
         self.paths = paths
         self.journal = journal
         self.segmentBytes = segmentBytes
         self.epochs = epochs
+        self.isReplica = isReplica
         self.memory = memory
     }
 
@@ -76,7 +81,8 @@ public final class SegmentReader {
         let at = offset(of: position)
         switch FrameHeader.read(at: memory + at, available: segmentBytes - at, position: position, of: journal) {
         case .success(let header):
-            let isRight = header.epoch >= max(epoch, epochs.least(at: position))
+            let least = epochs.least(at: position)
+            let isRight = header.epoch >= max(epoch, least) && (!isReplica || header.epoch == least)
                 && (header.kind != .batch || header.partition <= Frame.lastPartition)
             return isRight && (previous == nil || header.previous == previous) ? (.frame, header) : (.foreign, header)
         case .failure(let flaw):
