@@ -72,6 +72,7 @@ final class Assembly {
         var stages: [StageID: AnyStage] = [:]
         for group in groups.indices {
             wiring.watch(groups[group].journal.positions, group: group)
+            groups[group].journal.positions.serving.advance(to: UInt64(groups[group].epoch))
             let sequencer = StageBox("write", sequencer(group))
             sequencers.append(sequencer)
             stages[.write(group)] = sequencer
@@ -147,7 +148,7 @@ final class Assembly {
     private func read() -> ReadStage {
         ReadStage(
             files: files(.read),
-            groups: groups.map { ReadGroup($0.journal, epoch: $0.epoch, epochs: $0.epochs) }, limits: configuration.reading, links: wiring.read(), table: table,
+            groups: groups.map { ReadGroup($0.journal, epochs: $0.epochs) }, limits: configuration.reading, links: wiring.read(), table: table,
             waker: host.waker(thread: plan.thread(of: .read)), draining: draining, logger: logger)
     }
 

@@ -43,6 +43,7 @@ struct Wiring {
     let catalogs: [Channel<Unmanaged<ArchiveNews>>]
     let freed: [Channel<UInt64>]
     let writeOrders: [Channel<WriteOrder>]
+    let readNews: [Channel<Unmanaged<ReadGroupNews>>]
 
     /// - Parameters:
     ///   - wakers: of the plan's threads.
@@ -84,6 +85,12 @@ struct Wiring {
         catalogs = groups.map { channel(1, .archive($0), .read) }
         freed = groups.map { channel(64, .archive($0), .loader($0)) }
         writeOrders = groups.map { channel(64, .replicate($0), .write($0)) }
+        let steward = Waker {}
+        readNews = groups.map { _ in
+            let channel = Channel<Unmanaged<ReadGroupNews>>(capacity: 4)
+            channel.connect(sender: steward, receiver: wakers[plan.thread(of: .read)])
+            return channel
+        }
     }
 
     private func waker(_ stage: StageID) -> Waker { wakers[plan.thread(of: stage)] }
@@ -148,16 +155,18 @@ struct Wiring {
         var starts = OwnedArray<Sender<LogStartRequest>>(minimumCapacity: plan.partitionGroups)
         var toArchives = OwnedArray<Sender<Unmanaged<ArchiveOrder>>>(minimumCapacity: plan.partitionGroups)
         var fromArchives = OwnedArray<Receiver<Unmanaged<ArchiveNews>>>(minimumCapacity: plan.partitionGroups)
+        var news = OwnedArray<Receiver<Unmanaged<ReadGroupNews>>>(minimumCapacity: plan.partitionGroups)
         for group in 0..<plan.partitionGroups {
             fromWriters.append(batches[group].receiver())
             starts.append(logStarts[group].sender())
             toArchives.append(orders[group].sender())
             fromArchives.append(catalogs[group].receiver())
+            news.append(readNews[group].receiver())
         }
         return ReadLinks(
             requests: each { readRequests[$0].receiver() }, releases: each { readReleases[$0].sender() },
             answers: each { readAnswers[$0].sender() }, batches: fromWriters, logStarts: starts, orders: toArchives,
-            catalogs: fromArchives, tables: readTable.receiver())
+            catalogs: fromArchives, tables: readTable.receiver(), news: news)
     }
 
     func archive(_ group: Int) -> ArchiveLinks {

@@ -66,6 +66,10 @@ extension ReadStage {
     mutating func begin(_ job: DeleteRecordsJob) {
         for index in job.partitions.indices where !job.partitions[index].isDone {
             guard let place = job.partitions[index].place else { continue }
+            guard serving[Int(place.group)] > 0 else {
+                job.partitions[index].finish(.notLeaderOrFollower)
+                continue
+            }
             let highWatermark = indexes[Int(place.group)].highWatermark(place.number)
             let asked = job.partitions[index].asked.offset
             let target = asked == -1 ? highWatermark : asked
@@ -85,6 +89,10 @@ extension ReadStage {
             for index in job.partitions.indices where !job.partitions[index].isDone {
                 guard let place = job.partitions[index].place else { continue }
                 let group = Int(place.group)
+                guard serving[group] > 0 else {
+                    job.partitions[index].finish(.notLeaderOrFollower)
+                    continue
+                }
                 let start = indexes[group].logStart(place.number)
                 let target = job.partitions[index].target
                 if start >= target {

@@ -118,6 +118,9 @@ struct GroupIndex: ~Copyable {
         return took(writer.advance(oldest, hurries: sealed.count > 1, now))
     }
 
+    /// Leaves a file unfinished; false where the kernel is still at work on it.
+    mutating func abandonFile() -> Bool { writer.abandon() }
+
     var writerDeadline: UInt64 { sealed.isEmpty ? .max : writer.deadline }
     var isDrained: Bool { sealed.isEmpty }
 

@@ -58,6 +58,13 @@ struct IndexFileWriter {
         return .progress
     }
 
+    /// Leaves a file unfinished; false where the kernel is still at work on it.
+    mutating func abandon() -> Bool {
+        guard replacer.isAtRest else { return false }
+        replacer.abandon()
+        return true
+    }
+
     /// When to go on.
     var deadline: UInt64 { replacer.isResting ? nextPiece : restsUntil ?? .max }
 

@@ -94,6 +94,11 @@ struct JobTable: ~Copyable {
         for number in numbers where jobs[number]?.state == .waiting { check(number) }
     }
 
+    /// The partition group is no longer what it was.
+    mutating func wake(group: Int) {
+        for key in waiters.keys where key.group == group { wake(key) }
+    }
+
     /// Something was read from disk.
     mutating func noteRead() { reads += 1 }
 

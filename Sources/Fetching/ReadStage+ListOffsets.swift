@@ -12,11 +12,12 @@ extension ReadStage {
     mutating func advance(_ job: ListOffsetsJob) {
         for index in job.partitions.indices where !job.partitions[index].isDone {
             guard let place = job.partitions[index].place else { continue }
-            if let error = checkEpoch(job.partitions[index].asked.currentLeaderEpoch, groups[Int(place.group)].epoch) {
+            let epoch = serving[Int(place.group)]
+            if let error = epoch == 0 ? .notLeaderOrFollower : checkEpoch(job.partitions[index].asked.currentLeaderEpoch, epoch) {
                 job.partitions[index].fail(error)
                 continue
             }
-            job.partitions[index].answer.leaderEpoch = Int32(truncatingIfNeeded: groups[Int(place.group)].epoch)
+            job.partitions[index].answer.leaderEpoch = Int32(truncatingIfNeeded: epoch)
             guard search(&job.partitions[index], place) else { return listJobs.append(job) }
         }
         do {

@@ -5,6 +5,7 @@ import Journal
 import Logging
 import Metadata
 import Responses
+import Synchronization
 import Wire
 
 /// What the read stage is given: one end of each of its channels.
@@ -24,13 +25,16 @@ public struct ReadLinks: ~Copyable {
     /// From each partition group's archive stage: what has been done.
     public var catalogs: OwnedArray<Receiver<Unmanaged<ArchiveNews>>>
     public var tables: Receiver<Unmanaged<TopicTable>>
+    /// From whoever opens and closes partition groups, where there are several brokers.
+    public var news: OwnedArray<Receiver<Unmanaged<ReadGroupNews>>>
 
     public init(
         requests: consuming OwnedArray<Receiver<ClientRequest>>, releases: consuming OwnedArray<Sender<Release>>,
         answers: consuming OwnedArray<Sender<Unmanaged<Answer>>>,
         batches: consuming OwnedArray<Receiver<AppendedBatch>>, logStarts: consuming OwnedArray<Sender<LogStartRequest>>,
         orders: consuming OwnedArray<Sender<Unmanaged<ArchiveOrder>>>,
-        catalogs: consuming OwnedArray<Receiver<Unmanaged<ArchiveNews>>>, tables: consuming Receiver<Unmanaged<TopicTable>>
+        catalogs: consuming OwnedArray<Receiver<Unmanaged<ArchiveNews>>>, tables: consuming Receiver<Unmanaged<TopicTable>>,
+        news: consuming OwnedArray<Receiver<Unmanaged<ReadGroupNews>>>
     ) {
         self.requests = requests
         self.releases = releases
@@ -40,6 +44,7 @@ public struct ReadLinks: ~Copyable {
         self.orders = orders
         self.catalogs = catalogs
         self.tables = tables
+        self.news = news
     }
 }
 
@@ -77,7 +82,6 @@ public struct ReadGroup: Sendable {
     public var positions: JournalPositions
     public var cache: JournalCache
     public var paths: JournalPaths
-    public var epoch: UInt32
     public var epochs: EpochHistory
     /// The index of the newest segment, as recovery made it; and what the older ones hold.
     public var active: SegmentIndex
@@ -89,19 +93,46 @@ public struct ReadGroup: Sendable {
     /// The wall time of the journal's newest frame, in milliseconds since 1970.
     public var newest: Int64
 
-    public init(_ opened: OpenedJournal, epoch: UInt32, epochs: EpochHistory) {
+    /// A group whose journal is not open here.
+    public init(closed identity: JournalIdentity, positions: JournalPositions, cache: JournalCache, paths: JournalPaths) {
+        self.identity = identity
+        self.positions = positions
+        self.cache = cache
+        self.paths = paths
+        epochs = EpochHistory()
+        active = SegmentIndex(segment: 0)
+        summaries = []
+        catalog = ArchiveCatalog(generation: 0, firstSegment: 0, files: [:])
+        nextOffsets = []
+        logStarts = []
+        newest = 0
+    }
+
+    public init(_ opened: OpenedJournal, epochs: EpochHistory) {
         self.epochs = epochs
         identity = opened.identity
         positions = opened.positions
         cache = opened.cache
         paths = opened.paths
-        self.epoch = epoch
         active = opened.active
         summaries = opened.summaries
         catalog = opened.catalog
         nextOffsets = opened.nextOffsets
         logStarts = opened.logStarts
         newest = opened.recovered.time
+    }
+}
+
+/// A partition group is opened or closed while the broker runs.
+public final class ReadGroupNews: Sendable {
+    public let group: ReadGroup
+    public let isOpen: Bool
+    /// The read stage goes by it.
+    public let isDone = Atomic<Bool>(false)
+
+    public init(_ group: ReadGroup, isOpen: Bool) {
+        self.group = group
+        self.isOpen = isOpen
     }
 }
 
@@ -112,7 +143,11 @@ public struct ReadStage: Stage, ~Copyable {
     private static let batch = 16_384
 
     let files: any FilePort
-    let groups: [ReadGroup]
+    var groups: [ReadGroup]
+    /// By partition group whether its journal is open here, and the epoch in which it is served; 0: it is not.
+    var isOpen: [Bool]
+    var serving: [UInt32]
+    var closing: [ReadGroupNews?]
     let limits: ReadLimits
     let logger: Logger
     let budget: AnswerBudget
@@ -130,14 +165,17 @@ public struct ReadStage: Stage, ~Copyable {
     var clock: RetentionClock
 
     /// - Parameters:
-    ///   - epoch: each group's, which is its partitions' leader epoch.
+    ///   - isOpen: whether the groups' journals are open from the start.
     ///   - waker: of the thread that the stage runs on.
     public init(
-        files: any FilePort, groups: [ReadGroup], limits: ReadLimits, links: consuming ReadLinks, table: TopicTable,
+        files: any FilePort, groups: [ReadGroup], isOpen: Bool = true, limits: ReadLimits, links: consuming ReadLinks, table: TopicTable,
         waker: Waker, draining: DrainSwitch, logger: Logger
     ) {
         self.files = files
         self.groups = groups
+        self.isOpen = groups.map { _ in isOpen }
+        serving = groups.map { _ in 0 }
+        closing = groups.map { _ in nil }
         self.limits = limits
         self.links = links
         self.table = table
@@ -159,7 +197,10 @@ public struct ReadStage: Stage, ~Copyable {
     public mutating func step(_ now: Moment) -> Int {
         var progress = takeCompletions(now)
         for group in 0..<groups.count {
+            progress += takeNews(group)
+            guard isOpen[group] else { continue }
             progress += advanceWatermarks(group)
+            takeServing(group)
             progress += keep(group, now)
         }
         for io in 0..<links.requests.count { progress += takeRequests(io, now) }
@@ -173,7 +214,7 @@ public struct ReadStage: Stage, ~Copyable {
                 advance(number)
             }
         } while jobs.checkLoading(limit: cold.readersAtOnce)
-        for group in 0..<groups.count {
+        for group in 0..<groups.count where isOpen[group] {
             if draining.isOn { sealIndex(group) }
             let outcome = indexes[group].writeFiles(now)
             if outcome != .nothing { progress += 1 }
@@ -188,7 +229,7 @@ public struct ReadStage: Stage, ~Copyable {
 
     public var deadline: UInt64 {
         var deadline = jobs.deadline
-        for group in 0..<groups.count {
+        for group in 0..<groups.count where isOpen[group] {
             deadline = min(deadline, indexes[group].writerDeadline, keepers[group].deadline)
         }
         for job in deleteJobs { deadline = min(deadline, job.deadline) }
@@ -196,7 +237,7 @@ public struct ReadStage: Stage, ~Copyable {
     }
 
     public var isDrained: Bool {
-        for group in 0..<groups.count where !indexes[group].isDrained { return false }
+        for group in 0..<groups.count where isOpen[group] && !indexes[group].isDrained { return false }
         return true
     }
 
@@ -383,7 +424,7 @@ public struct ReadStage: Stage, ~Copyable {
             if job.partitions[index].highWatermark < 0 || job.partitions[index].entries.isEmpty {
                 job.partitions[index].highWatermark = indexes[group].highWatermark(place.number)
                 job.partitions[index].logStart = indexes[group].logStart(place.number)
-                if let error = check(job.partitions[index], epoch: groups[group].epoch) {
+                if let error = check(job.partitions[index], epoch: serving[group]) {
                     job.fail(index, error)
                     continue
                 }
@@ -394,6 +435,7 @@ public struct ReadStage: Stage, ~Copyable {
     }
 
     private func check(_ partition: FetchPartition, epoch: UInt32) -> ErrorCode? {
+        guard epoch > 0 else { return .notLeaderOrFollower }
         if let error = checkEpoch(partition.leaderEpoch, epoch) { return error }
         return partition.offset < partition.logStart || partition.offset > partition.highWatermark ? .offsetOutOfRange : nil
     }

@@ -53,12 +53,15 @@ struct RetentionClock {
     /// Since when, by the monotonic clock, it has been so.
     private var steadySince: Int64?
     /// The wall time of the journals' newest frame, in milliseconds since 1970.
-    private let newest: Int64
+    private var newest: Int64
     /// By so much the clock may be later at the start; else the host was off for long, or its clock is wrong.
     private static let longestRest: Int64 = 86_400_000
 
     /// - Parameter newest: the wall time of the journals' newest frame, in milliseconds since 1970; 0: there is none.
     init(newest: Int64) { self.newest = newest }
+
+    /// A journal was opened whose newest frame is of that time.
+    mutating func saw(newest: Int64) { self.newest = max(self.newest, newest) }
 
     /// Milliseconds since 1970; nil: not to be believed now.
     mutating func wall(_ now: Moment) -> Int64? {

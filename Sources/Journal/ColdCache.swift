@@ -11,7 +11,7 @@ public enum ColdFile: Hashable, Sendable {
     case archive(group: UInt16, partition: UInt32, base: Int64)
     case archiveIndex(group: UInt16, partition: UInt32, base: Int64)
 
-    var group: UInt16 {
+    public var group: UInt16 {
         switch self {
         case .segment(let group, _), .index(let group, _), .archive(let group, _, _), .archiveIndex(let group, _, _): group
         }

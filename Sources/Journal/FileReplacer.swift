@@ -76,6 +76,18 @@ public struct FileReplacer {
         return false
     }
 
+    /// Whether none of its operations is under way.
+    public var isAtRest: Bool { isIdle || isResting }
+
+    /// Leaves the file as it is; nothing is under way.
+    public mutating func abandon() {
+        precondition(isAtRest, "the kernel is done with it")
+        if file >= 0 { files.close(file) }
+        file = -1
+        contents = nil
+        phase = .idle
+    }
+
     /// - Parameters:
     ///   - unfinished: the path of the file until it is whole.
     ///   - writesOver: a file that is there under that path is used: its blocks cost the file system nothing. What of it is more than
