@@ -49,7 +49,7 @@ let package = Package(
         module("Codecs", ["CCompression", "Wire"]),
         module("Metadata", ["Host", "IO", "Wire", "CHost", deque, log]),
         module("Journal", ["Host", "IO", "Wire", "CHost", deque, log]),
-        module("Replication", ["Host", "Journal"]),
+        module("Replication", ["CHost", "Host", "IO", "Journal", deque, log]),
         module("Intake", ["Host", "IO", "Wire", "Metadata", log]),
         module("Responses", ["Host", "IO", "Wire", "Intake", "Journal", "Metadata", deque, log]),
         module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),

@@ -153,11 +153,11 @@ final class Assembly {
     }
 
     private func control() -> ControlStage {
-        let identity = BrokerIdentity(
+        let address = BrokerAddress(
             nodeId: configuration.nodeId, host: configuration.advertisedHost ?? configuration.listenHost,
-            port: Int32(configuration.advertisedPort ?? port), epochs: groups.map(\.epoch))
+            port: Int32(configuration.advertisedPort ?? port))
         return ControlStage(
-            identity: identity, defaults: configuration.topics, settings: configuration.settings,
+            nodeId: configuration.nodeId, directory: LoneBroker(address, epochs: groups.map(\.epoch)), defaults: configuration.topics, settings: configuration.settings,
             store: EmbeddedStore(files: files(.control), opened: metadata), links: wiring.control(),
             answerBytes: Assembly.controlAnswerBytes, waker: host.waker(thread: plan.thread(of: .control)),
             failures: groups.map(\.journal.positions.failed), onFailure: onFailure, logger: logger)

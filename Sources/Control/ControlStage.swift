@@ -28,22 +28,6 @@ public struct ControlLinks: ~Copyable {
     }
 }
 
-/// The broker as its clients are told of it.
-public struct BrokerIdentity: Sendable {
-    public var nodeId: Int32
-    public var host: String
-    public var port: Int32
-    /// By partition group the epoch of its leader.
-    public var epochs: [UInt32]
-
-    public init(nodeId: Int32, host: String, port: Int32, epochs: [UInt32]) {
-        self.nodeId = nodeId
-        self.host = host
-        self.port = port
-        self.epochs = epochs
-    }
-}
-
 /// What new topics are like.
 public struct TopicDefaults: Sendable {
     public var partitions: Int
@@ -74,7 +58,8 @@ public struct ControlStage: Stage, ~Copyable {
         var reply: Reply
     }
 
-    let identity: BrokerIdentity
+    let nodeId: Int32
+    let directory: any BrokerDirectory
     let defaults: TopicDefaults
     /// The broker's settings.
     let settings: [DescribedSetting]
@@ -100,14 +85,16 @@ public struct ControlStage: Stage, ~Copyable {
     private let budget: AnswerBudget
 
     /// - Parameters:
+    ///   - nodeId: the broker's own.
     ///   - waker: of the thread that the stage runs on.
     ///   - failures: advanced to an errno when a journal's storage fails.
     ///   - onFailure: called once, when one has.
     public init(
-        identity: BrokerIdentity, defaults: TopicDefaults, settings: [DescribedSetting], store: any MetadataStore, links: consuming ControlLinks,
+        nodeId: Int32, directory: any BrokerDirectory, defaults: TopicDefaults, settings: [DescribedSetting], store: any MetadataStore, links: consuming ControlLinks,
         answerBytes: Int, waker: Waker, failures: [Position], onFailure: @escaping @Sendable (Int32) -> Void, logger: Logger
     ) {
-        self.identity = identity
+        self.nodeId = nodeId
+        self.directory = directory
         self.defaults = defaults
         self.settings = settings
         self.store = store

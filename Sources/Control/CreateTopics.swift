@@ -15,12 +15,13 @@ extension ControlStage {
             var answer = CreateTopicsResponse.Topic()
             answer.name = topic.name
             let isRepeated = !names.insert(topic.name).inserted
-            if let (error, reason) = isRepeated ? (.invalidRequest, "the topic is named twice") : flaw(topic) {
-                answer.errorCode = error
-                answer.errorMessage = reason
+            let flaw = isRepeated ? Flaw(.invalidRequest, "the topic is named twice") : self.flaw(topic)
+            switch flaw.map(Result.failure) ?? change(for: topic) {
+            case .failure(let flaw):
+                answer.errorCode = flaw.error
+                answer.errorMessage = flaw.reason
                 answer.configs = request.version >= 5 ? [] : nil
-            } else {
-                let change = self.change(for: topic)
+            case .success(let change):
                 describe(change, in: &answer)
                 if !message.validateOnly {
                     plan(change)
@@ -33,25 +34,32 @@ extension ControlStage {
         propose(changes, .createTopics(response), request, io)
     }
 
+    private struct Flaw: Error {
+        let error: ErrorCode
+        let reason: String
+
+        init(_ error: ErrorCode, _ reason: String) {
+            self.error = error
+            self.reason = reason
+        }
+    }
+
     /// Why the topic can't be made; nil: it can.
-    private func flaw(_ topic: CreateTopicsRequest.Topic) -> (ErrorCode, String)? {
-        if let reason = TopicName.validate(topic.name) { return (.invalidTopicException, reason) }
-        if planned.topics[topic.name] != nil { return (.topicAlreadyExists, "topic \(topic.name) exists already") }
+    private func flaw(_ topic: CreateTopicsRequest.Topic) -> Flaw? {
+        if let reason = TopicName.validate(topic.name) { return Flaw(.invalidTopicException, reason) }
+        if planned.topics[topic.name] != nil { return Flaw(.topicAlreadyExists, "topic \(topic.name) exists already") }
         if let other = planned.topics.keys.first(where: { TopicName.collides($0, topic.name) }) {
-            return (.invalidTopicException, "\(topic.name) differs from topic \(other) only in '.' and '_'")
+            return Flaw(.invalidTopicException, "\(topic.name) differs from topic \(other) only in '.' and '_'")
         }
         if topic.assignments.isEmpty {
             guard topic.numPartitions == -1 || (1...Self.partitionLimit).contains(topic.numPartitions) else {
-                return (.invalidPartitions, "a topic has from 1 to \(Self.partitionLimit) partitions")
-            }
-            guard topic.replicationFactor == -1 || topic.replicationFactor == 1 else {
-                return (.invalidReplicationFactor, "there is one broker, so a topic has 1 replica, not \(topic.replicationFactor)")
+                return Flaw(.invalidPartitions, "a topic has from 1 to \(Self.partitionLimit) partitions")
             }
         } else if let reason = flaw(topic.assignments) {
-            return (.invalidReplicaAssignment, reason)
+            return Flaw(.invalidReplicaAssignment, reason)
         }
         for config in topic.configs {
-            if let reason = TopicConfig.flaw(config.name, config.value) { return (.invalidConfig, reason) }
+            if let reason = TopicConfig.flaw(config.name, config.value) { return Flaw(.invalidConfig, reason) }
         }
         return nil
     }
@@ -60,25 +68,30 @@ extension ControlStage {
         guard assignments.count <= Int(Self.partitionLimit),
             Set(assignments.map(\.partitionIndex)) == Set(0..<Int32(assignments.count))
         else { return "partitions are numbered from 0 without a gap" }
-        guard assignments.allSatisfy({ $0.brokerIds == [identity.nodeId] }) else {
-            return "the only broker is \(identity.nodeId)"
+        guard directory.brokers.count == 1 else {
+            return "partitions can't be assigned one by one: many share a journal, which has its replicas as a whole. Name a replication factor"
         }
+        guard assignments.allSatisfy({ $0.brokerIds == [nodeId] }) else { return "the only broker is \(nodeId)" }
         return nil
     }
 
-    private func change(for topic: CreateTopicsRequest.Topic) -> MetadataChange {
+    private func change(for topic: CreateTopicsRequest.Topic) -> Result<MetadataChange, Flaw> {
         var partitions = Int(topic.numPartitions)
         if !topic.assignments.isEmpty { partitions = topic.assignments.count }
         if partitions == -1 { partitions = defaults.partitions }
         let configs = Dictionary(topic.configs.map { ($0.name, $0.value ?? "") }) { $1 }
-        return creation(topic.name, partitions: partitions, configs: configs)
+        var replicas = Int(topic.replicationFactor)
+        if !topic.assignments.isEmpty { replicas = topic.assignments[0].brokerIds.count }
+        if replicas == -1 { replicas = directory.defaultReplicas }
+        return creation(topic.name, partitions: partitions, replicas: replicas, configs: configs)
+            .mapError { Flaw(.invalidReplicationFactor, $0.reason) }
     }
 
     private func describe(_ change: MetadataChange, in answer: inout CreateTopicsResponse.Topic) {
         guard case .createTopic(_, let id, let partitions, let configs) = change else { return }
         answer.topicId = id.uuid
         answer.numPartitions = Int32(partitions.count)
-        answer.replicationFactor = 1
+        answer.replicationFactor = Int16(partitions.first.map { directory.replicas(of: $0.group) } ?? 1)
         answer.configs = configs.sorted { $0.key < $1.key }.map { name, value in
             var config = CreateTopicsResponse.Config()
             config.name = name

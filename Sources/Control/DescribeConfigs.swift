@@ -54,8 +54,8 @@ extension ControlStage {
         case .broker:
             // An empty name asks for what all brokers are told at run time, which is nothing.
             if resource.resourceName.isEmpty { return [] }
-            guard resource.resourceName == String(identity.nodeId) else {
-                throw Refusal(.invalidRequest, "this is broker \(identity.nodeId), not \(resource.resourceName)")
+            guard resource.resourceName == String(nodeId) else {
+                throw Refusal(.invalidRequest, "this is broker \(nodeId), not \(resource.resourceName)")
             }
             return settings.map { described($0) }
         case nil: throw Refusal(.invalidRequest, "resources of type \(resource.resourceType) have no settings here")

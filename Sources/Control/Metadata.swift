@@ -10,7 +10,9 @@ extension ControlStage {
         if defaults.autoCreate && message.allowAutoTopicCreation {
             for name in (message.topics ?? []).compactMap(\.name)
             where planned.topics[name] == nil && TopicName.validate(name) == nil {
-                let change = creation(name, partitions: defaults.partitions, configs: [:])
+                // Where there are too few brokers now, the client is told that there is no such topic, and asks again.
+                guard let change = try? creation(name, partitions: defaults.partitions, replicas: directory.defaultReplicas, configs: [:]).get()
+                else { continue }
                 plan(change)
                 changes.append(change)
             }
@@ -19,22 +21,27 @@ extension ControlStage {
         try answer(metadata(message, request.version), request, io)
     }
 
-    /// A change that makes the topic.
-    func creation(_ name: String, partitions: Int, configs: [String: String]) -> MetadataChange {
-        .createTopic(
-            name: name, id: TopicID(.random()),
-            partitions: planned.places(partitions: partitions, groups: identity.epochs.count), configs: configs)
+    /// A change that makes the topic; or why it can't have so many replicas.
+    func creation(
+        _ name: String, partitions: Int, replicas: Int, configs: [String: String]
+    ) -> Result<MetadataChange, DirectoryRefusal> {
+        directory.groups(replicas: replicas).map { groups in
+            .createTopic(
+                name: name, id: TopicID(.random()), partitions: planned.places(partitions: partitions, groups: groups), configs: configs)
+        }
     }
 
     func metadata(_ message: MetadataRequest, _ version: Int16) -> MetadataResponse {
         var response = MetadataResponse()
-        var broker = MetadataResponse.Broker()
-        broker.nodeId = identity.nodeId
-        broker.host = identity.host
-        broker.port = identity.port
-        response.brokers = [broker]
+        response.brokers = directory.brokers.map { address in
+            var broker = MetadataResponse.Broker()
+            broker.nodeId = address.nodeId
+            broker.host = address.host
+            broker.port = address.port
+            return broker
+        }
         response.clusterId = planned.clusterId
-        response.controllerId = identity.nodeId
+        response.controllerId = directory.controller
         // In version 0 an empty list means all topics; later null does.
         if let asked = message.topics, version > 0 || !asked.isEmpty {
             response.topics = asked.map { self.topic($0) }
@@ -62,13 +69,18 @@ extension ControlStage {
         var answer = MetadataResponse.Topic()
         answer.name = known.name
         answer.topicId = known.id
+        var leaderships: [UInt16: GroupLeadership] = [:]
         answer.partitions = known.partitions.enumerated().map { number, place in
             var partition = MetadataResponse.Partition()
             partition.partitionIndex = Int32(number)
-            partition.leaderId = identity.nodeId
-            partition.leaderEpoch = Int32(truncatingIfNeeded: identity.epochs[Int(place.group)])
-            partition.replicaNodes = [identity.nodeId]
-            partition.isrNodes = [identity.nodeId]
+            let leadership = leaderships[place.group] ?? directory.leadership(of: place.group)
+            leaderships[place.group] = leadership
+            partition.leaderId = leadership.leader ?? -1
+            if leadership.leader == nil { partition.errorCode = .leaderNotAvailable }
+            partition.leaderEpoch = Int32(truncatingIfNeeded: leadership.epoch)
+            partition.replicaNodes = leadership.replicas
+            partition.isrNodes = leadership.live
+            partition.offlineReplicas = leadership.replicas.filter { !leadership.live.contains($0) }
             return partition
         }
         return answer

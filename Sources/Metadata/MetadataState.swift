@@ -87,11 +87,11 @@ public struct MetadataState: Sendable {
     }
 
     /// The places for a new topic's partitions: spread evenly over the partition groups, from the least used on.
-    public func places(partitions: Int, groups: Int) -> [PartitionPlace] {
+    public func places(partitions: Int, groups: [UInt16]) -> [PartitionPlace] {
         var next = partitionNumbers
-        while next.count < groups { next.append(0) }
+        while next.count <= Int(groups.max() ?? 0) { next.append(0) }
         return (0..<partitions).map { _ in
-            let group = (0..<groups).min { (next[$0], $0) < (next[$1], $1) } ?? 0
+            let group = Int(groups.min { (next[Int($0)], $0) < (next[Int($1)], $1) } ?? 0)
             defer { next[group] += 1 }
             return PartitionPlace(group: UInt16(group), number: next[group])
         }

@@ -103,6 +103,11 @@ public struct SequencerStage: Stage, ~Copyable {
         self.producerExpiration = producerExpiration
         self.logger = logger
         job = ProduceJob()
+        // What was wanted of an earlier stage on this journal is not wanted of this one.
+        while self.links.orders.pop() != nil {}
+        self.links.orders.release()
+        while self.links.logStarts.pop() != nil {}
+        self.links.logStarts.release()
     }
 
     public mutating func step(_ now: Moment) -> Int {

@@ -143,6 +143,9 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     /// How far the log may be called persisted.
     public var persisted: UInt64 { min(recordedEnd, damaged.first?.lowerBound ?? .max) }
 
+    /// Those to whom it streams, if it leads.
+    public var followerIDs: [ReplicaID] { followers.keys.sorted() }
+
     var isVoter: Bool { assignment.replicas.contains(own) }
 
     /// For logs.
@@ -157,6 +160,11 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     public mutating func takeEffects() -> [ReplicaEffect] {
         defer { effects = [] }
         return effects
+    }
+
+    /// Takes the one effect out that fulfils the condition, if there is one: the host does it at once.
+    public mutating func takeEffect(where isWanted: (ReplicaEffect) -> Bool) -> ReplicaEffect? {
+        effects.firstIndex(where: isWanted).map { effects.remove(at: $0) }
     }
 
     /// Whether the outcome of that swap is waited for.

@@ -1,0 +1,380 @@
+// Unsafe on purpose: bytes of other brokers' are handed to the write stage where they lie; their buffers are held until it has given them back.
+
+import DequeModule
+import Host
+import IO
+import Journal
+import Logging
+
+/// One partition group in the replicate stage of a cluster's broker: the core, and what connects it with the stages that work on the journal.
+final class ReplicaGroup {
+    /// What the stages that work on the journal are doing.
+    enum Phase: Equatable {
+        /// No journal is open here.
+        case closed
+        /// It is being opened, closed or mended elsewhere: what others send is not listened to. They will send it again.
+        case busy
+        /// Damage is to be mended before any stage works on it.
+        case damaged
+        case open
+        /// The write stage is giving its epoch up.
+        case stopping
+        /// Something went wrong that only an operator can judge.
+        case halted
+    }
+
+    let number: Int
+    let positions: JournalPositions
+    let cache: JournalCache
+    private let files: any FilePort
+    private let host: any ReplicaHost
+    private let times: ReplicaTimes
+    let logger: Logger
+    private var orders: Sender<WriteOrder>
+    private(set) var phase = Phase.closed
+    private(set) var core: ReplicaCore?
+    private(set) var stored: StoredReplica?
+    private var replacer: FileReplacer?
+    private var writing: ReplicaRecord?
+    /// Buffers that the write stage still reads, with the number of the order behind theirs.
+    private var held: Deque<(order: Int, buffer: AnyObject)> = []
+    /// How far the journal's bytes that came from the leader were handed to the write stage, and checked.
+    private var check = FrameCheck(position: 0, previous: 0, epoch: 0)
+    /// The beginning of a frame whose rest is still to come.
+    private var carry: [UInt8] = []
+    /// The order that makes the write stage lead, or stop, while it has not been carried out.
+    private var leadOrder: Int?
+    private var stopOrder: Int?
+    /// To be cut off when the write stage has stopped.
+    private var waitingCut: Range<UInt64>?
+    private var assignment: (GroupAssignment, Int64)?
+    private var live: [Int32: UInt64] = [:]
+    private var lastAppended: UInt64 = 0
+    private var lastFlushed: UInt64 = 0
+    private var committed: UInt64 = 0
+    /// Messages for others, in order.
+    var outgoing: [(ReplicaMessage, ReplicaID)] = []
+
+    /// - Parameter tag: of its file operations.
+    init(
+        number: Int, nodeId: Int32, positions: JournalPositions, cache: JournalCache, files: any FilePort, host: any ReplicaHost,
+        orders: consuming Sender<WriteOrder>, times: ReplicaTimes, logger: Logger
+    ) {
+        self.number = number
+        self.nodeId = nodeId
+        self.positions = positions
+        self.cache = cache
+        self.files = files
+        self.host = host
+        self.orders = orders
+        self.times = times
+        self.logger = logger
+    }
+
+    private var isLeading: Bool {
+        if case .leader = core?.role { return true }
+        return false
+    }
+
+    /// Who leads, and in which epoch, as far as is known here; nil: nobody.
+    var name: String { "partition group \(number)" }
+
+    // MARK: What comes in
+
+    func take(_ news: ReplicaNews, _ now: UInt64) {
+        switch news {
+        case .opened(_, let opened): open(opened, now)
+        case .mended(_, let range):
+            phase = .damaged
+            core?.mended(range, now: now)
+            if core?.damaged.isEmpty ?? false { reopen(nil) }
+        case .failed(_, let reason):
+            logger.error("\(name): \(reason). This replica takes no part")
+            phase = .halted
+        case .assignment(_, let value, let revision):
+            assignment = (value, revision)
+            core?.saw(value, revision: revision, now: now)
+        case .swapped(_, let tried, let value, let revision):
+            if core?.isSwapping(tried) ?? false { core?.swapped(value, revision: revision, now: now) }
+        case .live(let brokers):
+            live = brokers.compactMapValues { $0[UInt16(number)] }
+            core?.saw(live: live, now: now)
+        case .connected(let broker, _):
+            for replica in core?.followerIDs ?? [] where replica.broker == broker { core?.connected(replica, now: now) }
+        case .resign: core?.resign(now: now)
+        }
+    }
+
+    /// The journal is there: for the first time, or after it was closed.
+    private func open(_ opened: OpenedReplica, _ now: UInt64) {
+        stored = opened.stored
+        phase = opened.damaged.isEmpty ? .open : .damaged
+        check = FrameCheck(position: opened.end, previous: opened.previous, epoch: opened.epoch)
+        carry = []
+        lastAppended = opened.end
+        lastFlushed = opened.end
+        if let file = try? files.open(opened.directory, .directory) {
+            if replacer == nil { replacer = FileReplacer(files: files, tag: UInt64(number), directory: file) } else { files.close(file) }
+        }
+        directory = opened.directory
+        if core == nil {
+            let shape = LogShape(start: opened.start, history: opened.stored.record.history, end: opened.end, damaged: opened.damaged)
+            let own = ReplicaID(broker: nodeId, incarnation: opened.stored.incarnation)
+            core = ReplicaCore(own: own, record: opened.stored.record, shape: shape, times: times, seed: .random(in: 0 ... .max), now: now)
+            if let (value, revision) = assignment { core!.saw(value, revision: revision, now: now) }
+            core!.saw(live: live, now: now)
+        } else {
+            core!.moved(appended: opened.end, flushed: opened.end, now: now)
+        }
+    }
+
+    private let nodeId: Int32
+    private var directory = ""
+
+    /// A message of another replica's. The journal's bytes that came with it lie in the buffer.
+    func take(_ message: ReplicaMessage, _ bytes: UnsafeRawBufferPointer, in buffer: AnyObject, from: ReplicaID, _ now: UInt64) throws(FrameCheck.Failure) {
+        switch phase {
+        case .open: break
+        case .damaged:
+            if case .append = message { return }
+        default: return
+        }
+        switch message {
+        case .append(let epoch, let session, let range, let committed):
+            try takeBytes(range, bytes, in: buffer) { part in
+                core?.take(.append(epoch: epoch, session: session, part, committed: committed), from: from, now: now)
+            }
+        case .bytes(let epoch, let range):
+            if phase == .damaged, core?.damaged.first?.lowerBound != range.lowerBound { return }
+            if let first = core?.damaged.first, first.lowerBound == range.lowerBound {
+                core?.take(message, from: from, now: now)
+                mend(bytes)
+            } else {
+                try takeBytes(range, bytes, in: buffer) { part in
+                    core?.take(.bytes(epoch: epoch, part), from: from, now: now)
+                }
+            }
+        default: core?.take(message, from: from, now: now)
+        }
+    }
+
+    /// Bytes that may continue the journal: what of them is whole frames is shown to the core, and where it takes them, to the write stage.
+    private func takeBytes(
+        _ range: Range<UInt64>, _ bytes: UnsafeRawBufferPointer, in buffer: AnyObject, _ tell: (Range<UInt64>) -> Void
+    ) throws(FrameCheck.Failure) {
+        let held = check.position + UInt64(carry.count)
+        // What does not continue what is there, the core judges without bytes: it takes none of it.
+        guard let core, range.lowerBound <= held, range.upperBound > held, check.position == core.appended, orders.hasRoom(for: 4) else {
+            if range.isEmpty || range.upperBound <= check.position { tell(range.isEmpty ? range : range.clamped(to: 0..<check.position)) }
+            return
+        }
+        let new = UnsafeRawBufferPointer(rebasing: bytes[Int(held - range.lowerBound)...])
+        let from = check.position
+        var next = check
+        if carry.isEmpty {
+            let taken = try next.take(new, of: stored!.identity, segmentBytes: cache.segmentBytes)
+            offer(from..<next.position, UnsafeRawBufferPointer(rebasing: new[..<taken]), in: buffer, next, tell)
+            if check.position == from + UInt64(taken) { carry = Array(new[taken...]) }
+        } else {
+            let joined = AlignedBuffer(uninitialized: carry.count + new.count)
+            carry.withUnsafeBytes { joined.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+            (joined.base + carry.count).copyMemory(from: new.baseAddress!, byteCount: new.count)
+            let all = UnsafeRawBufferPointer(start: joined.base, count: carry.count + new.count)
+            let taken = try next.take(all, of: stored!.identity, segmentBytes: cache.segmentBytes)
+            offer(from..<next.position, UnsafeRawBufferPointer(rebasing: all[..<taken]), in: joined, next, tell)
+            carry = check.position == from + UInt64(taken) ? Array(all[taken...]) : []
+        }
+    }
+
+    private func offer(
+        _ range: Range<UInt64>, _ bytes: UnsafeRawBufferPointer, in buffer: AnyObject, _ next: FrameCheck, _ tell: (Range<UInt64>) -> Void
+    ) {
+        tell(range)
+        guard !range.isEmpty, takeEffectTaken(range) else { return }
+        check = next
+        let sent = orders.push(.take(bytes.baseAddress!, count: bytes.count, position: range.lowerBound))
+        precondition(sent, "there was room")
+        held.append((orders.next, buffer))
+    }
+
+    /// Whether the core has just taken the range.
+    private func takeEffectTaken(_ range: Range<UInt64>) -> Bool {
+        core?.takeEffect { $0 == .take(range) } != nil
+    }
+
+    private func mend(_ bytes: UnsafeRawBufferPointer) {
+        guard case .mend(let range)? = core?.takeEffect(where: { if case .mend = $0 { true } else { false } }) else { return }
+        phase = .busy
+        host.mend(group: number, range, Array(bytes.prefix(Int(range.upperBound - range.lowerBound))))
+    }
+
+    // MARK: Steps
+
+    /// Goes on. Returns how much was done.
+    func step(_ now: UInt64) -> Int {
+        var progress = giveBack()
+        guard core != nil else { return progress }
+        if phase == .open { progress += follow(now) }
+        if phase == .stopping, let stopOrder, orders.consumed - stopOrder >= 0 { progress += finishStopping(now) }
+        progress += carryOut(now)
+        orders.publish()
+        return progress
+    }
+
+    /// Time has passed.
+    func tick(_ now: UInt64) {
+        guard phase == .open || phase == .damaged else { return }
+        core?.tick(now: now)
+    }
+
+    private func giveBack() -> Int {
+        var count = 0
+        while let first = held.first, orders.consumed - first.order >= 0 {
+            held.removeFirst()
+            count += 1
+        }
+        return count
+    }
+
+    /// The journal's positions have moved.
+    private func follow(_ now: UInt64) -> Int {
+        var progress = 0
+        let flushed = positions.flushed.load()
+        let appended = positions.appended.load()
+        if let order = leadOrder {
+            guard orders.consumed - order >= 0 else { return 0 }
+            leadOrder = nil
+            core!.moved(appended: appended, flushed: min(flushed, appended), now: now)
+            // The frame ends at or before this; what has come behind it meanwhile makes no difference.
+            core!.begunEpoch(frameEnd: appended, now: now)
+            progress += 1
+        }
+        let end = isLeading ? appended : check.position
+        if end != lastAppended || flushed != lastFlushed {
+            lastAppended = end
+            lastFlushed = flushed
+            core!.moved(appended: end, flushed: min(flushed, end), now: now)
+            progress += 1
+        }
+        if committed > positions.committed.load() {
+            let reached = min(committed, appended)
+            if reached > positions.committed.load() {
+                positions.committed.advance(to: reached)
+                progress += 1
+            }
+        }
+        let replicated = min(max(core!.replicated, positions.committed.load()), appended)
+        if replicated > positions.replicated.load() { positions.replicated.advance(to: replicated) }
+        return progress
+    }
+
+    /// The write stage has given its epoch up.
+    private func finishStopping(_ now: UInt64) -> Int {
+        stopOrder = nil
+        phase = .open
+        let appended = positions.appended.load()
+        check = FrameCheck(
+            position: appended, previous: UInt32(truncatingIfNeeded: positions.lastChecksum.load()),
+            epoch: 0)
+        carry = []
+        lastAppended = appended
+        lastFlushed = positions.flushed.load()
+        core!.moved(appended: appended, flushed: min(lastFlushed, appended), now: now)
+        if let cut = waitingCut {
+            waitingCut = nil
+            reopen(cut.lowerBound..<max(cut.upperBound, appended))
+        }
+        return 1
+    }
+
+    private func reopen(_ cut: Range<UInt64>?) {
+        phase = .busy
+        carry = []
+        host.reopen(group: number, cut: cut, committed: committed)
+    }
+
+    // MARK: What the core wants
+
+    private func carryOut(_ now: UInt64) -> Int {
+        var progress = 0
+        while !core!.effects.isEmpty {
+            for effect in core!.takeEffects() {
+                progress += 1
+                carryOut(effect, now)
+            }
+        }
+        return progress
+    }
+
+    private func carryOut(_ effect: ReplicaEffect, _ now: UInt64) {
+        switch effect {
+        case .send(let message, let to): outgoing.append((message, to))
+        case .record(let record): write(record)
+        case .cut(let position):
+            logger.notice("\(name): the journal is cut off from position \(position) on: another leader's goes on differently")
+            let end = max(check.position, positions.appended.load())
+            if phase == .stopping { waitingCut = min(position, waitingCut?.lowerBound ?? position)..<end } else { reopen(position..<max(end, position)) }
+        case .take, .mend: break  // what the bytes of which have gone will be sent again
+        case .alarm(let reason):
+            logger.critical("\(name): \(reason). This replica takes no part until an operator has looked at it")
+            positions.serving.advance(to: 0)
+            phase = .halted
+        case .beginEpoch(let epoch):
+            logger.notice("\(name): leads in epoch \(epoch)")
+            let sent = orders.push(.lead(epoch: epoch))
+            precondition(sent, "nothing else is asked of the write stage now")
+            leadOrder = orders.next
+        case .serve(let epoch):
+            logger.info("\(name): serves clients in epoch \(epoch)")
+            if let core, core.committed > positions.committed.load() { positions.committed.advance(to: min(core.committed, positions.appended.load())) }
+            positions.serving.advance(to: UInt64(epoch))
+        case .stop(let epoch):
+            logger.notice("\(name): no longer leads in epoch \(epoch)")
+            positions.serving.advance(to: 0)
+            leadOrder = nil
+            let sent = orders.push(.stop(epoch: epoch))
+            precondition(sent, "nothing else is asked of the write stage now")
+            stopOrder = orders.next
+            phase = .stopping
+        case .commit(let position): committed = max(committed, position)
+        case .swap(let value, let revision): host.swap(group: number, value, revision: revision)
+        case .leftOut(let range):
+            logger.error("\(name): positions \(range.lowerBound) to \(range.upperBound) can't be read by any replica, and were not committed: the journal goes on without them")
+        case .sendSnapshot(let to):
+            logger.warning("\(name): broker \(to.broker) needs what is no longer in the journal")
+        }
+    }
+
+    // MARK: The record
+
+    private func write(_ record: ReplicaRecord) {
+        guard stored != nil, replacer != nil else { return }
+        writing = record
+        stored!.record = record
+        do {
+            try replacer!.begin(
+                ReplicaRecordFile.path(directory), by: ReplicaRecordFile.unfinished(directory),
+                contents: .image(ReplicaRecordFile.image(of: stored!)))
+        } catch {
+            positions.fail(error.code)
+        }
+    }
+
+    /// A completion of the record's file.
+    func handle(_ completion: Completion, _ now: UInt64) {
+        switch replacer?.handle(completion) {
+        case .done:
+            if let record = writing {
+                writing = nil
+                core?.recorded(record, now: now)
+            }
+        case .failed(let error): positions.fail(error.code)
+        case .underWay, nil: break
+        }
+    }
+
+    var isDrained: Bool {
+        guard phase == .open, isLeading else { return true }
+        return positions.failure != nil || positions.committed.load() == positions.appended.load()
+    }
+}

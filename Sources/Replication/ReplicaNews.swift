@@ -1,0 +1,59 @@
+import Journal
+
+/// A partition group's journal that was opened here, for the replicate stage.
+public struct OpenedReplica: Sendable {
+    public var stored: StoredReplica
+    /// The journal's first position, its end, and the checksum and the epoch of its last frame.
+    public var start: UInt64
+    public var end: UInt64
+    public var previous: UInt32
+    public var epoch: UInt32
+    /// What of it can't be read. While there is any, no stage works on the journal.
+    public var damaged: [Range<UInt64>]
+    /// The journal's directory, to replace the record in.
+    public var directory: String
+
+    public init(
+        stored: StoredReplica, start: UInt64, end: UInt64, previous: UInt32, epoch: UInt32, damaged: [Range<UInt64>], directory: String
+    ) {
+        self.stored = stored
+        self.start = start
+        self.end = end
+        self.previous = previous
+        self.epoch = epoch
+        self.damaged = damaged
+        self.directory = directory
+    }
+}
+
+/// What the replicate stage of a cluster's broker is told.
+public enum ReplicaNews: Sendable {
+    /// A partition group's journal is open, for the first time or anew.
+    case opened(group: Int, OpenedReplica)
+    /// What took the place of damage is on stable storage.
+    case mended(group: Int, Range<UInt64>)
+    /// It can't be opened: the replica takes no part.
+    case failed(group: Int, reason: String)
+    /// The store's value of a group, of that revision.
+    case assignment(group: Int, GroupAssignment, revision: Int64)
+    /// What came of trying to put the value into the store; nil: it is not known.
+    case swapped(group: Int, tried: GroupAssignment, GroupAssignment?, revision: Int64)
+    /// The brokers that live, with the incarnations of their disks by group.
+    case live([Int32: [UInt16: UInt64]])
+    /// There is a connection to the broker.
+    case connected(broker: Int32, socket: Int32)
+    /// Another broker is to lead, if this one does.
+    case resign(group: Int)
+}
+
+/// What the replicate stage wants done elsewhere, where waiting is allowed.
+public protocol ReplicaHost: AnyObject {
+    /// Close the group's journal, cut it off (from where on, and what its end was) and open it again; `opened` follows.
+    func reopen(group: Int, cut: Range<UInt64>?, committed: UInt64)
+    /// Put the bytes in the place of damage, in a journal that no stage works on; `mended` follows.
+    func mend(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8])
+    /// Try to put the value into the store in place of the one of that revision; `swapped` follows.
+    func swap(group: Int, _ value: GroupAssignment, revision: Int64)
+    /// There is no way to the broker (any more).
+    func connect(to broker: Int32)
+}

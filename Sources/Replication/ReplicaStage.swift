@@ -1,0 +1,246 @@
+import Glibc
+import Host
+import IO
+import Journal
+import Logging
+
+/// The replicate stage of a broker that is one of several: all its partition groups' cores, and the connections to the other brokers. The journal's
+/// bytes go to the followers from the cache, many stretches at once; what comes from leaders goes to the write stages.
+public struct ReplicaStage: Stage, ~Copyable {
+    /// One partition group, as the stage is given it.
+    public struct Group: ~Copyable {
+        var positions: JournalPositions
+        var cache: JournalCache
+        var paths: JournalPaths
+        var orders: Sender<WriteOrder>
+
+        public init(positions: JournalPositions, cache: JournalCache, paths: JournalPaths, orders: consuming Sender<WriteOrder>) {
+            self.positions = positions
+            self.cache = cache
+            self.paths = paths
+            self.orders = orders
+        }
+    }
+
+    private enum Tag {
+        static let accept: UInt64 = 1
+        static let firstLink: UInt64 = 1 << 16
+        static let firstSource: UInt64 = 1 << 32
+        /// Of files.
+        static let firstRead: UInt64 = 1 << 20
+    }
+
+    /// How often cores are told the time, in nanoseconds.
+    private static let tick: UInt64 = 10_000_000
+    /// So many frames of one connection are taken in one step.
+    private static let framesAStep = 256
+
+    private let nodeId: Int32
+    private let sockets: any SocketPort
+    private let files: any FilePort
+    private let listener: Int32
+    private let inbox: Inbox<ReplicaNews>
+    private let host: any ReplicaHost
+    private let logger: Logger
+    private let groups: [ReplicaGroup]
+    private let paths: [JournalPaths]
+    private let journals: JournalSource
+    private var links: [Int32: PeerLink] = [:]
+    private var sources: [UInt64: PeerSource] = [:]
+    private var nextSource: UInt64 = 0
+    private var isAccepting = false
+    private var nextTick: UInt64 = 0
+    private var live: [Int32: [UInt16: UInt64]] = [:]
+    /// When a way that is broken is asked for again.
+    private var connectsAt: [Int32: UInt64] = [:]
+
+    /// - Parameters:
+    ///   - listener: where other brokers connect to.
+    ///   - inbox: what others tell the stage.
+    ///   - host: kept by the stage.
+    public init(
+        nodeId: Int32, sockets: any SocketPort, files: any FilePort, listener: Int32, inbox: Inbox<ReplicaNews>, host: any ReplicaHost,
+        groups: consuming OwnedArray<Group>, times: ReplicaTimes, logger: Logger
+    ) {
+        self.nodeId = nodeId
+        self.sockets = sockets
+        self.files = files
+        self.listener = listener
+        self.inbox = inbox
+        self.host = host
+        self.logger = logger
+        journals = JournalSource(files: files, firstTag: Tag.firstRead)
+        var made: [ReplicaGroup] = []
+        var paths: [JournalPaths] = []
+        var rest = groups
+        while rest.count > 0 {
+            let group = rest.remove(rest.count - 1)
+            paths.append(group.paths)
+            made.append(
+                ReplicaGroup(
+                    number: rest.count, nodeId: nodeId, positions: group.positions, cache: group.cache, files: files, host: host,
+                    orders: group.orders, times: times, logger: logger))
+        }
+        self.groups = made.reversed()
+        self.paths = paths.reversed()
+    }
+
+    public mutating func step(_ now: Moment) -> Int {
+        var progress = 0
+        if !isAccepting {
+            isAccepting = true
+            sockets.accept(listener: listener, tag: Tag.accept)
+        }
+        for news in inbox.take() {
+            take(news, now.monotonic)
+            progress += 1
+        }
+        while let completion = files.next() {
+            progress += 1
+            if completion.tag >= Tag.firstRead { _ = journals.handle(completion) } else { groups[Int(completion.tag)].handle(completion, now.monotonic) }
+        }
+        while let completion = sockets.next() {
+            progress += 1
+            handle(completion, now.monotonic)
+        }
+        for tag in sources.keys.sorted() { progress += takeFrames(tag, now.monotonic) }
+        let isTick = now.monotonic >= nextTick
+        if isTick {
+            nextTick = now.monotonic + ReplicaStage.tick
+            reconnect(now.monotonic)
+        }
+        for group in groups {
+            if isTick { group.tick(now.monotonic) }
+            progress += group.step(now.monotonic)
+            progress += sendMessages(of: group)
+        }
+        for broker in links.keys.sorted() { links[broker]!.send() }
+        return progress
+    }
+
+    public var deadline: UInt64 { nextTick }
+
+    public var isDrained: Bool { groups.allSatisfy(\.isDrained) }
+
+    // MARK: What others tell
+
+    private mutating func take(_ news: ReplicaNews, _ now: UInt64) {
+        switch news {
+        case .opened(let group, _), .mended(let group, _), .failed(let group, _), .assignment(let group, _, _), .swapped(let group, _, _, _),
+            .resign(let group):
+            guard groups.indices.contains(group) else { return }
+            groups[group].take(news, now)
+        case .live(let brokers):
+            live = brokers
+            for group in groups { group.take(news, now) }
+        case .connected(let broker, let socket):
+            connectsAt[broker] = nil
+            if link(to: broker).connect(socket) { for group in groups { group.take(news, now) } }
+        }
+    }
+
+    private mutating func link(to broker: Int32) -> PeerLink {
+        if let link = links[broker] { return link }
+        let link = PeerLink(broker: broker, sockets: sockets, tag: Tag.firstLink + UInt64(UInt32(bitPattern: broker)))
+        links[broker] = link
+        return link
+    }
+
+    /// Ways to all others that live.
+    private mutating func reconnect(_ now: UInt64) {
+        for broker in live.keys.sorted() where broker != nodeId && !link(to: broker).isConnected && now >= connectsAt[broker] ?? 0 {
+            connectsAt[broker] = now + 5_000_000_000
+            host.connect(to: broker)
+        }
+    }
+
+    // MARK: Sockets
+
+    private mutating func handle(_ completion: Completion, _ now: UInt64) {
+        if completion.tag == Tag.accept {
+            if completion.result >= 0 { add(completion.result) }
+            if !completion.more { isAccepting = false }
+        } else if completion.tag >= Tag.firstSource {
+            guard let source = sources[completion.tag] else { return }
+            if source.received(completion.result) { return }
+            sockets.close(source.socket)
+            sources[completion.tag] = nil
+        } else if let broker = links.first(where: { $0.value.tag == completion.tag })?.key, let link = links[broker] {
+            if !link.sent(completion.result) {
+                connectsAt[broker] = 0
+                if let socket = link.takeNext(), link.connect(socket) {
+                    for group in groups { group.take(.connected(broker: broker, socket: socket), now) }
+                }
+            }
+        }
+    }
+
+    private mutating func add(_ socket: Int32) {
+        sockets.setNoDelay(socket)
+        nextSource += 1
+        let tag = Tag.firstSource + nextSource
+        let source = PeerSource(socket: socket, sockets: sockets, tag: tag)
+        sources[tag] = source
+        source.receive()
+    }
+
+    /// Takes the frames that have come on a connection. Returns how many.
+    private mutating func takeFrames(_ tag: UInt64, _ now: UInt64) -> Int {
+        guard let source = sources[tag], !source.isReceiving, !source.isClosed else { return 0 }
+        var count = 0
+        do {
+            while count < ReplicaStage.framesAStep {
+                guard let bytes = try source.next() else {
+                    source.receive()
+                    return count
+                }
+                count += 1
+                try take(bytes, in: source.buffer, now)
+            }
+        } catch {
+            logger.warning("a connection from another broker (\(sockets.peerName(source.socket))) is closed: what came is damaged, or not from a broker (\(error))")
+            source.close()
+            sockets.close(source.socket)
+            sources[tag] = nil
+        }
+        return count
+    }
+
+    private func take(_ bytes: UnsafeRawBufferPointer, in buffer: AlignedBuffer, _ now: UInt64) throws {
+        guard let frame = PeerFrame(bytes) else { throw PeerMalformed() }
+        guard groups.indices.contains(Int(frame.group)) else { return }
+        let group = groups[Int(frame.group)]
+        guard let own = group.core?.own, frame.toIncarnation == own.incarnation, frame.from != own else { return }
+        let body = UnsafeRawBufferPointer(rebasing: bytes[PeerFrame.headerBytes...])
+        try group.take(frame.message, body, in: buffer, from: frame.from, now)
+    }
+
+    // MARK: Sending
+
+    private mutating func sendMessages(of group: ReplicaGroup) -> Int {
+        guard !group.outgoing.isEmpty, let own = group.core?.own else { return 0 }
+        let messages = group.outgoing
+        group.outgoing.removeAll(keepingCapacity: true)
+        for (message, to) in messages {
+            let link = link(to: to.broker)
+            guard link.isConnected else { continue }
+            let frame = PeerFrame(group: UInt16(group.number), from: own, toIncarnation: to.incarnation, message: message)
+            link.put(PeerLink.Piece(frame.encode()))
+            switch message {
+            case .append(_, _, let range, _), .bytes(_, let range):
+                guard !range.isEmpty else { break }
+                let number = group.number
+                let logger = logger
+                for piece in journals.pieces(
+                    range, cache: group.cache, paths: paths[number],
+                    failed: { [weak link] in
+                        logger.error("partition group \(number): positions \(range.lowerBound) to \(range.upperBound) can't be read for another broker")
+                        link?.disconnect()
+                    })
+                { link.put(piece) }
+            default: break
+            }
+        }
+        return messages.count
+    }
+}
