@@ -28,7 +28,6 @@ final class Assembly {
     private let configuration: BrokerConfiguration
     private let plan: PlacementPlan
     private let host: any StageHost
-    private let groups: [OpenedGroup]
     private let metadata: EmbeddedStore.Opened
     private let listener: Int32
     private let port: UInt16
@@ -36,20 +35,19 @@ final class Assembly {
     private let trace: EventTrace?
     private let logger: Logger
     private let onFailure: @Sendable (Int32) -> Void
-    private let wiring: Wiring
+    let wiring: Wiring
     private let table: TopicTable
     private let connections: ConnectionCounts
     private(set) var sequencers: [StageBox<SequencerStage>] = []
 
     init(
-        configuration: BrokerConfiguration, plan: PlacementPlan, host: any StageHost, groups: [OpenedGroup],
-        metadata: EmbeddedStore.Opened, listener: Int32, port: UInt16, draining: DrainSwitch, trace: EventTrace?, logger: Logger,
+        configuration: BrokerConfiguration, plan: PlacementPlan, host: any StageHost, metadata: EmbeddedStore.Opened,
+        listener: Int32, port: UInt16, draining: DrainSwitch, trace: EventTrace?, logger: Logger,
         onFailure: @escaping @Sendable (Int32) -> Void
     ) {
         self.configuration = configuration
         self.plan = plan
         self.host = host
-        self.groups = groups
         self.metadata = metadata
         self.listener = listener
         self.port = port
@@ -68,29 +66,57 @@ final class Assembly {
     private func files(_ stage: StageID) -> any FilePort { host.files(for: stage, thread: plan.thread(of: stage)) }
     private func sockets(_ stage: StageID) -> any SocketPort { host.sockets(for: stage, thread: plan.thread(of: stage)) }
 
-    func makeStages() -> [StageID: AnyStage] {
+    /// The stages of a broker that is alone, which leads all its groups.
+    func makeStages(_ opened: [OpenedGroup]) -> [StageID: AnyStage] {
         var stages: [StageID: AnyStage] = [:]
-        for group in groups.indices {
-            wiring.watch(groups[group].journal.positions, group: group)
-            groups[group].journal.positions.serving.advance(to: UInt64(groups[group].epoch))
-            let sequencer = StageBox("write", sequencer(group))
-            sequencers.append(sequencer)
-            stages[.write(group)] = sequencer
-            stages[.flush(group)] = StageBox("flush", flush(group))
+        for (group, each) in opened.enumerated() {
+            let files = GroupFiles(flush: files(.flush(group)), loader: files(.loader(group)), archive: files(.archive(group)))
+            let frame = EpochFrame(nodeId: configuration.nodeId, start: each.journal.recovered.position).encode()
+            let made = makeStages(group, each, files, role: .leading(epochFrame: frame), table: table)
+            sequencers.append(made.write)
+            stages[.write(group)] = made.write
+            stages[.flush(group)] = made.flush
+            stages[.loader(group)] = made.loader
+            stages[.archive(group)] = made.archive
             stages[.replicate(group)] = StageBox(
-                "replicate",
-                ReplicateStage(positions: groups[group].journal.positions, followers: host.followers(group: group)))
-            stages[.loader(group)] = StageBox("loader", loader(group))
-            stages[.archive(group)] = StageBox("archive", archive(group))
+                "replicate", ReplicateStage(positions: each.journal.positions, followers: host.followers(group: group)))
+            each.journal.positions.serving.advance(to: UInt64(each.epoch))
         }
-        for io in 0..<plan.ioThreads {
-            stages[.io(io)] = StageBox("io", intake(io))
-            stages[.respond(io)] = StageBox("respond", respond(io))
-        }
-        stages[.read] = StageBox("read", read())
-        stages[.control] = StageBox("control", control())
+        let address = BrokerAddress(
+            nodeId: configuration.nodeId, host: configuration.advertisedHost ?? configuration.listenHost,
+            port: Int32(configuration.advertisedPort ?? port))
+        addCommonStages(
+            &stages, groups: opened.map { ReadGroup($0.journal, epochs: $0.epochs) }, areOpen: true,
+            directory: LoneBroker(address, epochs: opened.map(\.epoch)), store: EmbeddedStore(files: files(.control), opened: metadata))
         return stages
     }
+
+    /// The stages that serve all partition groups.
+    func addCommonStages(
+        _ stages: inout [StageID: AnyStage], groups: [ReadGroup], areOpen: Bool, directory: any BrokerDirectory, store: any MetadataStore
+    ) {
+        for (number, group) in groups.enumerated() { wiring.watch(group.positions, group: number) }
+        for io in 0..<plan.ioThreads {
+            stages[.io(io)] = StageBox("io", intake(io))
+            stages[.respond(io)] = StageBox("respond", respond(io, groups.map(\.positions)))
+        }
+        stages[.read] = StageBox("read", read(groups, areOpen: areOpen))
+        stages[.control] = StageBox("control", control(directory, store, failures: groups.map(\.positions.failed)))
+    }
+
+    /// The stages that work on one partition group's journal.
+    func makeStages(
+        _ group: Int, _ opened: OpenedGroup, _ files: GroupFiles, role: SequencerRole, table: TopicTable
+    ) -> GroupStages {
+        let channels = wiring.channels(group)
+        return GroupStages(
+            write: StageBox("write", sequencer(group, opened, channels, role: role, table: table)),
+            flush: StageBox("flush", flush(group, opened.journal, channels, files.flush)),
+            loader: StageBox("loader", loader(opened.journal, channels, files.loader)),
+            archive: StageBox("archive", archive(group, opened, channels, files.archive)), channels: channels)
+    }
+
+    // MARK: Each stage
 
     private func intake(_ io: Int) -> IntakeStage {
         IntakeStage(
@@ -98,68 +124,88 @@ final class Assembly {
             table: table, draining: draining, counts: connections, logger: logger)
     }
 
-    private func respond(_ io: Int) -> RespondStage {
+    private func respond(_ io: Int, _ positions: [JournalPositions]) -> RespondStage {
         RespondStage(
-            sockets: sockets(.respond(io)), positions: groups.map(\.journal.positions), links: wiring.respond(io),
+            sockets: sockets(.respond(io)), positions: positions, links: wiring.respond(io),
             connections: configuration.intake.connections, queueCapacity: Wiring.pendingCapacity, sendTimeout: configuration.intake.timeouts.send, logger: logger,
             trace: trace)
     }
 
-    private func sequencer(_ group: Int) -> SequencerStage {
-        let opened = groups[group]
+    private func sequencer(
+        _ group: Int, _ opened: OpenedGroup, _ channels: GroupChannels, role: SequencerRole, table: TopicTable
+    ) -> SequencerStage {
         let journal = JournalWriter(
             cache: opened.journal.cache, positions: opened.journal.positions, identity: opened.journal.identity, epoch: opened.epoch,
             position: opened.journal.recovered.position, previous: opened.journal.recovered.previous,
-            current: opened.journal.current, prepared: wiring.prepared[group].receiver(),
-            toFlush: wiring.toFlush[group].sender())
+            current: opened.journal.current, prepared: channels.prepared.receiver(), toFlush: channels.toFlush.sender())
         return SequencerStage(
             group: UInt16(group), journal: journal, positions: opened.journal.positions, state: opened.state,
-            links: wiring.sequencer(group), table: table,
-            role: .leading(epochFrame: EpochFrame(nodeId: configuration.nodeId, start: opened.journal.recovered.position).encode()),
-            nodeId: configuration.nodeId, producerExpiration: configuration.producerExpiration, logger: logger)
+            links: wiring.sequencer(group, channels), table: table, role: role, nodeId: configuration.nodeId,
+            producerExpiration: configuration.producerExpiration, logger: logger)
     }
 
-    private func flush(_ group: Int) -> FlushStage {
-        let journal = groups[group].journal
-        return FlushStage(
-            files: files(.flush(group)), cache: journal.cache, positions: journal.positions,
-            method: configuration.flushMethod, group: group, segments: wiring.toFlush[group].receiver(),
-            done: wiring.durable[group].sender(), trace: trace)
+    /// A write stage without a journal: it refuses what is asked of it.
+    func closedSequencer(_ group: ReadGroup, table: TopicTable) -> StageBox<SequencerStage> {
+        let number = Int(group.identity.group)
+        let channels = wiring.channels(number)
+        let journal = JournalWriter(
+            cache: group.cache, positions: group.positions, identity: group.identity, epoch: 0, position: 0, previous: 0, current: nil,
+            prepared: channels.prepared.receiver(), toFlush: channels.toFlush.sender())
+        return StageBox("write", SequencerStage(
+            group: group.identity.group, journal: journal, positions: group.positions, state: SequencerState(producerLimit: 1),
+            links: wiring.sequencer(number, channels), table: table, role: .following, nodeId: configuration.nodeId,
+            producerExpiration: configuration.producerExpiration, logger: logger))
     }
 
-    private func loader(_ group: Int) -> LoaderStage {
-        let journal = groups[group].journal
-        return LoaderStage(
-            files: files(.loader(group)), cache: journal.cache, paths: journal.paths, positions: journal.positions,
+    private func flush(_ group: Int, _ journal: OpenedJournal, _ channels: GroupChannels, _ files: any FilePort) -> FlushStage {
+        FlushStage(
+            files: files, cache: journal.cache, positions: journal.positions, method: configuration.flushMethod, group: group,
+            segments: channels.toFlush.receiver(), done: channels.durable.sender(), trace: trace)
+    }
+
+    private func loader(_ journal: OpenedJournal, _ channels: GroupChannels, _ files: any FilePort) -> LoaderStage {
+        LoaderStage(
+            files: files, cache: journal.cache, paths: journal.paths, positions: journal.positions,
             directory: journal.directory, existing: journal.prepared, next: journal.current.number + 1,
-            used: journal.current.slot, prepared: wiring.prepared[group].sender(),
-            durable: wiring.durable[group].receiver(), freed: wiring.freed[group].receiver(), free: journal.free,
+            used: journal.current.slot, prepared: channels.prepared.sender(),
+            durable: channels.durable.receiver(), freed: channels.freed.receiver(), free: journal.free,
             reserveBytes: configuration.journal.reserveBytes, logger: logger)
     }
 
-    private func archive(_ group: Int) -> ArchiveStage {
-        let journal = groups[group].journal
+    private func archive(_ group: Int, _ opened: OpenedGroup, _ channels: GroupChannels, _ files: any FilePort) -> ArchiveStage {
+        let journal = opened.journal
         return ArchiveStage(
-            files: files(.archive(group)), paths: journal.paths, journal: journal.identity, epochs: groups[group].epochs,
+            files: files, paths: journal.paths, journal: journal.identity, epochs: opened.epochs,
             segmentBytes: journal.cache.segmentBytes, reserveBytes: configuration.journal.reserveBytes, directory: journal.directory, catalog: journal.catalog,
-            positions: journal.positions, links: wiring.archive(group), logger: logger)
+            positions: journal.positions, links: wiring.archive(group, channels), logger: logger)
     }
 
-    private func read() -> ReadStage {
+    private func read(_ groups: [ReadGroup], areOpen: Bool) -> ReadStage {
         ReadStage(
-            files: files(.read),
-            groups: groups.map { ReadGroup($0.journal, epochs: $0.epochs) }, limits: configuration.reading, links: wiring.read(), table: table,
+            files: files(.read), groups: groups, isOpen: areOpen, limits: configuration.reading, links: wiring.read(), table: table,
             waker: host.waker(thread: plan.thread(of: .read)), draining: draining, logger: logger)
     }
 
-    private func control() -> ControlStage {
-        let address = BrokerAddress(
-            nodeId: configuration.nodeId, host: configuration.advertisedHost ?? configuration.listenHost,
-            port: Int32(configuration.advertisedPort ?? port))
-        return ControlStage(
-            nodeId: configuration.nodeId, directory: LoneBroker(address, epochs: groups.map(\.epoch)), defaults: configuration.topics, settings: configuration.settings,
-            store: EmbeddedStore(files: files(.control), opened: metadata), links: wiring.control(),
-            answerBytes: Assembly.controlAnswerBytes, waker: host.waker(thread: plan.thread(of: .control)),
-            failures: groups.map(\.journal.positions.failed), onFailure: onFailure, logger: logger)
+    private func control(_ directory: any BrokerDirectory, _ store: any MetadataStore, failures: [Position]) -> ControlStage {
+        ControlStage(
+            nodeId: configuration.nodeId, directory: directory, defaults: configuration.topics, settings: configuration.settings,
+            store: store, links: wiring.control(), answerBytes: Assembly.controlAnswerBytes,
+            waker: host.waker(thread: plan.thread(of: .control)), failures: failures, onFailure: onFailure, logger: logger)
     }
+}
+
+/// The file ports of the stages that work on one partition group's journal.
+struct GroupFiles {
+    let flush: any FilePort
+    let loader: any FilePort
+    let archive: any FilePort
+}
+
+/// The stages that work on one partition group's journal, and the channels between them.
+struct GroupStages {
+    let write: StageBox<SequencerStage>
+    let flush: StageBox<FlushStage>
+    let loader: StageBox<LoaderStage>
+    let archive: StageBox<ArchiveStage>
+    let channels: GroupChannels
 }

@@ -79,9 +79,9 @@ public final class Broker {
         var described = configuration
         described.settings = Broker.inForce(configuration.settings, plan, backend)
         let assembly = Assembly(
-            configuration: described, plan: plan, host: RingHost(rings: rings), groups: groups, metadata: metadata,
+            configuration: described, plan: plan, host: RingHost(rings: rings), metadata: metadata,
             listener: listener.socket, port: listener.port, draining: draining, trace: trace, logger: logger, onFailure: onFailure)
-        let stages = assembly.makeStages()
+        let stages = assembly.makeStages(groups)
         sequencers = assembly.sequencers
         threads = zip(plan.threads, rings).map { planned, ring in
             ThreadParts(planned: planned, ring: ring, stages: planned.stages.map { stages[$0]! })

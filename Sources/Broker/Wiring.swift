@@ -8,16 +8,28 @@ import Metadata
 import Responses
 import Sequencer
 
+/// The channels between the stages that work on one partition group's journal: made anew each time that it is opened.
+struct GroupChannels {
+    let prepared: Channel<LoadedSegment>
+    let toFlush: Channel<LoadedSegment>
+    let durable: Channel<LoadedSegment>
+    let checkpoints: Channel<Unmanaged<CheckpointBox>>
+    let freed: Channel<UInt64>
+}
+
 /// The channels between the stages, each connected to the threads at its ends.
 struct Wiring {
     static let requestCapacity = 8192
     static let indexCapacity = 65_536
     static let answerCapacity = 65_536
+    /// What the replicate stage may have asked of a write stage that is not done.
+    static let orderCapacity = 4096
     /// Of each queue of pending responses, in cells of 64 bytes.
     static let pendingCapacity = 32_768
 
     let plan: PlacementPlan
     private let wakers: [Waker]
+    private let slots: Int
 
     let requests: [[Channel<ClientRequest>]]
     let readRequests: [Channel<ClientRequest>]
@@ -34,14 +46,9 @@ struct Wiring {
     let ioTables: [Channel<Unmanaged<TopicTable>>]
     let writeTables: [Channel<Unmanaged<TopicTable>>]
     let readTable: Channel<Unmanaged<TopicTable>>
-    let prepared: [Channel<LoadedSegment>]
-    let toFlush: [Channel<LoadedSegment>]
-    let durable: [Channel<LoadedSegment>]
     let logStarts: [Channel<LogStartRequest>]
-    let checkpoints: [Channel<Unmanaged<CheckpointBox>>]
     let orders: [Channel<Unmanaged<ArchiveOrder>>]
     let catalogs: [Channel<Unmanaged<ArchiveNews>>]
-    let freed: [Channel<UInt64>]
     let writeOrders: [Channel<WriteOrder>]
     let readNews: [Channel<Unmanaged<ReadGroupNews>>]
 
@@ -51,10 +58,9 @@ struct Wiring {
     init(plan: PlacementPlan, wakers: [Waker], inFlight: Int, connections: Int, slots: Int) {
         self.plan = plan
         self.wakers = wakers
+        self.slots = slots
         func channel<Element>(_ capacity: Int, _ from: StageID, _ to: StageID) -> Channel<Element> {
-            let channel = Channel<Element>(capacity: capacity)
-            channel.connect(sender: wakers[plan.thread(of: from)], receiver: wakers[plan.thread(of: to)])
-            return channel
+            Channel(capacity: capacity, from: wakers[plan.thread(of: from)], to: wakers[plan.thread(of: to)])
         }
         let ios = 0..<plan.ioThreads
         let groups = 0..<plan.partitionGroups
@@ -76,24 +82,29 @@ struct Wiring {
         ioTables = ios.map { channel(1024, .control, .io($0)) }
         writeTables = groups.map { channel(1024, .control, .write($0)) }
         readTable = channel(1024, .control, .read)
-        prepared = groups.map { channel(1, .loader($0), .write($0)) }
-        toFlush = groups.map { channel(slots, .write($0), .flush($0)) }
-        durable = groups.map { channel(slots, .flush($0), .loader($0)) }
         logStarts = groups.map { channel(1024, .read, .write($0)) }
-        checkpoints = groups.map { channel(1, .write($0), .archive($0)) }
         orders = groups.map { channel(4, .read, .archive($0)) }
         catalogs = groups.map { channel(1, .archive($0), .read) }
-        freed = groups.map { channel(64, .archive($0), .loader($0)) }
-        writeOrders = groups.map { channel(64, .replicate($0), .write($0)) }
+        writeOrders = groups.map { channel(Wiring.orderCapacity, .replicate($0), .write($0)) }
         let steward = Waker {}
         readNews = groups.map { _ in
-            let channel = Channel<Unmanaged<ReadGroupNews>>(capacity: 4)
-            channel.connect(sender: steward, receiver: wakers[plan.thread(of: .read)])
-            return channel
+            Channel(capacity: 4, from: steward, to: wakers[plan.thread(of: .read)])
         }
     }
 
-    private func waker(_ stage: StageID) -> Waker { wakers[plan.thread(of: stage)] }
+    func waker(_ stage: StageID) -> Waker { wakers[plan.thread(of: stage)] }
+
+    private func channel<Element>(_ capacity: Int, _ from: StageID, _ to: StageID) -> Channel<Element> {
+        Channel(capacity: capacity, from: waker(from), to: waker(to))
+    }
+
+    /// New channels between the stages that work on the group's journal.
+    func channels(_ group: Int) -> GroupChannels {
+        GroupChannels(
+            prepared: channel(1, .loader(group), .write(group)), toFlush: channel(slots, .write(group), .flush(group)),
+            durable: channel(slots, .flush(group), .loader(group)), checkpoints: channel(1, .write(group), .archive(group)),
+            freed: channel(64, .archive(group), .loader(group)))
+    }
 
     /// Says who is woken when a group's positions move.
     func watch(_ positions: JournalPositions, group: Int) {
@@ -139,7 +150,7 @@ struct Wiring {
             pending: queues, answers: answers, fromIntake: toRespond[io].receiver(), toIntake: fromRespond[io].sender())
     }
 
-    func sequencer(_ group: Int) -> SequencerLinks {
+    func sequencer(_ group: Int, _ channels: GroupChannels) -> SequencerLinks {
         SequencerLinks(
             requests: each { requests[$0][group].receiver() }, releases: each { releases[$0][group].sender() },
             pending: each { io in
@@ -147,7 +158,7 @@ struct Wiring {
                 for quality in 0..<4 { queues.append(pending[io][group][quality].sender()) }
                 return PendingSender(queues: queues, capacity: Wiring.pendingCapacity)
             }, index: batches[group].sender(), logStarts: logStarts[group].receiver(),
-            checkpoints: checkpoints[group].sender(), tables: writeTables[group].receiver(), orders: writeOrders[group].receiver())
+            checkpoints: channels.checkpoints.sender(), tables: writeTables[group].receiver(), orders: writeOrders[group].receiver())
     }
 
     func read() -> ReadLinks {
@@ -169,10 +180,10 @@ struct Wiring {
             catalogs: fromArchives, tables: readTable.receiver(), news: news)
     }
 
-    func archive(_ group: Int) -> ArchiveLinks {
+    func archive(_ group: Int, _ channels: GroupChannels) -> ArchiveLinks {
         ArchiveLinks(
-            orders: orders[group].receiver(), catalogs: catalogs[group].sender(), checkpoints: checkpoints[group].receiver(),
-            freed: freed[group].sender())
+            orders: orders[group].receiver(), catalogs: catalogs[group].sender(), checkpoints: channels.checkpoints.receiver(),
+            freed: channels.freed.sender())
     }
 
     func control() -> ControlLinks {

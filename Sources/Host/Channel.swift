@@ -37,6 +37,12 @@ public final class Channel<Element: BitwiseCopyable>: @unchecked Sendable {
         mask = size - 1
     }
 
+    /// As `init(capacity:)`, connected.
+    public convenience init(capacity: Int, from sender: Waker, to receiver: Waker) {
+        self.init(capacity: capacity)
+        connect(sender: sender, receiver: receiver)
+    }
+
     deinit { slots.deallocate() }
 
     /// What was sent before this number is void: nobody waits for it to come true any more. By the sender.
@@ -85,7 +91,10 @@ public struct Sender<Element: BitwiseCopyable>: ~Copyable, Sendable {
     deinit { channel.giveBack(1) }
 
     /// All that was sent up to now is void.
-    public mutating func void() { channel.voided.store(tail, ordering: .releasing) }
+    public mutating func void() {
+        channel.voided.store(tail, ordering: .releasing)
+        channel.receiverWaker?.ring()
+    }
 
     /// The number, since the beginning, of the first element that the receiver has not given back.
     public var consumed: Int { channel.head.value.load(ordering: .acquiring) }

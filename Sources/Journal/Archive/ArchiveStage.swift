@@ -112,6 +112,9 @@ public struct ArchiveStage: Stage, ~Copyable {
         self.links = links
         self.logger = logger
         replacer = FileReplacer(files: files, tag: ArchiveStage.replacerTag, directory: directory)
+        // What was wanted of an earlier stage on this journal will be wanted again.
+        while let stale = self.links.orders.pop() { stale.release() }
+        self.links.orders.release()
     }
 
     public mutating func step(_ now: Moment) -> Int {
