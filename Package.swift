@@ -28,6 +28,9 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     ],
     targets: [
         // C: rings and files; the host's checksums, affinity and memory; the compression libraries.
@@ -50,6 +53,13 @@ let package = Package(
         module("Metadata", ["Host", "IO", "Wire", "CHost", deque, log]),
         module("Journal", ["Host", "IO", "Wire", "CHost", deque, log]),
         module("Replication", ["CHost", "Host", "IO", "Journal", deque, log]),
+        module(
+            "Coordination",
+            [
+                .product(name: "AsyncHTTPClient", package: "async-http-client"), .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"), log,
+            ]),
         module("Intake", ["Host", "IO", "Wire", "Metadata", log]),
         module("Responses", ["Host", "IO", "Wire", "Intake", "Journal", "Metadata", deque, log]),
         module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),
@@ -93,6 +103,7 @@ let package = Package(
         tests("Wire", ["Wire", "Codecs", "TestSupport"]),
         tests("Intake", ["Intake", "Host", "IO", "Wire", "Codecs", "Metadata", "TestSupport", log]),
         tests("Replication", ["Replication", "Simulator"]),
+        tests("Coordination", ["Coordination", log]),
         tests("Sequencer", ["Sequencer", "Journal", "Wire", "Codecs", "TestSupport"]),
         tests("Client", ["Client", "Wire", "Codecs"]),
         tests("Settings", ["Settings"]),
