@@ -69,8 +69,8 @@ let package = Package(
         module(
             "Broker",
             [
-                "Host", "IO", "Wire", "Metadata", "Journal", "Replication", "Intake", "Responses", "Sequencer",
-                "Fetching", "Control", log,
+                "Host", "IO", "Wire", "Metadata", "Journal", "Replication", "Coordination", "Intake", "Responses", "Sequencer",
+                "Fetching", "Control", deque, log,
             ]),
         module(
             "Simulator",
@@ -80,8 +80,8 @@ let package = Package(
         .executableTarget(
             name: "hutong",
             dependencies: [
-                "Bench", "Broker", "Client", "Codecs", "Control", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata",
-                "Settings", "Simulator", "Wire", arguments, log,
+                "Bench", "Broker", "Client", "Codecs", "Control", "Coordination", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata",
+                "Replication", "Settings", "Simulator", "Wire", arguments, log,
             ],
             path: "Sources/hutong"),
 

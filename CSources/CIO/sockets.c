@@ -51,7 +51,11 @@ int hutong_connect(const char *host, uint16_t port) {
     for (struct addrinfo *each = found; each != NULL; each = each->ai_next) {
         int made = socket(each->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (made < 0) continue;
+        // What does not answer is not waited for as long as the kernel would.
+        struct timeval limit = {3, 0}, none = {0, 0};
+        setsockopt(made, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
         if (connect(made, each->ai_addr, each->ai_addrlen) == 0) {
+            setsockopt(made, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof none);
             result = made;
             break;
         }

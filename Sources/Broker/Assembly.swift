@@ -28,7 +28,7 @@ final class Assembly {
     private let configuration: BrokerConfiguration
     private let plan: PlacementPlan
     private let host: any StageHost
-    private let metadata: EmbeddedStore.Opened
+    private let metadata: @Sendable () -> MetadataState
     private let listener: Int32
     private let port: UInt16
     private let draining: DrainSwitch
@@ -41,7 +41,7 @@ final class Assembly {
     private(set) var sequencers: [StageBox<SequencerStage>] = []
 
     init(
-        configuration: BrokerConfiguration, plan: PlacementPlan, host: any StageHost, metadata: EmbeddedStore.Opened,
+        configuration: BrokerConfiguration, plan: PlacementPlan, host: any StageHost, metadata: @escaping @Sendable () -> MetadataState,
         listener: Int32, port: UInt16, draining: DrainSwitch, trace: EventTrace?, logger: Logger,
         onFailure: @escaping @Sendable (Int32) -> Void
     ) {
@@ -57,17 +57,26 @@ final class Assembly {
         self.onFailure = onFailure
         wiring = Wiring(
             plan: plan, wakers: plan.threads.indices.map { host.waker(thread: $0) }, inFlight: configuration.intake.inFlight,
-            connections: configuration.intake.connections, slots: configuration.journal.cacheSegments)
-        table = metadata.state.table(defaults: configuration.topics.settings)
+            connections: configuration.intake.connections, slots: configuration.journal.cacheSegments, isCluster: configuration.cluster != nil)
+        table = metadata().table(defaults: configuration.topics.settings)
         connections = ConnectionCounts(
             limit: configuration.intake.connections, perAddress: configuration.intake.connectionsPerAddress)
     }
 
-    private func files(_ stage: StageID) -> any FilePort { host.files(for: stage, thread: plan.thread(of: stage)) }
-    private func sockets(_ stage: StageID) -> any SocketPort { host.sockets(for: stage, thread: plan.thread(of: stage)) }
+    func files(_ stage: StageID) -> any FilePort { host.files(for: stage, thread: plan.thread(of: stage)) }
+    func sockets(_ stage: StageID) -> any SocketPort { host.sockets(for: stage, thread: plan.thread(of: stage)) }
+
+    /// The topics as they are now.
+    func currentTable() -> TopicTable { metadata().table(defaults: configuration.topics.settings) }
+
+    /// How many partition numbers the group has given out.
+    func partitionNumbers(_ group: UInt16) -> UInt32 {
+        let numbers = metadata().partitionNumbers
+        return Int(group) < numbers.count ? numbers[Int(group)] : 0
+    }
 
     /// The stages of a broker that is alone, which leads all its groups.
-    func makeStages(_ opened: [OpenedGroup]) -> [StageID: AnyStage] {
+    func makeStages(_ opened: [OpenedGroup], _ metadata: EmbeddedStore.Opened) -> [StageID: AnyStage] {
         var stages: [StageID: AnyStage] = [:]
         for (group, each) in opened.enumerated() {
             let files = GroupFiles(flush: files(.flush(group)), loader: files(.loader(group)), archive: files(.archive(group)))

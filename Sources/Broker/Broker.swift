@@ -27,6 +27,8 @@ public final class Broker {
     public let backend: RingBackend
     private let logger: Logger
     private let groups: [OpenedGroup]
+    /// Where it is one of several; nil: it is alone.
+    private let member: ClusterMember?
     private let sequencers: [StageBox<SequencerStage>]
     private let threads: [ThreadParts]
     private let draining: DrainSwitch
@@ -72,19 +74,35 @@ public final class Broker {
         backend = startRing.backend
         startRing.attach()
         let blocking = BlockingFiles(files: startRing.makePort(), source: startRing)
-        let opening = Opening(configuration: configuration, plan: plan, blocking: blocking, logger: logger)
-        let (metadata, groups) = try opening.open()
-        self.groups = groups
 
         var described = configuration
         described.settings = Broker.inForce(configuration.settings, plan, backend)
-        let assembly = Assembly(
-            configuration: described, plan: plan, host: RingHost(rings: rings), metadata: metadata,
-            listener: listener.socket, port: listener.port, draining: draining, trace: trace, logger: logger, onFailure: onFailure)
-        let stages = assembly.makeStages(groups)
-        sequencers = assembly.sequencers
+        let (plan, listener, draining) = (plan, listener, draining)
+        func assembly(_ metadata: @escaping @Sendable () -> MetadataState) -> Assembly {
+            Assembly(
+                configuration: described, plan: plan, host: RingHost(rings: rings), metadata: metadata, listener: listener.socket,
+                port: listener.port, draining: draining, trace: trace, logger: logger, onFailure: onFailure)
+        }
+        let stages: [StageID: AnyStage]
+        if let wanted = configuration.cluster {
+            let member = try ClusterMember(
+                wanted, configuration: configuration, plan: plan, port: listener.port, backend: backend, blocking: blocking,
+                wakers: rings.map(\.waker), logger: logger, assembly: assembly)
+            stages = member.stages
+            self.member = member
+            groups = []
+            sequencers = []
+        } else {
+            let opening = Opening(configuration: configuration, plan: plan, blocking: blocking, logger: logger)
+            let (metadata, opened) = try opening.open()
+            let assembly = assembly { metadata.state }
+            stages = assembly.makeStages(opened, metadata)
+            member = nil
+            groups = opened
+            sequencers = assembly.sequencers
+        }
         threads = zip(plan.threads, rings).map { planned, ring in
-            ThreadParts(planned: planned, ring: ring, stages: planned.stages.map { stages[$0]! })
+            ThreadParts(planned: planned, ring: ring, stages: planned.stages.compactMap { stages[$0] })
         }
     }
 
@@ -120,6 +138,7 @@ public final class Broker {
             let result = executor.start()
             guard result == 0 else { throw BrokerError("a thread can't be started: \(describe(errno: -result))") }
         }
+        try member?.start()
         for group in groups {
             let positions = group.journal.positions
             while positions.committed.load() <= group.journal.recovered.position {
@@ -134,6 +153,7 @@ public final class Broker {
     /// Takes nothing new, answers what was taken, makes everything durable, and ends the threads. Returns whether all
     /// ended in time.
     public func stop() -> Bool {
+        member?.leave()
         draining.turnOn()
         let limit = Moment.now().monotonic + UInt64(configuration.drainMilliseconds) * 1_000_000
         for control in controls { control.drain() }
@@ -145,7 +165,7 @@ public final class Broker {
         for control in controls { control.stop() }
         while !controls.allSatisfy(\.hasEnded) && Moment.now().monotonic < limit + 5_000_000_000 { usleep(1000) }
         guard controls.allSatisfy(\.hasEnded) else { return false }
-        return quiet >= 2 && writeCheckpoints()
+        return quiet >= 2 && (member != nil || writeCheckpoints())
     }
 
     /// After a clean stop the next start need not read the journal's frames again.
@@ -197,6 +217,7 @@ public final class Broker {
     /// As many partition groups as the data has, or as are wished for.
     private static func plan(_ configuration: BrokerConfiguration) -> PlacementPlan {
         var wishes = configuration.wishes
+        if let cluster = configuration.cluster { wishes.partitionGroups = cluster.groups }
         let names = (try? FileManager.default.contentsOfDirectory(atPath: configuration.dataDirectory)) ?? []
         let existing = names.compactMap { $0.hasPrefix("group-") ? Int($0.dropFirst(6)) : nil }.max().map { $0 + 1 } ?? 0
         if existing > 0 { wishes.partitionGroups = max(existing, wishes.partitionGroups ?? 0) }

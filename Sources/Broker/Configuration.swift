@@ -1,10 +1,12 @@
 import Control
+import Coordination
 import Fetching
 import Host
 import IO
 import Intake
 import Journal
 import Metadata
+import Replication
 
 /// All that a broker is made from.
 public struct BrokerConfiguration: Sendable {
@@ -33,6 +35,8 @@ public struct BrokerConfiguration: Sendable {
     public var traceFile: String?
     /// How long going down may take, in milliseconds.
     public var drainMilliseconds: Int
+    /// Nil: the broker is alone.
+    public var cluster: ClusterConfiguration?
     /// The settings as clients are told of them.
     public var settings: [DescribedSetting] = []
 
@@ -61,6 +65,35 @@ public struct BrokerConfiguration: Sendable {
         self.producerExpiration = producerExpiration
         self.traceFile = traceFile
         self.drainMilliseconds = drainMilliseconds
+    }
+}
+
+/// What makes a broker one of several.
+public struct ClusterConfiguration: Sendable {
+    public var etcd: EtcdOptions
+    /// Where other brokers connect to; and what they are told. Nil: as clients are.
+    public var peerHost: String
+    public var peerPort: UInt16
+    public var advertisedPeerHost: String?
+    public var advertisedPeerPort: UInt16?
+    /// How many partition groups there can be.
+    public var groups: Int
+    /// The replicas of a topic that is created without saying how many; nil: three, or as many as there are brokers.
+    public var defaultReplicas: Int?
+    public var times: ReplicaTimes
+
+    public init(
+        etcd: EtcdOptions, peerHost: String, peerPort: UInt16, advertisedPeerHost: String? = nil, advertisedPeerPort: UInt16? = nil,
+        groups: Int, defaultReplicas: Int?, times: ReplicaTimes
+    ) {
+        self.etcd = etcd
+        self.peerHost = peerHost
+        self.peerPort = peerPort
+        self.advertisedPeerHost = advertisedPeerHost
+        self.advertisedPeerPort = advertisedPeerPort
+        self.groups = groups
+        self.defaultReplicas = defaultReplicas
+        self.times = times
     }
 }
 

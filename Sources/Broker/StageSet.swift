@@ -30,9 +30,9 @@ public struct StageSet {
         self.groups = groups
         draining = DrainSwitch()
         let assembly = Assembly(
-            configuration: configuration, plan: plan, host: host, metadata: metadata, listener: 0,
+            configuration: configuration, plan: plan, host: host, metadata: { metadata.state }, listener: 0,
             port: configuration.listenPort, draining: draining, trace: trace, logger: logger, onFailure: onFailure)
-        let made = assembly.makeStages(groups)
+        let made = assembly.makeStages(groups, metadata)
         stages = plan.threads.flatMap { $0.stages.map { made[$0]! } }
         sequencers = assembly.sequencers
         positions = groups.map(\.journal.positions)

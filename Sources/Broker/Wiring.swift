@@ -28,6 +28,7 @@ struct Wiring {
     static let pendingCapacity = 32_768
 
     let plan: PlacementPlan
+    private let isCluster: Bool
     private let wakers: [Waker]
     private let slots: Int
 
@@ -55,8 +56,10 @@ struct Wiring {
     /// - Parameters:
     ///   - wakers: of the plan's threads.
     ///   - slots: of each journal cache.
-    init(plan: PlacementPlan, wakers: [Waker], inFlight: Int, connections: Int, slots: Int) {
+    ///   - isCluster: one replicate stage, the first group's, serves all.
+    init(plan: PlacementPlan, wakers: [Waker], inFlight: Int, connections: Int, slots: Int, isCluster: Bool) {
         self.plan = plan
+        self.isCluster = isCluster
         self.wakers = wakers
         self.slots = slots
         func channel<Element>(_ capacity: Int, _ from: StageID, _ to: StageID) -> Channel<Element> {
@@ -85,7 +88,7 @@ struct Wiring {
         logStarts = groups.map { channel(1024, .read, .write($0)) }
         orders = groups.map { channel(4, .read, .archive($0)) }
         catalogs = groups.map { channel(1, .archive($0), .read) }
-        writeOrders = groups.map { channel(Wiring.orderCapacity, .replicate($0), .write($0)) }
+        writeOrders = groups.map { channel(Wiring.orderCapacity, .replicate(isCluster ? 0 : $0), .write($0)) }
         let steward = Waker {}
         readNews = groups.map { _ in
             Channel(capacity: 4, from: steward, to: wakers[plan.thread(of: .read)])
@@ -115,9 +118,11 @@ struct Wiring {
             }
         }
         positions.appended.watch(waker(.flush(group)))
-        positions.appended.watch(waker(.replicate(group)))
-        positions.flushed.watch(waker(.replicate(group)))
+        let replicate = waker(.replicate(isCluster ? 0 : group))
+        positions.appended.watch(replicate)
+        positions.flushed.watch(replicate)
         positions.committed.watch(waker(.read))
+        positions.serving.watch(waker(.read))
         positions.failed.watch(waker(.control))
         positions.space.watch(waker(.write(group)))
     }

@@ -111,6 +111,11 @@ public struct ControlStage: Stage, ~Copyable {
     public mutating func step(_ now: Moment) -> Int {
         catchUp()
         var progress = store.step()
+        // Another broker may have changed something.
+        if progress > 0 {
+            sendTables()
+            if waiting.isEmpty { planned = store.state }
+        }
         while let outcome = store.nextOutcome() {
             progress += 1
             finish(outcome)
@@ -190,9 +195,6 @@ public struct ControlStage: Stage, ~Copyable {
     /// Takes a change into the plan ahead of its proposal, so that the next one is judged with it.
     mutating func plan(_ change: MetadataChange) { planned.apply(change) }
 
-    /// Producer ids below this are committed as given out.
-    var committedProducerIds: Int64 { store.state.producerIdsBelow }
-
     /// Whether something is proposed and not committed yet.
     var hasProposals: Bool { !waiting.isEmpty }
 
@@ -214,6 +216,7 @@ public struct ControlStage: Stage, ~Copyable {
                 if let failure = outcome.failure { response.fail(failure) }
                 try answer(response, waited.request, waited.io)
             case .producerId:
+                if outcome.failure == nil { takeProducerIds(outcome.changes) }
                 try answer(producerId(failed: outcome.failure != nil), waited.request, waited.io)
             }
         } catch {

@@ -3,10 +3,6 @@ import Metadata
 import Wire
 
 extension ControlStage {
-    /// Ids are taken from the metadata in blocks, so that one costs a write only now and then; what is left of a block when
-    /// the broker stops is never given out.
-    private static var block: Int64 { 1000 }
-
     mutating func handleInitProducerId(_ request: ClientRequest, _ io: Int) throws {
         let message = try InitProducerIdRequest.decode(request.body, version: request.version)
         guard message.transactionalId == nil else {
@@ -15,16 +11,20 @@ extension ControlStage {
             return try answer(response, request, io)
         }
         guard freeProducerIds.isEmpty else { return try answer(producerId(failed: false), request, io) }
-        let first = planned.producerIdsBelow
-        propose([.producerIds(below: first + Self.block)], .producerId, request, io)
+        propose([.producerIds(below: planned.producerIdsBelow + MetadataState.producerIdBlock)], .producerId, request, io)
     }
 
-    /// The next id, from the block that is at hand or was just committed.
+    /// A block of ids is this broker's. What is left of it when the broker stops is never given out.
+    mutating func takeProducerIds(_ changes: [MetadataChange]) {
+        for case .producerIds(let below) in changes {
+            let first = max(freeProducerIds.upperBound, below - MetadataState.producerIdBlock)
+            freeProducerIds = freeProducerIds.isEmpty ? first..<max(below, first) : freeProducerIds
+        }
+    }
+
+    /// The next id of the block that is at hand.
     mutating func producerId(failed: Bool) -> InitProducerIdResponse {
         var response = InitProducerIdResponse()
-        if freeProducerIds.isEmpty && !failed {
-            freeProducerIds = max(freeProducerIds.upperBound, committedProducerIds - Self.block)..<committedProducerIds
-        }
         guard let id = freeProducerIds.first else {
             response.errorCode = failed ? .kafkaStorageError : .coordinatorLoadInProgress
             return response

@@ -168,6 +168,8 @@ extension ReadStage {
     /// a pass is worth its syncs.
     private func freeSegments(_ group: Int) -> Range<UInt64> {
         let first = indexes[group].catalog.firstSegment
+        // Until a replica that is far behind can be given a snapshot, everything is kept.
+        if groups[group].isReplica { return first..<first }
         let over = indexes[group].segmentCount - limits.journalSegments
         let forced = over > 0 ? over + limits.journalSegments / 8 : 0
         var end = first

@@ -92,6 +92,8 @@ public struct ReadGroup: Sendable {
     public var logStarts: [Int64]
     /// The wall time of the journal's newest frame, in milliseconds since 1970.
     public var newest: Int64
+    /// Others have it as well, and may still need what is in its oldest segments.
+    public var isReplica = false
 
     /// A group whose journal is not open here.
     public init(closed identity: JournalIdentity, positions: JournalPositions, cache: JournalCache, paths: JournalPaths) {

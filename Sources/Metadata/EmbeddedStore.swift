@@ -252,7 +252,7 @@ public final class EmbeddedStore: MetadataStore {
     private func finish() {
         for proposal in underWay {
             if failure == nil { for change in proposal.changes { state.apply(change) } }
-            outcomes.append(MetadataOutcome(token: proposal.token, failure: failure))
+            outcomes.append(MetadataOutcome(token: proposal.token, failure: failure, changes: proposal.changes))
         }
         underWay = []
         buffer = nil

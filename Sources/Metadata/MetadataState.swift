@@ -59,6 +59,17 @@ public struct MetadataState: Sendable {
 
     public init() {}
 
+    /// How many producer ids are given out together: one that is handed to a client costs a change only now and then.
+    public static let producerIdBlock: Int64 = 1000
+
+    /// Why the change makes no sense any more; nil: it does.
+    public func flaw(_ change: MetadataChange) -> String? {
+        guard case .createTopic(let name, _, let partitions, _) = change else { return nil }
+        if topics[name] != nil { return "topic \(name) exists already" }
+        let isTaken = partitions.contains { Int($0.group) < partitionNumbers.count && $0.number < partitionNumbers[Int($0.group)] }
+        return isTaken ? "another topic was created at the same time; try again" : nil
+    }
+
     /// Takes a change in. One that no longer fits (a topic that exists already) changes nothing.
     public mutating func apply(_ change: MetadataChange) {
         switch change {

@@ -17,4 +17,12 @@ public struct MetadataOutcome: Sendable {
     public var token: UInt64
     /// Why the changes were not made; nil: they were.
     public var failure: String?
+    /// The changes, as they were made.
+    public var changes: [MetadataChange]
+
+    public init(token: UInt64, failure: String?, changes: [MetadataChange]) {
+        self.token = token
+        self.failure = failure
+        self.changes = changes
+    }
 }

@@ -149,7 +149,7 @@ public struct ReplicaStage: Stage, ~Copyable {
     /// Ways to all others that live.
     private mutating func reconnect(_ now: UInt64) {
         for broker in live.keys.sorted() where broker != nodeId && !link(to: broker).isConnected && now >= connectsAt[broker] ?? 0 {
-            connectsAt[broker] = now + 5_000_000_000
+            connectsAt[broker] = now + 1_000_000_000
             host.connect(to: broker)
         }
     }

@@ -34,7 +34,22 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var producerIdExpirationMs = 86_400_000
     public internal(set) var producerStateMax = 1_000_000
 
-    /// Nil: as many as there are write threads.
+    /// Nil: the broker is alone. Separated by commas.
+    public internal(set) var etcdEndpoints: String?
+    public internal(set) var etcdPrefix = "/hutong/"
+    public internal(set) var etcdUsername: String?
+    public internal(set) var etcdPasswordFile: String?
+    public internal(set) var etcdCaFile: String?
+    public internal(set) var etcdCertificateFile: String?
+    public internal(set) var etcdKeyFile: String?
+    public internal(set) var etcdLeaseSeconds = 5
+    public internal(set) var peerListen = HostPort(host: "127.0.0.1", port: 9192)
+    /// As set; other brokers are told where to connect to.
+    public internal(set) var peerAdvertise: HostPort?
+    public internal(set) var defaultReplicationFactor: Int?
+    public internal(set) var replicaSilenceMs = 2000
+
+    /// Nil: as many as there are write threads; of a cluster eight.
     public internal(set) var partitionGroups: Int?
     public internal(set) var threadsLayout = ThreadsLayout.auto
     public internal(set) var threadsPin = true

@@ -1,6 +1,6 @@
 extension Settings {
     /// Every setting. Keys that Kafka has are named and meant as there.
-    public static let all: [Setting] = identity + topics + limits + connections + threads + storage
+    public static let all: [Setting] = identity + cluster + topics + limits + connections + threads + storage
 
     private static let identity: [Setting] = [
         Setting(
@@ -16,6 +16,40 @@ extension Settings {
             "The address that clients are told to connect to. By default the one of listen, which has to be an address that "
                 + "they can reach."),
         Setting("log.level", \.logLevel, .choice(), "How much is logged."),
+    ]
+
+    private static let cluster: [Setting] = [
+        Setting(
+            "etcd.endpoints", \.etcdEndpoints, .optional(.text, none: "none"),
+            "The addresses of the etcd that makes several brokers a cluster, as http://HOST:PORT, separated by commas; none: the broker is alone."),
+        Setting("etcd.prefix", \.etcdPrefix, .text, "What the cluster's keys in etcd begin with. Two clusters may share an etcd by different prefixes."),
+        Setting("etcd.username", \.etcdUsername, .optional(.text, none: "none"), "The user to authenticate as at etcd; none: without authentication."),
+        Setting(
+            "etcd.password.file", \.etcdPasswordFile, .optional(.text, none: "none"), "A file whose first line is the password of that user."),
+        Setting(
+            "etcd.ca.file", \.etcdCaFile, .optional(.text, none: "none"),
+            "A PEM file with the authorities that etcd's certificate may be signed by, where its address begins with https; none: those of the system."),
+        Setting(
+            "etcd.certificate.file", \.etcdCertificateFile, .optional(.text, none: "none"),
+            "A PEM file with the certificate to show to etcd; none: without."),
+        Setting("etcd.key.file", \.etcdKeyFile, .optional(.text, none: "none"), "A PEM file with the key of that certificate."),
+        Setting(
+            "etcd.lease.seconds", \.etcdLeaseSeconds, .integer(1...3600),
+            "After so many seconds in which etcd has heard nothing of a broker, others may take over what it leads."),
+        Setting(
+            "peer.listen", \.peerListen, .address,
+            "The address to accept the connections of other brokers on. Port 0 takes any free one. What comes there is not authenticated: it "
+                + "must be reachable for brokers alone."),
+        Setting(
+            "peer.advertise", \.peerAdvertise, .optional(.address, none: "peer.listen"),
+            "The address that other brokers are told to connect to. By default the one of peer.listen."),
+        Setting(
+            "default.replication.factor", \.defaultReplicationFactor, .optional(.integer(1...64), none: "auto"),
+            "Replicas of a topic that is created without saying how many; auto: three, or as many as there are brokers where they are fewer."),
+        Setting(
+            "replica.silence.ms", \.replicaSilenceMs, .integer(100...3_600_000),
+            "Milliseconds after which a leader that is not heard of may be replaced, if its lease is gone as well; and after which a leader that "
+                + "does not hear of a majority gives up."),
     ]
 
     private static let topics: [Setting] = [
@@ -109,7 +143,8 @@ extension Settings {
     private static let threads: [Setting] = [
         Setting(
             "partition.groups", \.partitionGroups, .optional(.integer(1...64), none: "auto"),
-            "Partition groups, each with its own journal and write thread; auto: by the cores."),
+            "Partition groups, each with its own journal and write thread; auto: by the cores. In a cluster, how many there can be together: the "
+                + "same for all brokers, and for good; auto: 8."),
         Setting(
             "threads.layout", \.threadsLayout, .choice(),
             "How stages share threads: single, all on one; two, what a request waits for and, beside flush, what it does not; group, a thread each; auto, by the cores."),

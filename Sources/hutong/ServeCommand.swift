@@ -1,6 +1,7 @@
 import ArgumentParser
 import Broker
 import Control
+import Coordination
 import Fetching
 import Foundation
 import Glibc
@@ -10,6 +11,7 @@ import Intake
 import Journal
 import Logging
 import Metadata
+import Replication
 import Settings
 import Wire
 
@@ -49,7 +51,7 @@ struct ServeCommand: ParsableCommand {
         let signals = blockSignals()
         do {
             let broker = try Broker(
-                BrokerConfiguration(settings), logger: Logger(label: "hutong"), onFailure: ServeCommand.storageFailed)
+                try BrokerConfiguration(settings), logger: Logger(label: "hutong"), onFailure: ServeCommand.storageFailed)
             try broker.start()
             _ = Output.write(Array((readyLine(broker, settings) + "\n").utf8))
             wait(signals, broker)
@@ -123,7 +125,7 @@ struct ServeCommand: ParsableCommand {
 
 extension BrokerConfiguration {
     /// As the operator has set it, on this host.
-    init(_ settings: Settings) {
+    init(_ settings: Settings) throws {
         let topicSettings = TopicSettings(
             qosLeader: QualityOfService(name: settings.qosLeader.rawValue) ?? .persisted,
             qosAll: QualityOfService(name: settings.qosAll.rawValue) ?? .durable,
@@ -150,6 +152,39 @@ extension BrokerConfiguration {
             producerLimit: settings.producerStateMax, producerExpiration: Int64(settings.producerIdExpirationMs),
             traceFile: settings.ioTrace)
         self.settings = settings.described
+        cluster = try ClusterConfiguration(settings)
+    }
+}
+
+extension ClusterConfiguration {
+    /// How many partition groups a cluster can have where it is not said.
+    private static let usualGroups = 8
+
+    /// Nil: the broker is alone.
+    init?(_ settings: Settings) throws {
+        guard let endpoints = settings.etcdEndpoints else { return nil }
+        var password: String?
+        if let file = settings.etcdPasswordFile {
+            guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+                throw BrokerError("\(file), which etcd.password.file names, can't be read.")
+            }
+            password = text.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
+        }
+        var times = ReplicaTimes()
+        times.silence = UInt64(settings.replicaSilenceMs) * 1_000_000
+        times.heartbeat = times.silence / 8
+        times.candidacy = max(times.silence * 3 / 2, 1_000_000_000)
+        times.backoff = times.silence / 4
+        times.retry = times.silence / 4
+        times.window = UInt64(max(8 << 20, settings.journalSegmentBytes + (1 << 20)))
+        let etcd = EtcdOptions(
+            endpoints: endpoints.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }, prefix: settings.etcdPrefix,
+            leaseSeconds: settings.etcdLeaseSeconds, username: settings.etcdUsername, password: password, caFile: settings.etcdCaFile,
+            certificateFile: settings.etcdCertificateFile, keyFile: settings.etcdKeyFile)
+        self.init(
+            etcd: etcd, peerHost: settings.peerListen.host, peerPort: settings.peerListen.port,
+            advertisedPeerHost: settings.peerAdvertise?.host, advertisedPeerPort: settings.peerAdvertise?.port,
+            groups: settings.partitionGroups ?? ClusterConfiguration.usualGroups, defaultReplicas: settings.defaultReplicationFactor, times: times)
     }
 }
 

@@ -1,0 +1,254 @@
+import Control
+import Coordination
+import Host
+import Logging
+import Metadata
+import Replication
+import Synchronization
+import Wire
+
+/// A broker's part in its cluster: what the store tells of, whom it concerns here, and what this broker wants of the store. It is called from any thread;
+/// its lock is held for a few instructions, and no request on the produce or fetch path waits for it.
+final class Cluster: BrokerDirectory, Sendable {
+    /// What never changes.
+    struct Settings: Sendable {
+        var nodeId: Int32
+        var id: String?
+        /// How many partition groups there can be.
+        var groups: Int
+        /// The replicas of a topic that is created without saying how many; nil: three, or as many as there are brokers.
+        var defaultReplicas: Int?
+        var registration: BrokerRegistration
+    }
+
+    private struct State {
+        var view = ClusterView()
+        var registration: BrokerRegistration
+        /// Groups that the steward was asked to open.
+        var asked: Set<UInt16> = []
+        /// Groups that were named to the control stage and are to be made with the topic that needs them.
+        var planned: [UInt16: GroupEntry] = [:]
+        /// What this broker tries to make of a group or the cluster itself, so that it tries once at a time.
+        var trying: Set<String> = []
+        var isRefused = false
+    }
+
+    private let settings: Settings
+    private let store: any CoordinationStore
+    private let inbox: Inbox<ReplicaNews>
+    private let state: Mutex<State>
+    private let control: Waker
+    private let logger: Logger
+    /// Called when a group's journal is to be opened here.
+    private let open: @Sendable (UInt16, _ key: UInt32) -> Void
+    /// Called when the broker can't be part of this cluster: a sentence.
+    private let refuse: @Sendable (String) -> Void
+
+    /// - Parameter control: wakes the control stage.
+    init(
+        _ settings: Settings, store: any CoordinationStore, inbox: Inbox<ReplicaNews>, control: Waker, logger: Logger,
+        open: @escaping @Sendable (UInt16, UInt32) -> Void, refuse: @escaping @Sendable (String) -> Void
+    ) {
+        self.settings = settings
+        self.store = store
+        self.inbox = inbox
+        self.control = control
+        self.logger = logger
+        self.open = open
+        self.refuse = refuse
+        state = Mutex(State(registration: settings.registration))
+    }
+
+    // MARK: The store's news
+
+    func start() { store.start { [self] in take($0) } }
+
+    private func take(_ news: StoreNews) {
+        let isFirst = state.withLock { !$0.view.isKnown }
+        let changes = state.withLock { $0.view.take(news) }
+        for flaw in changes.flaws { logger.error("the cluster's store: \(flaw)") }
+        switch news {
+        case .available(true): logger.info("the cluster's store answers")
+        case .available(false): logger.warning("the cluster's store can't be reached: service goes on, but no other broker can take over")
+        case .snapshot, .changed: break
+        }
+        let view = state.withLock { $0.view }
+        guard view.isKnown else { return }
+        join(view)
+        if isFirst { hold() }
+        if changes.brokers { inbox.put(.live(view.incarnations)) }
+        for number in changes.groups.sorted() { tell(number, view) }
+        if changes.brokers || !changes.groups.isEmpty { form(view) }
+        control.ring()
+    }
+
+    /// The cluster is made, or it is found to be another than this broker can be part of.
+    private func join(_ view: ClusterView) {
+        if let cluster = view.cluster {
+            let reason: String? =
+                if cluster.groups != settings.groups {
+                    "the cluster has room for \(cluster.groups) partition groups, but partition.groups is \(settings.groups): set it to \(cluster.groups)"
+                } else if let id = settings.id, id != cluster.id {
+                    "the cluster in this store is \(cluster.id), but cluster.id is \(id): name another store or prefix, or another cluster.id"
+                } else {
+                    nil
+                }
+            if let reason, !state.withLock({ state in defer { state.isRefused = true }; return state.isRefused }) { refuse(reason) }
+            return
+        }
+        attempt(ClusterKey.cluster) {
+            let id = settings.id ?? Uuid.random().description
+            return [
+                StoreChange(key: ClusterKey.cluster, expected: 0, value: ClusterValue.encode(ClusterEntry(id: id, groups: settings.groups))),
+                StoreChange(key: ClusterKey.change(0), expected: 0, value: ClusterValue.encode([MetadataChange.cluster(id: id)])),
+                StoreChange(key: ClusterKey.nextChange, expected: 0, value: Array("1".utf8)),
+            ]
+        }
+    }
+
+    /// Makes changes, unless an attempt of that name is under way.
+    private func attempt(_ name: String, _ changes: () -> [StoreChange]) {
+        guard state.withLock({ $0.trying.insert(name).inserted }) else { return }
+        store.swap(changes()) { [self] _ in _ = state.withLock { $0.trying.remove(name) } }
+    }
+
+    private func hold() {
+        let registration = state.withLock { $0.registration }
+        store.hold(ClusterKey.broker(settings.nodeId), value: ClusterValue.encode(registration))
+    }
+
+    /// A partition group's value has changed.
+    private func tell(_ number: UInt16, _ view: ClusterView) {
+        guard let (entry, revision) = view.groups[number] else { return }
+        if let assignment = entry.assignment { inbox.put(.assignment(group: Int(number), assignment, revision: revision)) }
+        let isOurs = entry.brokers.contains(settings.nodeId) || entry.assignment?.replicas.contains { $0.broker == settings.nodeId } ?? false
+        guard isOurs, Int(number) < settings.groups, state.withLock({ $0.asked.insert(number).inserted }) else { return }
+        open(number, entry.key)
+    }
+
+    /// This broker has a disk of that name for the group.
+    func claimed(_ group: UInt16, incarnation: UInt64) {
+        state.withLock { $0.registration.incarnations[group] = incarnation }
+        hold()
+    }
+
+    /// Groups whose disks are all known can begin. One broker does it, so that not all try.
+    private func form(_ view: ClusterView) {
+        guard controller(view) == settings.nodeId else { return }
+        for (number, group) in view.groups where group.entry.assignment == nil {
+            let replicas = group.entry.brokers.compactMap { broker in
+                view.brokers[broker]?.incarnations[number].map { ReplicaID(broker: broker, incarnation: $0) }
+            }
+            guard replicas.count == group.entry.brokers.count else { continue }
+            attempt(ClusterKey.group(number)) {
+                var entry = group.entry
+                entry.assignment = GroupAssignment(replicas: replicas)
+                return [StoreChange(key: ClusterKey.group(number), expected: group.revision, value: ClusterValue.encode(entry))]
+            }
+        }
+    }
+
+    // MARK: What the replicas want
+
+    func swap(group: Int, _ value: GroupAssignment, revision: Int64) {
+        let number = UInt16(group)
+        guard let known = state.withLock({ $0.view.groups[number] }) else { return }
+        var entry = known.entry
+        entry.assignment = value
+        let brokers = Set(value.replicas.map(\.broker))
+        entry.brokers = entry.brokers.filter { brokers.contains($0) } + brokers.subtracting(entry.brokers).sorted()
+        let change = StoreChange(key: ClusterKey.group(number), expected: revision, value: ClusterValue.encode(entry))
+        store.swap([change]) { [self] outcome in
+            switch outcome {
+            case .done(let revision): inbox.put(.swapped(group: group, tried: value, value, revision: revision))
+            case .conflict:
+                let now = state.withLock { $0.view.groups[number] }
+                inbox.put(.swapped(group: group, tried: value, now?.entry.assignment, revision: now?.revision ?? 0))
+            case .unknown(let reason):
+                logger.notice("partition group \(group): it is not known whether the store has taken a change: \(reason)")
+                inbox.put(.swapped(group: group, tried: value, nil, revision: 0))
+            }
+        }
+    }
+
+    /// Where another broker is to be connected to.
+    func peer(_ broker: Int32) -> (host: String, port: UInt16)? {
+        state.withLock { $0.view.brokers[broker].map { ($0.peerHost, $0.peerPort) } }
+    }
+
+    // MARK: The control stage's directory
+
+    private func controller(_ view: ClusterView) -> Int32 { view.brokers.keys.min() ?? settings.nodeId }
+
+    var controller: Int32 { controller(state.withLock { $0.view }) }
+    var defaultReplicas: Int { settings.defaultReplicas ?? min(3, max(state.withLock { $0.view.brokers.count }, 1)) }
+
+    var brokers: [BrokerAddress] {
+        state.withLock { $0.view.brokers }.sorted { $0.key < $1.key }.map { BrokerAddress(nodeId: $0, host: $1.host, port: $1.port) }
+    }
+
+    func leadership(of group: UInt16) -> GroupLeadership {
+        let (known, brokers) = state.withLock { ($0.view.groups[group]?.entry, $0.view.brokers) }
+        guard let entry = known ?? state.withLock({ $0.planned[group] }) else {
+            return GroupLeadership(leader: nil, epoch: 0, replicas: [], live: [])
+        }
+        guard let assignment = entry.assignment else {
+            return GroupLeadership(leader: nil, epoch: 0, replicas: entry.brokers, live: entry.brokers.filter { brokers[$0] != nil })
+        }
+        let ids = assignment.replicas.map(\.broker)
+        let live = ids.filter { brokers[$0] != nil }
+        let leader = assignment.leader.map(\.broker)
+        return GroupLeadership(
+            leader: leader.flatMap { live.contains($0) ? $0 : nil }, epoch: assignment.epoch, replicas: ids, live: live)
+    }
+
+    func replicas(of group: UInt16) -> Int {
+        state.withLock { $0.view.groups[group]?.entry.brokers.count ?? $0.planned[group]?.brokers.count ?? 0 }
+    }
+
+    func groups(replicas: Int) -> Result<[UInt16], DirectoryRefusal> {
+        state.withLock { state in
+            let there = state.view.groups(replicas: replicas)
+            if !there.isEmpty { return .success(there) }
+            state.planned = state.planned.filter { state.view.groups[$0.key] == nil }
+            let planned = state.planned.filter { $0.value.brokers.count == replicas }.keys.sorted()
+            if !planned.isEmpty { return .success(planned) }
+            guard replicas >= 1, replicas <= state.view.brokers.count else {
+                return .failure(DirectoryRefusal("\(replicas) replicas need as many brokers, and there are \(state.view.brokers.count) now"))
+            }
+            guard let made = state.view.newGroups(replicas: replicas, limit: settings.groups, except: Set(state.planned.keys)) else {
+                return .failure(DirectoryRefusal(
+                    "there is no room for partition groups with \(replicas) replicas: the cluster was made with partition.groups=\(settings.groups)"))
+            }
+            state.planned.merge(made) { $1 }
+            return .success(made.keys.sorted())
+        }
+    }
+
+    // MARK: The metadata
+
+    /// The metadata, and the number of the change that comes next.
+    var metadata: (state: MetadataState, next: UInt64, isKnown: Bool) {
+        state.withLock { ($0.view.metadata, $0.view.nextChange, $0.view.isKnown) }
+    }
+
+    /// Makes changes of the metadata together as the one that comes next, with the partition groups that they need.
+    func change(_ changes: [MetadataChange], _ finished: @escaping @Sendable (_ number: UInt64, SwapOutcome) -> Void) {
+        let (number, revision, new) = state.withLock { state in
+            var needed: Set<UInt16> = []
+            for case .createTopic(_, _, let partitions, _) in changes { needed.formUnion(partitions.map(\.group)) }
+            let new = needed.compactMap { group in
+                state.view.groups[group] == nil ? state.planned[group].map { (group, $0) } : nil
+            }
+            return (state.view.nextChange, state.view.nextChangeRevision, new)
+        }
+        var swap = [
+            StoreChange(key: ClusterKey.nextChange, expected: revision, value: Array(String(number + 1).utf8)),
+            StoreChange(key: ClusterKey.change(number), expected: 0, value: ClusterValue.encode(changes)),
+        ]
+        for (group, entry) in new { swap.append(StoreChange(key: ClusterKey.group(group), expected: 0, value: ClusterValue.encode(entry))) }
+        store.swap(swap) { finished(number, $0) }
+    }
+
+    func stop() { store.stop() }
+}

@@ -1,0 +1,245 @@
+// Unsafe on purpose: it writes bytes over damaged blocks of segments, within the bounds that were checked.
+
+import Fetching
+import Host
+import IO
+import Journal
+import Logging
+import Metadata
+import Replication
+import Sequencer
+
+/// Opens, closes, cuts off and mends partition groups' journals while the broker runs: whatever has to wait for the disk at length. Its `step` goes on with
+/// what there is to do; a thread of its own calls it.
+final class Steward: ReplicaHost {
+    enum Wish: Sendable {
+        /// The group's journal is to be here, for the first time since the start.
+        case open(UInt16, key: UInt32)
+        case reopen(group: Int, cut: Range<UInt64>?, committed: UInt64)
+        case mend(group: Int, Range<UInt64>, [UInt8])
+    }
+
+    /// What is under way for a group.
+    private enum Phase {
+        case idle
+        /// Readers let go of it.
+        case closing(ReadGroupNews, Wish)
+        /// The stages end.
+        case vacating(Wish)
+        /// Readers take it on.
+        case opening(ReadGroupNews, OpenedReplica)
+    }
+
+    private let rooms: [GroupRoom]
+    private var phases: [Phase]
+    private var waiting: [[Wish]]
+    private var news: OwnedArray<Sender<Unmanaged<ReadGroupNews>>>
+    private var keys: [UInt16: UInt32] = [:]
+    private let blocking: BlockingFiles
+    private let configuration: BrokerConfiguration
+    private let assembly: Assembly
+    private let inbox: Inbox<ReplicaNews>
+    let wishes: Inbox<Wish>
+    private let logger: Logger
+    /// Set before it runs.
+    var cluster: Cluster?
+    var dialer: Dialer?
+
+    /// - Parameters:
+    ///   - inbox: the replicate stage's.
+    ///   - wishes: what others want of it; its waker wakes the thread that steps it.
+    init(
+        rooms: [GroupRoom], news: consuming OwnedArray<Sender<Unmanaged<ReadGroupNews>>>, blocking: BlockingFiles,
+        configuration: BrokerConfiguration, assembly: Assembly, inbox: Inbox<ReplicaNews>, wishes: Inbox<Wish>, logger: Logger
+    ) {
+        self.rooms = rooms
+        phases = rooms.map { _ in .idle }
+        waiting = rooms.map { _ in [] }
+        self.news = news
+        self.blocking = blocking
+        self.configuration = configuration
+        self.assembly = assembly
+        self.inbox = inbox
+        self.wishes = wishes
+        self.logger = logger
+    }
+
+    // MARK: What is wanted
+
+    func reopen(group: Int, cut: Range<UInt64>?, committed: UInt64) { wishes.put(.reopen(group: group, cut: cut, committed: committed)) }
+    func mend(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) { wishes.put(.mend(group: group, range, bytes)) }
+    func swap(group: Int, _ value: GroupAssignment, revision: Int64) { cluster?.swap(group: group, value, revision: revision) }
+    func connect(to broker: Int32) {
+        guard let peer = cluster?.peer(broker) else { return }
+        dialer?.dial(broker, host: peer.host, port: peer.port)
+    }
+
+    /// Goes on. Returns how much was done; where it is nothing, something may still be under way elsewhere (`isWaiting`).
+    func step() -> Int {
+        var progress = 0
+        for wish in wishes.take() {
+            waiting[group(of: wish)].append(wish)
+            progress += 1
+        }
+        for group in rooms.indices { progress += step(group) }
+        return progress
+    }
+
+    var isWaiting: Bool {
+        phases.contains { if case .idle = $0 { false } else { true } }
+    }
+
+    private func group(of wish: Wish) -> Int {
+        switch wish {
+        case .open(let group, _): Int(group)
+        case .reopen(let group, _, _), .mend(let group, _, _): group
+        }
+    }
+
+    // MARK: Steps
+
+    private func step(_ group: Int) -> Int {
+        switch phases[group] {
+        case .idle:
+            guard !waiting[group].isEmpty else { return 0 }
+            begin(waiting[group].removeFirst(), group)
+        case .closing(let news, let wish):
+            guard news.isDone.load(ordering: .acquiring) else { return 0 }
+            rooms[group].vacate()
+            phases[group] = .vacating(wish)
+        case .vacating(let wish):
+            guard rooms[group].isVacant else { return 0 }
+            rooms[group].clear()
+            open(wish, group)
+        case .opening(let news, let opened):
+            guard news.isDone.load(ordering: .acquiring) else { return 0 }
+            phases[group] = .idle
+            inbox.put(.opened(group: group, opened))
+        }
+        return 1
+    }
+
+    private func begin(_ wish: Wish, _ group: Int) {
+        if case .mend(_, let range, let bytes) = wish { return mend(group, range, bytes) }
+        if case .open(_, let key) = wish { keys[UInt16(group)] = key }
+        let closed = ReadGroupNews(rooms[group].closed, isOpen: false)
+        tell(closed, group)
+        phases[group] = .closing(closed, wish)
+    }
+
+    private func tell(_ what: ReadGroupNews, _ group: Int) {
+        let sent = news[group].send(Unmanaged.passRetained(what))
+        precondition(sent, "one change of a group at a time")
+    }
+
+    private func open(_ wish: Wish, _ group: Int) {
+        phases[group] = .idle
+        do {
+            var cut: Range<UInt64>?
+            var committed: UInt64 = 0
+            if case .reopen(_, let range, let known) = wish { (cut, committed) = (range, known) }
+            try open(group, cut: cut, committed: committed)
+        } catch {
+            fail(group, "the journal can't be opened: \(error)")
+        }
+    }
+
+    /// Nothing works on the group's journal from here on; what is asked of it is refused.
+    private func fail(_ group: Int, _ reason: String) {
+        if rooms[group].write.isVacant { rooms[group].write.fill(assembly.closedSequencer(rooms[group].closed, table: assembly.currentTable())) }
+        inbox.put(.failed(group: group, reason: reason))
+    }
+
+    private func open(_ group: Int, cut: Range<UInt64>?, committed: UInt64) throws {
+        let room = rooms[group]
+        let stored = try storedReplica(room)
+        let epochs = EpochHistory(stored.record.history.starts)
+        let replay = SequencerReplay(producerLimit: configuration.producerLimit, partitions: assembly.partitionNumbers(UInt16(group)))
+        let opener = JournalOpener(blocking: blocking, options: configuration.journal, logger: logger)
+        let journal: OpenedJournal
+        do {
+            journal = try opener.open(
+                stored.identity, directory: room.paths.directory, node: nil, epochs: epochs, replay: replay,
+                replica: ReplicaJournal(cache: room.cache, positions: room.positions, cut: cut, committed: committed))
+        } catch let damage as DamagedReplica {
+            return leaveDamaged(room, stored, damage.recovered)
+        }
+        for file in [journal.current.file, journal.directory] + journal.prepared { blocking.files.hand(file, to: room.files.loader) }
+        let opened = OpenedGroup(journal: journal, state: replay.state, epoch: journal.recovered.highestEpoch, epochs: epochs)
+        room.fill(assembly.makeStages(group, opened, room.files, role: .following, table: assembly.currentTable()))
+        var readers = ReadGroup(journal, epochs: epochs)
+        readers.isReplica = true
+        let news = ReadGroupNews(readers, isOpen: true)
+        tell(news, group)
+        phases[group] = .opening(news, replica(stored, journal.recovered, room, damaged: []))
+    }
+
+    private func replica(_ stored: StoredReplica, _ found: RecoveredJournal, _ room: GroupRoom, damaged: [Range<UInt64>]) -> OpenedReplica {
+        OpenedReplica(
+            stored: stored, start: found.firstSegment * UInt64(room.cache.segmentBytes), end: found.position, previous: found.previous,
+            epoch: 0, damaged: damaged, directory: room.paths.directory)
+    }
+
+    /// The replica's record; of a group that was never here a new one, with a new name for its disk.
+    private func storedReplica(_ room: GroupRoom) throws -> StoredReplica {
+        if let stored = try ReplicaRecordFile.read(room.paths.directory, blocking: blocking) {
+            if let key = keys[room.number], stored.identity != room.identity(key: key) {
+                throw JournalError("\(room.paths.directory) belongs to another cluster. Name another data directory, or the right store")
+            }
+            cluster?.claimed(room.number, incarnation: stored.incarnation)
+            return stored
+        }
+        guard let key = keys[room.number] else { throw JournalError("\(room.paths.directory): the group is not known yet") }
+        try blocking.files.makeDirectory(room.paths.directory)
+        let names = try blocking.files.list(room.paths.directory)
+        guard !names.contains(where: { $0.hasSuffix(".segment") }) else {
+            throw JournalError("\(room.paths.directory) has a journal, but no replica.record. Move it away: it will be made again from the other brokers.")
+        }
+        let stored = StoredReplica(identity: room.identity(key: key), incarnation: .random(in: 1 ... .max))
+        try ReplicaRecordFile.write(stored, room.paths.directory, blocking: blocking)
+        try blocking.syncDirectory(configuration.dataDirectory)
+        cluster?.claimed(room.number, incarnation: stored.incarnation)
+        return stored
+    }
+
+    // MARK: Damage
+
+    private func leaveDamaged(_ room: GroupRoom, _ stored: StoredReplica, _ found: RecoveredJournal) {
+        for range in found.damaged {
+            logger.error("\(room.paths.directory): DAMAGED from position \(range.lowerBound) to \(range.upperBound): to be mended from another broker")
+        }
+        room.write.fill(assembly.closedSequencer(room.closed, table: assembly.currentTable()))
+        inbox.put(.opened(group: Int(room.number), replica(stored, found, room, damaged: found.damaged)))
+    }
+
+    /// Writes the bytes where there is damage. What was concluded from the damage is forgotten.
+    private func mend(_ group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) {
+        let room = rooms[group]
+        do throws(IOError) {
+            let segmentBytes = UInt64(room.cache.segmentBytes)
+            var from = range.lowerBound
+            while from < range.upperBound {
+                let number = from / segmentBytes
+                let end = min(range.upperBound, (number + 1) * segmentBytes)
+                let file = try blocking.files.open(room.paths.segment(number), .direct)
+                defer { blocking.files.close(file) }
+                let first = alignedDown(from % segmentBytes)
+                let count = Int(alignedUp(end - number * segmentBytes) - first)
+                let image = AlignedBuffer(count: count)
+                // A block that can't be read is written whole where the bytes reach that far; else its other frames are damaged as well.
+                _ = try? blocking.read(file, into: image.base, count: count, offset: first)
+                bytes.withUnsafeBytes {
+                    (image.base + Int(from % segmentBytes - first)).copyMemory(
+                        from: $0.baseAddress! + Int(from - range.lowerBound), byteCount: Int(end - from))
+                }
+                try blocking.write(file, from: image.base, count: count, offset: first)
+                try blocking.sync(file)
+                try? blocking.files.remove(room.paths.index(number))
+                from = end
+            }
+            inbox.put(.mended(group: group, range))
+        } catch {
+            fail(group, "damage can't be mended: \(error)")
+        }
+    }
+}
