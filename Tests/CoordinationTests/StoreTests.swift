@@ -10,7 +10,7 @@ enum StoreKind: String, CaseIterable, CustomTestStringConvertible {
 }
 
 /// One after the other: several etcds at once keep each other, and all other tests, from answering in time.
-@Suite(.serialized) struct CoordinationTests {}
+@Suite(.serialized, .timeLimit(.minutes(1))) struct CoordinationTests {}
 
 extension CoordinationTests {
     /// What every store must do, whatever it stands on.
