@@ -75,8 +75,8 @@ final class EtcdGateway: Sendable {
     private let state = Mutex(State())
     private let isShut = Atomic<Bool>(false)
 
-    /// More than any value or page of ours; what is larger is an error.
-    static let largestAnswer = 64 << 20
+    /// In bytes. What is larger is an error.
+    static let largestAnswer = 256 << 20
 
     init(_ options: EtcdOptions) throws(EtcdOptionsError) {
         self.options = options

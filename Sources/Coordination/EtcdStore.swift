@@ -236,8 +236,8 @@ public final class EtcdStore: CoordinationStore {
         give(.snapshot(stored.compactMap { entry($0, isThere: true) }, revision: revision), follower)
     }
 
-    /// So few that a page of large values is still a modest answer.
-    private static let pageKeys: Int64 = 500
+    /// So few that a page is within the largest answer, even of values as large as etcd takes them (1.5 MiB).
+    private static let pageKeys: Int64 = 100
 
     private func range(
         from first: Data? = nil, limit: Int64, revision: Int64? = nil, keysOnly: Bool = false

@@ -62,11 +62,16 @@ final class EtcdWatchStream: HTTPClientResponseDelegate {
         let interval = TimeAmount.nanoseconds(silence.nanoseconds / Int64(EtcdWatchStream.patience))
         let ticker = LoopExecutor.shared.loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [self] _ in tick() }
         let hasEnded = state.withLock { state in
-            state.task = task
-            state.ticker = ticker
+            if !state.hasEnded {
+                state.task = task
+                state.ticker = ticker
+            }
             return state.hasEnded
         }
-        if hasEnded { ticker.cancel() }
+        if hasEnded {
+            ticker.cancel()
+            task.cancel()
+        }
         continuation.onTermination = { [self] _ in finish(EtcdFailure(.unclear, "it is not read any more")) }
         task.futureResult.whenComplete { [self] result in
             if case .failure(let error) = result { return finish(error) }
@@ -115,15 +120,18 @@ final class EtcdWatchStream: HTTPClientResponseDelegate {
     }
 
     func didReceiveBodyPart(task: HTTPClient.Task<Void>, _ buffer: ByteBuffer) -> EventLoopFuture<Void> {
-        let lines = state.withLock { state in
+        let (lines, status, rest) = state.withLock { state in
             state.unheard = 0
-            guard !state.hasEnded else { return [Data]() }
+            guard !state.hasEnded else { return ([Data](), 200, Data()) }
             state.buffer.append(contentsOf: buffer.readableBytesView)
-            return state.status == 200 ? EtcdWatchStream.takeLines(&state.buffer) : []
+            return (state.status == 200 ? EtcdWatchStream.takeLines(&state.buffer) : [], state.status, state.buffer)
         }
         for line in lines { take(line) }
-        if state.withLock({ $0.buffer.count > EtcdGateway.largestAnswer }) {
+        if rest.count > EtcdGateway.largestAnswer {
             finish(EtcdFailure(.unclear, "\(endpoint): a message of the watch is too long"))
+        } else if status != 200, (try? JSONDecoder().decode(EtcdErrorAnswer.self, from: rest)) != nil {
+            // The answer may not end before the request does.
+            finish(EtcdFailure(status: status, answer: rest))
         }
         return task.eventLoop.makeSucceededVoidFuture()
     }

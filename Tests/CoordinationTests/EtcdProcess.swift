@@ -113,7 +113,7 @@ final class EtcdProcess {
         await etcd.end()
     }
 
-    func options(requestMilliseconds: Int = 1000) -> EtcdOptions {
+    func options(requestMilliseconds: Int = 2000) -> EtcdOptions {
         var options = EtcdOptions(endpoints: [endpoint], prefix: "/test/", leaseSeconds: 3, requestMilliseconds: requestMilliseconds)
         if let tls {
             options.caFile = tls.authority

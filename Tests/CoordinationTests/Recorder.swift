@@ -9,6 +9,8 @@ final class Recorder: Sendable {
         var news: [StoreNews] = []
         var entries: [String: StoredEntry] = [:]
         var revision: Int64 = 0
+        /// As it was said last.
+        var isAvailable: Bool?
         var isTaking = false
         /// What must not be, in a sentence.
         var faults: [String] = []
@@ -40,7 +42,9 @@ final class Recorder: Sendable {
                     state.revision = entry.revision
                     state.entries[entry.key] = entry.value == nil ? nil : entry
                 }
-            case .available: break
+            case .available(let isAvailable):
+                if state.isAvailable == isAvailable { state.faults.append("\(isAvailable) is said twice") }
+                state.isAvailable = isAvailable
             }
         }
     }
@@ -59,13 +63,8 @@ final class Recorder: Sendable {
         }
     }
 
-    /// What was said of the store's availability, without repetitions of the same.
-    var availability: [Bool] {
-        now.news.compactMap { news in
-            if case .available(let isAvailable) = news { return isAvailable }
-            return nil
-        }
-    }
+    /// Whether the store is available; nil: it was not said yet.
+    var isAvailable: Bool? { now.isAvailable }
 
     var snapshots: Int {
         now.news.count { news in
