@@ -198,7 +198,7 @@ public struct ReplicaStage: Stage, ~Copyable {
                 try take(bytes, in: source.buffer, now)
             }
         } catch {
-            logger.warning("a connection from another broker (\(sockets.peerName(source.socket))) is closed: what came is damaged, or not from a broker (\(error))")
+            logger.warning("a connection from another broker (\(sockets.peerName(source.socket))) is closed: what came is damaged, or not from a broker: \(error)")
             source.close()
             sockets.close(source.socket)
             sources[tag] = nil

@@ -71,13 +71,14 @@ def free_port():
 class Broker:
     """One data directory and, while it runs, the process that serves it. A restart keeps the port."""
 
-    def __init__(self, directory, settings=None, port=0, prefix=(), io="io_uring"):
+    def __init__(self, directory, settings=None, port=0, prefix=(), io="io_uring", host="127.0.0.1"):
         self.directory = pathlib.Path(directory)
         self.data = self.directory / "data"
         self.log_path = self.directory / "broker.log"
         # Many tests write records of long ago.
         self.settings = {"num.partitions": 12, "log.retention.ms": -1, **(settings or {})}
         self.port = port
+        self.host = host
         self.prefix = (REFUSE_IO_URING if io == "epoll" else []) + list(prefix)
         self.io = io
         self.process = None
@@ -87,11 +88,11 @@ class Broker:
 
     @property
     def address(self):
-        return "127.0.0.1", self.port
+        return self.host, self.port
 
     @property
     def server(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def pid(self):
@@ -144,7 +145,7 @@ class Broker:
         self.ready_line = line.strip()
         self.ready = dict(word.split("=", 1) for word in line.split() if "=" in word)
         host, _, port = self.ready["listen"].rpartition(":")
-        assert host == "127.0.0.1" and self.port in (0, int(port)), line
+        assert host == self.host and self.port in (0, int(port)), line
         self.port = int(port)
         self._check_backend()
 

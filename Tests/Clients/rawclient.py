@@ -92,9 +92,10 @@ class Connection:
 
     # What most tests need, in one line each.
 
-    def create(self, topic, partitions=1, version=7, configs=None):
+    def create(self, topic, partitions=1, version=7, configs=None, replication_factor=-1):
         configs = [{"name": name, "value": value} for name, value in (configs or {}).items()]
-        answer = self.ask(CREATE_TOPICS, version, topics=[{"name": topic, "partitions": partitions, "configs": configs}])
+        answer = self.ask(CREATE_TOPICS, version, topics=[
+            {"name": topic, "partitions": partitions, "replication": replication_factor, "configs": configs}])
         assert answer["topics"][0]["error"] == 0, answer
         return topic
 

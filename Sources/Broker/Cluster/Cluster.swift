@@ -171,6 +171,9 @@ final class Cluster: BrokerDirectory, Sendable {
         }
     }
 
+    /// Whether the others are told of this broker, or it can't be one of them.
+    var hasJoined: Bool { state.withLock { $0.isRefused || $0.view.cluster != nil && $0.view.brokers[settings.nodeId] == $0.registration } }
+
     /// Where another broker is to be connected to.
     func peer(_ broker: Int32) -> (host: String, port: UInt16)? {
         state.withLock { $0.view.brokers[broker].map { ($0.peerHost, $0.peerPort) } }

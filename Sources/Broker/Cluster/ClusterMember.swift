@@ -120,13 +120,11 @@ final class ClusterMember {
 
     // MARK: Life
 
-    /// Joins the cluster: returns when the store has told what there is.
+    /// Joins the cluster: returns when the store has told what there is, and tells others of this broker.
     func start() throws {
         startSteward()
         cluster.start()
-        while !cluster.metadata.isKnown {
-            usleep(10_000)
-        }
+        while !cluster.hasJoined { usleep(10_000) }
         if let reason = life.refusal.withLock({ $0 }) { throw BrokerError(reason) }
     }
 

@@ -17,9 +17,12 @@ struct FrameCheck: Equatable {
         self.epoch = epoch
     }
 
-    enum Failure: Error, Equatable {
-        /// What came is not what was sent, or does not continue the journal.
-        case damaged(at: UInt64)
+    /// What came is not what was sent, or does not continue the journal.
+    struct Failure: Error, Equatable, CustomStringConvertible {
+        var position: UInt64
+        var reason: String
+
+        var description: String { "at position \(position), \(reason)" }
     }
 
     /// Goes on with the bytes that begin at `position`. Returns how many of them are whole frames.
@@ -37,11 +40,21 @@ struct FrameCheck: Equatable {
             guard available >= Frame.headerBytes, let base = bytes.baseAddress else { return taken }
             let frame = base + taken
             let length = Int(UInt32(littleEndian: frame.loadUnaligned(fromByteOffset: 4, as: UInt32.self)))
-            guard length >= Frame.headerBytes, Frame.stride(length) <= left else { throw .damaged(at: position) }
+            guard length >= Frame.headerBytes, Frame.stride(length) <= left else { throw Failure(position: position, reason: "no frame has \(length) bytes") }
             guard Frame.stride(length) <= available else { return taken }
-            guard case .success(let header) = FrameHeader.read(at: frame, available: available, position: position, of: journal),
-                header.previous == previous, header.epoch >= epoch, header.kind != .batch || header.partition <= Frame.lastPartition
-            else { throw .damaged(at: position) }
+            let header: FrameHeader
+            switch FrameHeader.read(at: frame, available: available, position: position, of: journal) {
+            case .success(let read): header = read
+            case .failure(let flaw): throw Failure(position: position, reason: "the frame is damaged (\(flaw))")
+            }
+            guard header.previous == previous, header.epoch >= epoch else {
+                throw Failure(
+                    position: position,
+                    reason: "a frame of epoch \(header.epoch) behind \(header.previous) does not continue epoch \(epoch), \(previous)")
+            }
+            guard header.kind != .batch || header.partition <= Frame.lastPartition else {
+                throw Failure(position: position, reason: "no partition has number \(header.partition)")
+            }
             previous = header.checksum
             epoch = header.epoch
             position = header.end

@@ -70,4 +70,6 @@ final class PeerSource {
 }
 
 /// What came from a connection is not what brokers send.
-struct PeerMalformed: Error {}
+struct PeerMalformed: Error, CustomStringConvertible {
+    var description: String { "no frame of brokers" }
+}

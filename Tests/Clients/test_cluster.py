@@ -1,0 +1,243 @@
+"""Three brokers, each on a host of its own, and an etcd: what was acknowledged outlives brokers, ways and disks."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import statistics
+import time
+
+import pytest
+
+from cluster import Cluster
+from crash_worker import WORKERS
+from rawclient import Connection
+from test_crash import PARTITIONS, PROGRESS, Worker, await_progress, check_acknowledged, check_once_and_in_order, read_all
+
+LEADER_PATIENCE = 30  # seconds until somebody leads again
+FAULTS = int(os.environ.get("HUTONG_TEST_FAULTS", 12))
+CLIENTS = os.environ.get("HUTONG_TEST_CLUSTER_CLIENTS", ",".join(WORKERS)).split(",")
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    made = Cluster(tmp_path)
+    try:
+        with made.network.from_host("client"):
+            yield made.start()
+    finally:
+        made.end()
+
+
+def metadata(cluster, topic, asked=None):
+    """What a broker that answers says of the topic: who leads each partition, in which epoch."""
+    for number, broker in cluster.brokers.items():
+        if not broker.alive() or asked not in (None, number):
+            continue
+        with contextlib.suppress(OSError, AssertionError, EOFError), Connection(broker.address, timeout=2) as connection:
+            found = connection.metadata([topic])["topics"][0]
+            return {one["index"]: (one["leader"], one["leader_epoch"], one["replicas"], one["isr"]) for one in found["partitions"]}
+    return {}
+
+
+def await_leaders(cluster, topic, than=None):
+    """Waits until every partition is led, by another than `than` where that is given. Returns who leads the first one, and the time it took."""
+    began = time.monotonic()
+    while time.monotonic() < began + LEADER_PATIENCE:
+        for number in cluster.ids:
+            if number == than:
+                continue
+            found = metadata(cluster, topic, number)
+            if found and all(leader > 0 and leader != than for leader, *_ in found.values()):
+                return found[0][0], time.monotonic() - began
+        time.sleep(0.02)
+    raise AssertionError(f"nobody leads after {LEADER_PATIENCE} s: {found}\n{cluster.tail()}")
+
+
+def await_brokers(cluster):
+    deadline = time.monotonic() + LEADER_PATIENCE
+    while time.monotonic() < deadline:
+        with Connection(cluster.brokers[1].address) as connection:
+            if len(connection.metadata([])["brokers"]) == len(cluster.ids):
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"the brokers don't find each other\n{cluster.tail()}")
+
+
+def leader_of(cluster, topic):
+    return await_leaders(cluster, topic)[0]
+
+
+class Reader:
+    """Looks like a broker to `read_all`: whoever leads."""
+
+    def __init__(self, cluster, topic):
+        self.address = cluster.brokers[leader_of(cluster, topic)].address
+
+
+def create(cluster, topic, partitions=PARTITIONS, replicas=3):
+    await_brokers(cluster)
+    with Connection(cluster.brokers[1].address) as connection:
+        connection.create(topic, partitions, replication_factor=replicas)
+    return await_leaders(cluster, topic)
+
+
+def check(cluster, topic, workers):
+    by_leader = {}
+    for partition, (leader, *_) in metadata(cluster, topic).items():
+        by_leader.setdefault(leader, []).append(partition)
+    found = [None] * PARTITIONS
+    for leader, partitions in by_leader.items():
+        values = read_all(cluster.brokers[leader], topic, partitions)
+        for partition in partitions:
+            found[partition] = values[partition]
+    check_once_and_in_order(found)
+    for worker in workers:
+        events = worker.events()
+        unknown = [event for event in events if event[0] != "ack"]
+        assert check_acknowledged(worker.client, events, found) >= PROGRESS
+        assert not unknown, f"{worker.client} gave up on {len(unknown)} records: {unknown[:3]}"
+
+
+class Faults:
+    """What goes wrong, and how it is undone. Each tells what happens to whom."""
+
+    def __init__(self, cluster, topic, dice):
+        self.cluster, self.topic, self.dice = cluster, topic, dice
+        self.times = []
+
+    def others(self, number):
+        return [each for each in self.cluster.ids if each != number]
+
+    def hosts(self, numbers):
+        return [f"b{number}" for number in numbers]
+
+    def failover(self, leader):
+        """Somebody else leads, in so many seconds."""
+        self.times.append(await_leaders(self.cluster, self.topic, than=leader)[1])
+
+    def kill_leader(self, leader, workers):
+        self.cluster.brokers[leader].kill()
+        self.failover(leader)
+        await_progress(workers, self)
+        self.cluster.brokers[leader].start()
+
+    def kill_follower(self, leader, workers):
+        victim = self.dice.choice(self.others(leader))
+        self.cluster.brokers[victim].kill()
+        await_progress(workers, self)
+        self.cluster.brokers[victim].start()
+
+    def pause_leader(self, leader, workers):
+        """Longer than its lease."""
+        process = self.cluster.brokers[leader].process
+        process.send_signal(signal.SIGSTOP)
+        self.failover(leader)
+        await_progress(workers, self)
+        process.send_signal(signal.SIGCONT)
+
+    def cut_leader_from_followers(self, leader, workers):
+        """It still has etcd, and its lease: it gives up by itself."""
+        self.cluster.network.cut(f"b{leader}", *self.hosts(self.others(leader)))
+        self.failover(leader)
+        await_progress(workers, self)
+        self.cluster.network.heal()
+
+    def cut_leader_from_etcd(self, leader, workers):
+        """Its followers still hear it: service goes on."""
+        self.cluster.network.cut(f"b{leader}", "etcd")
+        time.sleep(3)
+        await_progress(workers, self)
+        self.cluster.network.heal()
+
+    def deafen_leader(self, leader, workers):
+        self.cluster.network.deafen(f"b{leader}", *self.hosts(self.others(leader)))
+        await_progress(workers, self)
+        self.cluster.network.heal()
+
+    def deafen_follower(self, leader, workers):
+        victim = self.dice.choice(self.others(leader))
+        self.cluster.network.deafen(f"b{victim}", f"b{leader}")
+        await_progress(workers, self)
+        self.cluster.network.heal()
+
+    def kill_etcd(self, leader, workers):
+        self.cluster.etcd.kill()
+        await_progress(workers, self)
+        self.cluster.etcd.start()
+
+    def kill_two(self, leader, workers):
+        victims = self.dice.sample(self.cluster.ids, 2)
+        for victim in victims:
+            self.cluster.brokers[victim].kill()
+        time.sleep(self.dice.uniform(0, 1))
+        for victim in victims:
+            self.cluster.brokers[victim].start()
+
+    def wipe(self, leader, workers):
+        victim = self.dice.choice(self.others(leader))
+        self.cluster.brokers[victim].kill()
+        shutil.rmtree(self.cluster.brokers[victim].data)
+        self.cluster.brokers[victim].start()
+        await_progress(workers, self)
+        await_whole(self.cluster, self.topic)
+
+    def tail(self):
+        return self.cluster.tail()
+
+    KINDS = ["kill_leader", "kill_follower", "pause_leader", "cut_leader_from_followers", "cut_leader_from_etcd", "deafen_leader",
+             "deafen_follower", "kill_etcd", "kill_two", "wipe"]
+
+
+def await_whole(cluster, topic):
+    """Every broker is a replica again, and in sync."""
+    deadline = time.monotonic() + LEADER_PATIENCE
+    while time.monotonic() < deadline:
+        found = metadata(cluster, topic)
+        if found and all(sorted(isr) == cluster.ids for *_, isr in found.values()):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"not whole after {LEADER_PATIENCE} s: {found}\n{cluster.tail()}")
+
+
+def test_replicates(cluster, topic):
+    """What one broker has acknowledged, each can serve: leaders are stopped one after the other."""
+    create(cluster, topic)
+    worker = Worker("confluent", cluster.servers, topic, cluster.brokers[1].directory)
+    try:
+        await_progress([worker], cluster)
+        worker.finish()
+    finally:
+        worker.end()
+    for _ in range(2):
+        leader = leader_of(cluster, topic)
+        check(cluster, topic, [worker])
+        cluster.brokers[leader].stop()
+        await_leaders(cluster, topic, than=leader)
+        cluster.brokers[leader].start()
+    check(cluster, topic, [worker])
+
+
+def test_faults(cluster, topic, tmp_path):
+    create(cluster, topic)
+    dice = random.Random(int(os.environ.get("HUTONG_TEST_SEED", FAULTS)))
+    faults = Faults(cluster, topic, dice)
+    workers = [Worker(client, cluster.servers, topic, tmp_path, rate=2000) for client in CLIENTS]
+    try:
+        await_progress(workers, faults)
+        kinds = [Faults.KINDS[number % len(Faults.KINDS)] for number in range(FAULTS)]
+        for number, kind in enumerate(kinds):
+            leader = leader_of(cluster, topic)
+            print(f"fault {number}: {kind}, broker {leader} leads", flush=True)
+            getattr(faults, kind)(leader, workers)
+            await_progress(workers, faults)
+            await_whole(cluster, topic)
+        for worker in workers:
+            worker.finish()
+    finally:
+        for worker in workers:
+            worker.end()
+    check(cluster, topic, workers)
+    if faults.times:
+        print(f"{len(faults.times)} failovers: median {statistics.median(faults.times):.2f} s, worst {max(faults.times):.2f} s")
