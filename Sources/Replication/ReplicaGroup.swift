@@ -103,6 +103,7 @@ final class ReplicaGroup {
             for replica in core?.followerIDs ?? [] where replica.broker == broker { core?.connected(replica, now: now) }
         case .resign: core?.resign(now: now)
         }
+        _ = carryOut(now)
     }
 
     /// The journal is there: for the first time, or after it was closed.
@@ -139,6 +140,8 @@ final class ReplicaGroup {
             if case .append = message { return }
         default: return
         }
+        // What one message leads to is done before the next is looked at.
+        defer { _ = carryOut(now) }
         switch message {
         case .append(let epoch, let session, let range, let committed):
             try takeBytes(range, bytes, in: buffer) { part in
@@ -225,6 +228,7 @@ final class ReplicaGroup {
     func tick(_ now: UInt64) {
         guard phase == .open || phase == .damaged else { return }
         core?.tick(now: now)
+        _ = carryOut(now)
     }
 
     private func giveBack() -> Int {
@@ -297,8 +301,8 @@ final class ReplicaGroup {
 
     private func carryOut(_ now: UInt64) -> Int {
         var progress = 0
-        while !core!.effects.isEmpty {
-            for effect in core!.takeEffects() {
+        while let effects = core?.takeEffects(), !effects.isEmpty {
+            for effect in effects {
                 progress += 1
                 carryOut(effect, now)
             }

@@ -49,11 +49,12 @@ final class GroupRoom {
 
     /// Once it is vacant: nothing is left open, and nothing kept.
     func clear() {
-        if let stages {
-            var left = stages.channels.checkpoints.receiver()
+        let checkpoints = stages?.channels.checkpoints
+        stages = nil
+        if let checkpoints {
+            var left = checkpoints.receiver()
             while let checkpoint = left.pop() { checkpoint.release() }
         }
-        stages = nil
         for port in [files.flush, files.loader, files.archive] { port.closeAll() }
         positions.serving.advance(to: 0)
     }
