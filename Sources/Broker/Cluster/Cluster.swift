@@ -198,11 +198,11 @@ final class Cluster: BrokerDirectory, Sendable {
         guard let assignment = entry.assignment else {
             return GroupLeadership(leader: nil, epoch: 0, replicas: entry.brokers, live: entry.brokers.filter { brokers[$0] != nil })
         }
-        let ids = assignment.replicas.map(\.broker)
-        let live = ids.filter { brokers[$0] != nil }
-        let leader = assignment.leader.map(\.broker)
+        // A disk that was wiped is not the replica that it was.
+        let live = assignment.replicas.filter { brokers[$0.broker]?.incarnations[group] == $0.incarnation }
         return GroupLeadership(
-            leader: leader.flatMap { live.contains($0) ? $0 : nil }, epoch: assignment.epoch, replicas: ids, live: live)
+            leader: assignment.leader.flatMap { live.contains($0) ? $0.broker : nil }, epoch: assignment.epoch,
+            replicas: assignment.replicas.map(\.broker).uniqued(), live: live.map(\.broker))
     }
 
     func replicas(of group: UInt16) -> Int {
@@ -254,4 +254,12 @@ final class Cluster: BrokerDirectory, Sendable {
     }
 
     func stop() { store.stop() }
+}
+
+extension [Int32] {
+    /// Each once, in the order in which they come first.
+    fileprivate func uniqued() -> [Int32] {
+        var seen: Set<Int32> = []
+        return filter { seen.insert($0).inserted }
+    }
 }
