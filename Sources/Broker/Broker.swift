@@ -66,7 +66,7 @@ public final class Broker {
         listener = try Broker.listen(configuration)
         port = listener.port
         let trace = configuration.traceFile.flatMap { EventTrace(path: $0) }
-        draining = DrainSwitch()
+        draining = DrainSwitch(isHeld: configuration.cluster != nil)
 
         // One for the start, and one a thread: all now, so that all are of one backend.
         var rings = try Broker.makeRings(configuration.ringChoice, count: 1 + plan.threads.count, logger)
@@ -138,7 +138,11 @@ public final class Broker {
             let result = executor.start()
             guard result == 0 else { throw BrokerError("a thread can't be started: \(describe(errno: -result))") }
         }
-        try member?.start()
+        if let member {
+            try member.start()
+            draining.release()
+            for thread in threads { thread.ring.waker.ring() }
+        }
         for group in groups {
             let positions = group.journal.positions
             while positions.committed.load() <= group.journal.recovered.position {

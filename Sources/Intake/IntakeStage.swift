@@ -92,7 +92,7 @@ public struct IntakeStage: Stage, ~Copyable {
         var progress = takeTables() + takeReleases() + takeEvents()
         if draining.isOn {
             progress += drain()
-        } else if !isAccepting && now.monotonic >= acceptsFrom {
+        } else if !isAccepting && now.monotonic >= acceptsFrom && !draining.isHeld {
             isAccepting = true
             sockets.accept(listener: listener, tag: Tag.accept)
             progress += 1
@@ -106,7 +106,7 @@ public struct IntakeStage: Stage, ~Copyable {
         return progress
     }
 
-    public var deadline: UInt64 { isAccepting || draining.isOn ? watch.deadline : min(acceptsFrom, watch.deadline) }
+    public var deadline: UInt64 { isAccepting || draining.isOn || draining.isHeld ? watch.deadline : min(acceptsFrom, watch.deadline) }
 
     public var isDrained: Bool { openCount == 0 }
 

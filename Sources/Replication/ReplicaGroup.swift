@@ -52,6 +52,9 @@ final class ReplicaGroup {
     private var lastAppended: UInt64 = 0
     private var lastFlushed: UInt64 = 0
     private var committed: UInt64 = 0
+    /// Who leads, as it was told last.
+    private var toldLeader: ReplicaID?
+    private var toldEpoch: UInt32 = 0
     /// Messages for others, in order.
     var outgoing: [(ReplicaMessage, ReplicaID)] = []
 
@@ -221,7 +224,14 @@ final class ReplicaGroup {
         if phase == .stopping, let stopOrder, orders.consumed - stopOrder >= 0 { progress += finishStopping(now) }
         progress += carryOut(now)
         orders.publish()
+        tellLeader()
         return progress
+    }
+
+    private func tellLeader() {
+        guard let (leader, epoch) = core?.knownLeader, leader != toldLeader || epoch != toldEpoch else { return }
+        (toldLeader, toldEpoch) = (leader, epoch)
+        host.heard(group: number, leader: leader?.broker, epoch: epoch)
     }
 
     /// Time has passed.

@@ -54,6 +54,8 @@ public protocol ReplicaHost: AnyObject {
     func mend(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8])
     /// Try to put the value into the store in place of the one of that revision; `swapped` follows.
     func swap(group: Int, _ value: GroupAssignment, revision: Int64)
+    /// Who leads the group as far as its replica here has heard, and in which epoch.
+    func heard(group: Int, leader: Int32?, epoch: UInt32)
     /// There is no way to the broker (any more).
     func connect(to broker: Int32)
 }

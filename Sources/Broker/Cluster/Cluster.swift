@@ -31,6 +31,10 @@ final class Cluster: BrokerDirectory, Sendable {
         /// What this broker tries to make of a group or the cluster itself, so that it tries once at a time.
         var trying: Set<String> = []
         var isRefused = false
+        /// Who leads, as far as the replicas here have heard of each other.
+        var heard: [UInt16: (leader: Int32?, epoch: UInt32)] = [:]
+        /// The changes of the metadata that the control stage knows.
+        var controlKnows: UInt64 = 0
     }
 
     private let settings: Settings
@@ -171,8 +175,19 @@ final class Cluster: BrokerDirectory, Sendable {
         }
     }
 
-    /// Whether the others are told of this broker, or it can't be one of them.
-    var hasJoined: Bool { state.withLock { $0.isRefused || $0.view.cluster != nil && $0.view.brokers[settings.nodeId] == $0.registration } }
+    /// Whether the others are told of this broker, and clients can be told of what there is; or it can't be one of them.
+    var hasJoined: Bool {
+        state.withLock { state in
+            let isListed = state.view.brokers[settings.nodeId] == state.registration
+            return state.isRefused || state.view.cluster != nil && isListed && state.controlKnows >= max(state.view.nextChange, 1)
+        }
+    }
+
+    /// The control stage knows so many changes.
+    func controlKnows(_ next: UInt64) { state.withLock { $0.controlKnows = next } }
+
+    /// Who leads, as far as the group's replica here has heard: where the store is away, that is news.
+    func heard(_ group: UInt16, leader: Int32?, epoch: UInt32) { state.withLock { $0.heard[group] = (leader, epoch) } }
 
     /// Where another broker is to be connected to.
     func peer(_ broker: Int32) -> (host: String, port: UInt16)? {
@@ -200,9 +215,15 @@ final class Cluster: BrokerDirectory, Sendable {
         }
         // A disk that was wiped is not the replica that it was.
         let live = assignment.replicas.filter { brokers[$0.broker]?.incarnations[group] == $0.incarnation }
+        var leader = assignment.leader.flatMap { live.contains($0) ? $0.broker : nil }
+        var epoch = assignment.epoch
+        if let heard = state.withLock({ $0.heard[group] }) {
+            if heard.epoch > epoch { (leader, epoch) = heard }
+            // The store may say so still, or already.
+            if heard.epoch == epoch, leader == settings.nodeId, heard.leader != leader { leader = nil }
+        }
         return GroupLeadership(
-            leader: assignment.leader.flatMap { live.contains($0) ? $0.broker : nil }, epoch: assignment.epoch,
-            replicas: assignment.replicas.map(\.broker).uniqued(), live: live.map(\.broker))
+            leader: leader, epoch: epoch, replicas: assignment.replicas.map(\.broker).uniqued(), live: live.map(\.broker))
     }
 
     func replicas(of group: UInt16) -> Int {

@@ -26,6 +26,7 @@ final class ClusterMetadata: MetadataStore {
     private var outcomes: Deque<MetadataOutcome> = []
     private(set) var state = MetadataState()
     private var known: UInt64 = 0
+    private var told: UInt64 = 0
 
     /// - Parameter waker: of the control stage's thread.
     init(cluster: Cluster, waker: Waker) {
@@ -45,6 +46,10 @@ final class ClusterMetadata: MetadataStore {
         if now.next != known {
             (state, known) = (now.state, now.next)
             progress += 1
+        } else if told != known {
+            // Only now, a step later: the other stages have been sent the topics.
+            told = known
+            cluster.controlKnows(known)
         }
         for (number, outcome) in answers.take() {
             progress += 1

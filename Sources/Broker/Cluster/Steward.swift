@@ -69,6 +69,7 @@ final class Steward: ReplicaHost {
     func reopen(group: Int, cut: Range<UInt64>?, committed: UInt64) { wishes.put(.reopen(group: group, cut: cut, committed: committed)) }
     func mend(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) { wishes.put(.mend(group: group, range, bytes)) }
     func swap(group: Int, _ value: GroupAssignment, revision: Int64) { cluster?.swap(group: group, value, revision: revision) }
+    func heard(group: Int, leader: Int32?, epoch: UInt32) { cluster?.heard(UInt16(group), leader: leader, epoch: epoch) }
     func connect(to broker: Int32) {
         guard let peer = cluster?.peer(broker) else { return }
         dialer?.dial(broker, host: peer.host, port: peer.port)

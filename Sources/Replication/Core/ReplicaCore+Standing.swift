@@ -37,6 +37,8 @@ extension ReplicaCore {
     }
 
     private func isLeaderGone(_ now: UInt64) -> Bool {
+        // The store may be away: who leads by now says so itself.
+        if let following, following.epoch > assignment.epoch, now < heard + times.silence { return false }
         guard let leader = assignment.leader else { return true }
         // An epoch that this replica won in an earlier life, or by a swap whose outcome it never learned, nobody leads.
         if leader == own { return true }

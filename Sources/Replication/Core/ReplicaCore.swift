@@ -143,6 +143,13 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     /// How far the log may be called persisted.
     public var persisted: UInt64 { min(recordedEnd, damaged.first?.lowerBound ?? .max) }
 
+    /// Who leads, and in which epoch, as far as this replica has heard; nobody, where it has promised an epoch that has not begun.
+    public var knownLeader: (leader: ReplicaID?, epoch: UInt32) {
+        if case .leader(let epoch) = role { return (own, epoch) }
+        if let following, following.leader != own { return (following.leader, following.epoch) }
+        return (nil, record.promised)
+    }
+
     /// Those to whom it streams, if it leads.
     public var followerIDs: [ReplicaID] { followers.keys.sorted() }
 
