@@ -219,7 +219,9 @@ def test_replicates(cluster, topic):
     check(cluster, topic, [worker])
 
 
+@pytest.mark.timeout(120 + 30 * FAULTS)
 def test_faults(cluster, topic, tmp_path):
+    """Clients produce all the time while one thing after the other goes wrong. HUTONG_TEST_FAULTS says how many."""
     create(cluster, topic)
     dice = random.Random(int(os.environ.get("HUTONG_TEST_SEED", FAULTS)))
     faults = Faults(cluster, topic, dice)
