@@ -102,7 +102,7 @@ let package = Package(
         tests("IO", ["CFaults", "CHost", "Host", "IO", "TestSupport"]),
         tests("Wire", ["Wire", "Codecs", "TestSupport"]),
         tests("Intake", ["Intake", "Host", "IO", "Wire", "Codecs", "Metadata", "TestSupport", log]),
-        tests("Replication", ["Replication", "Simulator"]),
+        tests("Replication", ["IO", "Journal", "Replication", "Simulator"]),
         tests("Coordination", ["Coordination", log]),
         tests("Sequencer", ["Sequencer", "Journal", "Wire", "Codecs", "TestSupport"]),
         tests("Client", ["Client", "Wire", "Codecs"]),
@@ -110,7 +110,9 @@ let package = Package(
         tests("Journal", ["CHost", "Codecs", "Host", "IO", "Journal", "Sequencer", "Wire", log]),
         tests(
             "Simulator",
-            ["Broker", "CHost", "Codecs", "Control", "Fetching", "Host", "IO", "Journal", "Metadata", "Replication", "Simulator", "Wire", log]),
+            ["Broker", "CHost", "Codecs", "Control", "Coordination", "Fetching", "Host", "IO", "Journal", "Metadata", "Replication", "Simulator", "Wire",
+                log,
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

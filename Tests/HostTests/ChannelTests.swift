@@ -32,6 +32,42 @@ import Testing
         #expect(sender.next == given, "what was refused has no number")
     }
 
+    @Test func anEndIsMadeAnewWhereTheLastOneLeftOff() {
+        let channel = Channel<Int>(capacity: 4)
+        do {
+            let sender = Outlet(channel)
+            for number in 0..<3 { #expect(sender.send(number)) }
+            #expect(sender.push(99), "never shown, so never sent")
+        }
+        do {
+            let receiver = Inlet(channel)
+            #expect(receiver.pop() == 0)
+            receiver.release()
+            #expect(receiver.pop() == 1, "taken, and not given back: the next one takes it again")
+        }
+        let sender = Outlet(channel)
+        let receiver = Inlet(channel)
+        #expect(sender.next == 3 && receiver.next == 1)
+        #expect(sender.send(3) && sender.send(4) && !sender.send(5), "there is room for four")
+        #expect((0..<4).map { _ in receiver.pop() } == [1, 2, 3, 4])
+    }
+
+    @Test func whatWasSentBeforeIsVoid() {
+        let channel = Channel<Int>(capacity: 4)
+        var sender = channel.sender()
+        var receiver = channel.receiver()
+        _ = sender.send(0)
+        _ = sender.send(1)
+        #expect(receiver.voided == 0)
+        sender.void()
+        _ = sender.send(2)
+        #expect(receiver.voided == 2 && receiver.next == 0, "who takes it judges by its number")
+        _ = receiver.pop()
+        #expect(sender.consumed == 0)
+        receiver.release()
+        #expect(sender.consumed == 1)
+    }
+
     @Test func roomComesBackWithRelease() {
         let channel = Channel<Int>(capacity: 4)
         let sender = Outlet(channel)

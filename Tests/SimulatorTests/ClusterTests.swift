@@ -1,0 +1,154 @@
+import Coordination
+import Host
+import Logging
+import Metadata
+import Replication
+import Synchronization
+import Testing
+
+@testable import Broker
+
+/// Brokers that share a store in memory: how they find each other, and what they make of it.
+@Suite struct ClusterTests {
+    private final class Member {
+        let cluster: Cluster
+        let store: InMemoryStore
+        let inbox: Inbox<ReplicaNews>
+        let opened = Opened()
+        let refused = Refused()
+        let metadata: ClusterMetadata
+
+        final class Opened: Sendable {
+            let groups = Mutex<[UInt16: UInt32]>([:])
+        }
+
+        final class Refused: Sendable {
+            let reason = Mutex<String?>(nil)
+        }
+
+        init(_ id: Int32, _ shared: InMemoryCoordination, groups: Int = 8) {
+            store = shared.client(name: "broker \(id)")
+            let waker = Waker {}
+            inbox = Inbox(waker: waker)
+            let (opened, refused) = (opened, refused)
+            let registration = BrokerRegistration(host: "host\(id)", port: 9092, peerHost: "host\(id)", peerPort: 9192)
+            cluster = Cluster(
+                Cluster.Settings(nodeId: id, id: nil, groups: groups, defaultReplicas: nil, registration: registration), store: store,
+                inbox: inbox, control: waker, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+                open: { group, key in opened.groups.withLock { $0[group] = key } },
+                refuse: { reason in refused.reason.withLock { $0 = reason } })
+            metadata = ClusterMetadata(cluster: cluster, waker: waker)
+            cluster.start()
+        }
+
+        /// Disks for all the groups that it was asked to open.
+        func claim() {
+            for group in opened.groups.withLock({ $0.keys.sorted() }) { cluster.claimed(group, incarnation: UInt64(group) + 100) }
+        }
+
+        func steps() { for _ in 0..<4 { _ = metadata.step() } }
+
+        func create(_ topic: String, replicas: Int, token: UInt64) throws {
+            let groups = try cluster.groups(replicas: replicas).get()
+            let places = metadata.state.places(partitions: 3, groups: groups)
+            metadata.propose([.createTopic(name: topic, id: TopicID(.random()), partitions: places, configs: [:])], token: token)
+        }
+    }
+
+    private func members(_ count: Int32, _ shared: InMemoryCoordination) -> [Member] {
+        let made = (1...count).map { Member($0, shared) }
+        for member in made { member.steps() }
+        return made
+    }
+
+    @Test func findEachOther() {
+        let made = members(3, InMemoryCoordination(deliversAtOnce: true))
+        for member in made {
+            #expect(member.cluster.brokers.map(\.nodeId) == [1, 2, 3] && member.cluster.controller == 1)
+            #expect(member.cluster.hasJoined && member.cluster.defaultReplicas == 3)
+            #expect(member.metadata.state.clusterId == made[0].metadata.state.clusterId && member.metadata.state.clusterId != nil)
+        }
+    }
+
+    @Test func anotherNumberOfGroupsIsRefused() {
+        let shared = InMemoryCoordination(deliversAtOnce: true)
+        _ = members(1, shared)
+        let other = Member(2, shared, groups: 4)
+        #expect(other.refused.reason.withLock { $0 }?.contains("partition.groups") ?? false)
+    }
+
+    @Test func aTopicsGroupsAreMadeWithItAndBeginOnceAllDisksAreKnown() throws {
+        let made = members(3, InMemoryCoordination(deliversAtOnce: true))
+        try made[1].create("t", replicas: 3, token: 5)
+        for member in [made[1], made[0], made[2]] { member.steps() }
+        #expect(made[1].metadata.nextOutcome()?.failure == nil)
+        for member in made {
+            #expect(member.metadata.state.topics["t"]?.partitions.map(\.group) == [0, 1, 2])
+            #expect(member.opened.groups.withLock { $0 } == made[0].opened.groups.withLock { $0 }, "with the same keys")
+            #expect(member.opened.groups.withLock { $0.count } == 3)
+        }
+        #expect(made[0].cluster.leadership(of: 0).replicas.sorted() == [1, 2, 3])
+        made[0].claim()
+        made[1].claim()
+        #expect(!made[0].inbox.take().contains { if case .assignment = $0 { true } else { false } }, "one disk is not known")
+        made[2].claim()
+        for member in made {
+            let assigned = member.inbox.take().compactMap { news -> GroupAssignment? in
+                if case .assignment(_, let value, _) = news { value } else { nil }
+            }
+            #expect(assigned.count == 3 && assigned.allSatisfy { $0.epoch == 0 && $0.leader == nil && $0.replicas.count == 3 })
+        }
+    }
+
+    @Test func whoIsSlowerLosesNothing() throws {
+        let shared = InMemoryCoordination()
+        let made = (1...2).map { Member($0, shared) }
+        func deliver() {
+            for _ in 0..<4 {
+                for member in made {
+                    member.store.deliver()
+                    member.steps()
+                }
+            }
+        }
+        deliver()
+        // Both go by the same state: the second one's change is refused, and made again.
+        for (number, member) in made.enumerated() {
+            member.metadata.propose([.producerIds(below: 1000)], token: UInt64(number))
+            _ = member.metadata.step()
+        }
+        deliver()
+        let blocks = made.compactMap { member -> Int64? in
+            guard let outcome = member.metadata.nextOutcome(), outcome.failure == nil, case .producerIds(let below)? = outcome.changes.first
+            else { return nil }
+            return below
+        }
+        #expect(Set(blocks) == [1000, 2000], "no id is given out twice")
+        // The same topic by both: one of them is told that it exists.
+        for member in made { try member.create("same", replicas: 1, token: 9) }
+        deliver()
+        let failures = made.map { $0.metadata.nextOutcome()?.failure }
+        #expect(failures.count { $0 == nil } == 1 && failures.count { $0?.contains("exists already") ?? false } == 1)
+    }
+
+    @Test func tooManyReplicasAreRefusedWithTheReason() {
+        let made = members(2, InMemoryCoordination(deliversAtOnce: true))
+        guard case .failure(let refusal) = made[0].cluster.groups(replicas: 3) else {
+            Issue.record("three replicas on two brokers")
+            return
+        }
+        #expect(refusal.reason.contains("there are 2 now"))
+    }
+
+    /// What a replica hears of its peers is newer than a store that is away.
+    @Test func saysWhoLeadsAsItsReplicasHaveHeard() throws {
+        let made = members(3, InMemoryCoordination(deliversAtOnce: true))
+        try made[0].create("t", replicas: 3, token: 1)
+        for member in made { member.steps() }
+        for member in made { member.claim() }
+        #expect(made[0].cluster.leadership(of: 0).leader == nil)
+        made[0].cluster.heard(0, leader: 2, epoch: 4)
+        let leadership = made[0].cluster.leadership(of: 0)
+        #expect(leadership.leader == 2 && leadership.epoch == 4 && leadership.live.sorted() == [1, 2, 3])
+    }
+}
