@@ -126,8 +126,10 @@ public final class Broker {
     /// Requests wait for each of the threads in turn: they are to run as soon as they wake up, and are soon done.
     private static let slice: UInt64 = 100_000
 
-    /// Starts the threads, and returns when the new epoch is on stable storage: from then on clients are answered.
-    public func start() throws {
+    /// Starts the threads, and returns when clients are answered: alone, once the new epoch is on stable storage; in a cluster, once its store has told what
+    /// there is.
+    /// - Parameter isCancelled: asked while the store is waited for; true: that is given up.
+    public func start(isCancelled: () -> Bool = { false }) throws {
         for line in plan.lines { logger.info("\(line)") }
         for group in groups { group.journal.cache.populate() }
         for thread in threads {
@@ -139,7 +141,7 @@ public final class Broker {
             guard result == 0 else { throw BrokerError("a thread can't be started: \(describe(errno: -result))") }
         }
         if let member {
-            try member.start()
+            try member.start(isCancelled: isCancelled)
             draining.release()
             for thread in threads { thread.ring.waker.ring() }
         }

@@ -52,7 +52,7 @@ struct ServeCommand: ParsableCommand {
         do {
             let broker = try Broker(
                 try BrokerConfiguration(settings), logger: Logger(label: "hutong"), onFailure: ServeCommand.storageFailed)
-            try broker.start()
+            try broker.start(isCancelled: { ServeCommand.isTold(signals) })
             _ = Output.write(Array((readyLine(broker, settings) + "\n").utf8))
             wait(signals, broker)
         } catch {
@@ -90,6 +90,14 @@ struct ServeCommand: ParsableCommand {
         pthread_sigmask(SIG_BLOCK, &signals, nil)
         signal(SIGPIPE, SIG_IGN)
         return signals
+    }
+
+    /// Whether one of the signals that are waited for has come.
+    private static func isTold(_ signals: sigset_t) -> Bool {
+        var pending = sigset_t()
+        sigpending(&pending)
+        var wanted = signals
+        return [SIGTERM, SIGINT, SIGUSR1].contains { sigismember(&wanted, $0) == 1 && sigismember(&pending, $0) == 1 }
     }
 
     /// Nothing is acknowledged any more, so there is nothing to go on for: the main thread is told.

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import statistics
+import threading
 import time
 
 import pytest
@@ -67,13 +68,6 @@ def await_brokers(cluster):
 
 def leader_of(cluster, topic):
     return await_leaders(cluster, topic)[0]
-
-
-class Reader:
-    """Looks like a broker to `read_all`: whoever leads."""
-
-    def __init__(self, cluster, topic):
-        self.address = cluster.brokers[leader_of(cluster, topic)].address
 
 
 def create(cluster, topic, partitions=PARTITIONS, replicas=3):
@@ -243,3 +237,37 @@ def test_faults(cluster, topic, tmp_path):
     check(cluster, topic, workers)
     if faults.times:
         print(f"{len(faults.times)} failovers: median {statistics.median(faults.times):.2f} s, worst {max(faults.times):.2f} s")
+
+
+def test_rolling_restart(cluster, topic, tmp_path):
+    """Each broker is stopped and started again, while clients produce: none of them gives up on a record."""
+    create(cluster, topic)
+    workers = [Worker(client, cluster.servers, topic, tmp_path, rate=2000) for client in CLIENTS]
+    try:
+        await_progress(workers, cluster)
+        for number in cluster.ids:
+            cluster.brokers[number].stop()
+            await_progress(workers, cluster)
+            cluster.brokers[number].start()
+            await_whole(cluster, topic)
+            await_progress(workers, cluster)
+        for worker in workers:
+            worker.finish()
+    finally:
+        for worker in workers:
+            worker.end()
+    check(cluster, topic, workers)
+
+
+def test_waits_for_the_store_and_can_be_stopped_meanwhile(tmp_path):
+    made = Cluster(tmp_path, count=1)
+    try:
+        broker = made.brokers[1]
+        broker.data.mkdir(parents=True)
+        with pytest.raises(AssertionError, match="ended with 1 before it was ready"):
+            threading.Timer(2, lambda: broker.process.send_signal(signal.SIGTERM)).start()
+            broker.start()
+        assert "the cluster's store can't be reached" in broker.log()
+        assert "stopped while the cluster's store was waited for" in broker.log()
+    finally:
+        made.end()

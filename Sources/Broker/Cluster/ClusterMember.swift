@@ -121,10 +121,13 @@ final class ClusterMember {
     // MARK: Life
 
     /// Joins the cluster: returns when the store has told what there is, and tells others of this broker.
-    func start() throws {
+    func start(isCancelled: () -> Bool) throws {
         startSteward()
         cluster.start()
-        while !cluster.hasJoined { usleep(10_000) }
+        while !cluster.hasJoined {
+            if isCancelled() { throw BrokerError("stopped while the cluster's store was waited for") }
+            usleep(10_000)
+        }
         if let reason = life.refusal.withLock({ $0 }) { throw BrokerError(reason) }
     }
 
