@@ -32,6 +32,8 @@ public struct ReplicaStage: Stage, ~Copyable {
 
     /// How often cores are told the time, in nanoseconds.
     private static let tick: UInt64 = 10_000_000
+    /// A way that has broken is made anew after so many nanoseconds.
+    private static let patience: UInt64 = 200_000_000
     /// So many frames of one connection are taken in one step.
     private static let framesAStep = 256
 
@@ -45,8 +47,9 @@ public struct ReplicaStage: Stage, ~Copyable {
     private let groups: [ReplicaGroup]
     private let paths: [JournalPaths]
     private let journals: JournalSource
-    private var links: [Int32: PeerLink] = [:]
-    private var sources: [UInt64: PeerSource] = [:]
+    /// By broker, ascending: a few.
+    private var links: [PeerLink] = []
+    private var sources: [PeerSource] = []
     private var nextSource: UInt64 = 0
     private var isAccepting = false
     private var nextTick: UInt64 = 0
@@ -103,7 +106,7 @@ public struct ReplicaStage: Stage, ~Copyable {
             progress += 1
             handle(completion, now.monotonic)
         }
-        for tag in sources.keys.sorted() { progress += takeFrames(tag, now.monotonic) }
+        for source in sources { progress += takeFrames(source, now.monotonic) }
         let isTick = now.monotonic >= nextTick
         if isTick {
             nextTick = now.monotonic + ReplicaStage.tick
@@ -114,7 +117,7 @@ public struct ReplicaStage: Stage, ~Copyable {
             progress += group.step(now.monotonic)
             progress += sendMessages(of: group)
         }
-        for broker in links.keys.sorted() { links[broker]!.send() }
+        for link in links { link.send() }
         return progress
     }
 
@@ -140,15 +143,16 @@ public struct ReplicaStage: Stage, ~Copyable {
     }
 
     private mutating func link(to broker: Int32) -> PeerLink {
-        if let link = links[broker] { return link }
+        if let link = links.first(where: { $0.broker == broker }) { return link }
         let link = PeerLink(broker: broker, sockets: sockets, tag: Tag.firstLink + UInt64(UInt32(bitPattern: broker)))
-        links[broker] = link
+        links.append(link)
+        links.sort { $0.broker < $1.broker }
         return link
     }
 
     /// Ways to all others that live.
     private mutating func reconnect(_ now: UInt64) {
-        for broker in live.keys.sorted() where broker != nodeId && !link(to: broker).isConnected && now >= connectsAt[broker] ?? 0 {
+        for broker in live.keys where broker != nodeId && !link(to: broker).isConnected && now >= connectsAt[broker] ?? 0 {
             connectsAt[broker] = now + 1_000_000_000
             host.connect(to: broker)
         }
@@ -161,16 +165,12 @@ public struct ReplicaStage: Stage, ~Copyable {
             if completion.result >= 0 { add(completion.result) }
             if !completion.more { isAccepting = false }
         } else if completion.tag >= Tag.firstSource {
-            guard let source = sources[completion.tag] else { return }
-            if source.received(completion.result) { return }
-            sockets.close(source.socket)
-            sources[completion.tag] = nil
-        } else if let broker = links.first(where: { $0.value.tag == completion.tag })?.key, let link = links[broker] {
-            if !link.sent(completion.result) {
-                connectsAt[broker] = 0
-                if let socket = link.takeNext(), link.connect(socket) {
-                    for group in groups { group.take(.connected(broker: broker, socket: socket), now) }
-                }
+            guard let source = sources.first(where: { $0.tag == completion.tag }), !source.received(completion.result) else { return }
+            end(source)
+        } else if let link = links.first(where: { $0.tag == completion.tag }), !link.sent(completion.result) {
+            connectsAt[link.broker] = now + ReplicaStage.patience
+            if let socket = link.takeNext(), link.connect(socket) {
+                for group in groups { group.take(.connected(broker: link.broker, socket: socket), now) }
             }
         }
     }
@@ -180,13 +180,19 @@ public struct ReplicaStage: Stage, ~Copyable {
         nextSource += 1
         let tag = Tag.firstSource + nextSource
         let source = PeerSource(socket: socket, sockets: sockets, tag: tag)
-        sources[tag] = source
+        sources.append(source)
         source.receive()
     }
 
+    private mutating func end(_ source: PeerSource) {
+        source.close()
+        sockets.close(source.socket)
+        sources.removeAll { $0 === source }
+    }
+
     /// Takes the frames that have come on a connection. Returns how many.
-    private mutating func takeFrames(_ tag: UInt64, _ now: UInt64) -> Int {
-        guard let source = sources[tag], !source.isReceiving, !source.isClosed else { return 0 }
+    private mutating func takeFrames(_ source: PeerSource, _ now: UInt64) -> Int {
+        guard !source.isReceiving, !source.isClosed else { return 0 }
         var count = 0
         do {
             while count < ReplicaStage.framesAStep {
@@ -199,9 +205,7 @@ public struct ReplicaStage: Stage, ~Copyable {
             }
         } catch {
             logger.warning("a connection from another broker (\(sockets.peerName(source.socket))) is closed: what came is damaged, or not from a broker: \(error)")
-            source.close()
-            sockets.close(source.socket)
-            sources[tag] = nil
+            end(source)
         }
         return count
     }
