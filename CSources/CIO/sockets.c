@@ -75,6 +75,14 @@ int hutong_set_no_delay(int socket) {
     return setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 ? 0 : -errno;
 }
 
+int hutong_set_impatient(int socket, int milliseconds) {
+    int idle = milliseconds / 2000 > 0 ? milliseconds / 2000 : 1, interval = 1, count = 3;
+    setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    return setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds) == 0 ? 0 : -errno;
+}
+
 void hutong_peer_name(int socket, char *into, size_t capacity) {
     struct sockaddr_storage address;
     socklen_t length = sizeof address;

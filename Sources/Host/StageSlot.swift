@@ -20,13 +20,16 @@ public final class StageSlot: AnyStage, @unchecked Sendable {
     private var stage: AnyStage?
     /// Whether the stage's operations have ended; asked until they have. Each call throws away what has come of them.
     private let hasEnded: () -> Bool
+    private let finishes: Bool
     private let waker: Waker
 
     /// - Parameters:
     ///   - waker: of the thread that steps the slot.
+    ///   - finishes: a stage that is to be taken out is stepped until nothing that it has taken is unfinished.
     ///   - hasEnded: whether what stages in this slot have asked of the kernel has ended; what comes of it is thrown away.
-    public init(_ name: String, waker: Waker, hasEnded: @escaping () -> Bool = { true }) {
+    public init(_ name: String, waker: Waker, finishes: Bool = false, hasEnded: @escaping () -> Bool = { true }) {
         self.waker = waker
+        self.finishes = finishes
         self.hasEnded = hasEnded
         super.init(name: name)
     }
@@ -63,6 +66,7 @@ public final class StageSlot: AnyStage, @unchecked Sendable {
             _ = self.state.compareExchange(expected: State.filled, desired: State.occupied, ordering: .acquiringAndReleasing)
             return 1
         case State.leaving:
+            if finishes, let stage, !stage.isDrained { return stage.step(now) }
             guard hasEnded() else { return 0 }
             stage = nil
             self.state.store(State.vacant, ordering: .releasing)

@@ -55,6 +55,8 @@ public protocol SocketPort: Port {
     func cancel(_ target: UInt64, tag: UInt64)
     /// What is sent leaves at once instead of waiting for company (TCP_NODELAY); a peer that has vanished is noticed.
     func setNoDelay(_ socket: Int32)
+    /// A peer that does not answer for so long is given up: what is sent, or is to be received, fails.
+    func setImpatient(_ socket: Int32, milliseconds: Int32)
     /// Ends both directions at once; operations under way complete.
     func shutdown(_ socket: Int32)
     /// As `shutdown`; and what the host has not sent yet is thrown away when the socket is closed.

@@ -27,6 +27,8 @@ public func connect(host: String, port: UInt16) throws(IOError) -> Int32 {
 public func lockFile(_ file: Int32) -> Bool { hutong_lock_file(file) == 0 }
 
 extension SocketPort {
+    public func setImpatient(_ socket: Int32, milliseconds: Int32) { _ = hutong_set_impatient(socket, milliseconds) }
+
     public func peerAddress(_ socket: Int32) -> UInt64 { hutong_peer_address(socket) }
 
     public func discard(_ socket: Int32) {

@@ -97,6 +97,9 @@ public final class JournalCache: @unchecked Sendable {
         return nil
     }
 
+    /// Whether there is a slot that nobody has pinned.
+    public var hasUnpinnedSlot: Bool { (0..<slotCount).contains { slots[$0].pins.load(ordering: .relaxed) == 0 } }
+
     /// How many slots are pinned now.
     public var pinnedSlots: Int {
         (0..<slotCount).reduce(0) { $0 + (slots[$1].pins.load(ordering: .relaxed) > 0 ? 1 : 0) }

@@ -37,14 +37,18 @@ final class ReplicaGroup {
     private var replacer: FileReplacer?
     private var writing: ReplicaRecord?
     /// Buffers that the write stage still reads, with the number of the order behind theirs.
-    private var held: Deque<(order: Int, buffer: AnyObject)> = []
+    private var held: Deque<(order: Int, bytes: Int, buffer: AnyObject)> = []
     /// How far the journal's bytes that came from the leader were handed to the write stage, and checked.
     private var check = FrameCheck(position: 0, previous: 0, epoch: 0)
-    /// The beginning of a frame whose rest is still to come.
+    /// The beginning of a frame whose rest is still to come, of that leader's session; and how many bytes the write stage has not taken yet.
     private var carry: [UInt8] = []
+    private var carrySession: (leader: ReplicaID, epoch: UInt32, session: UInt32)?
+    private var heldBytes = 0
     /// The order that makes the write stage lead, or stop, while it has not been carried out.
     private var leadOrder: Int?
     private var stopOrder: Int?
+    /// What the core wants of the journal while it is not open.
+    private var waitingEffects: [ReplicaEffect] = []
     /// To be cut off when the write stage has stopped.
     private var waitingCut: Range<UInt64>?
     private var assignment: (GroupAssignment, Int64)?
@@ -128,7 +132,12 @@ final class ReplicaGroup {
             if let (value, revision) = assignment { core!.saw(value, revision: revision, now: now) }
             core!.saw(live: live, now: now)
         } else {
-            core!.moved(appended: opened.end, flushed: opened.end, now: now)
+            core!.reopened(start: opened.start, end: opened.end, damaged: opened.damaged, now: now)
+        }
+        if phase == .open {
+            let waiting = waitingEffects
+            waitingEffects = []
+            for effect in waiting { carryOut(effect, now) }
         }
     }
 
@@ -147,6 +156,10 @@ final class ReplicaGroup {
         defer { _ = carryOut(now) }
         switch message {
         case .append(let epoch, let session, let range, let committed):
+            // What a leader before, or this one before it began anew, has left half said is not gone on with.
+            if carrySession.map({ $0 != (from, epoch, session) }) ?? true { carry = [] }
+            carrySession = (from, epoch, session)
+            defer { if !(core?.follows(from, epoch: epoch, session: session) ?? false) { carry = [] } }
             try takeBytes(range, bytes, in: buffer) { part in
                 core?.take(.append(epoch: epoch, session: session, part, committed: committed), from: from, now: now)
             }
@@ -156,6 +169,8 @@ final class ReplicaGroup {
                 core?.take(message, from: from, now: now)
                 mend(bytes)
             } else {
+                carry = []
+                defer { carry = [] }
                 try takeBytes(range, bytes, in: buffer) { part in
                     core?.take(.bytes(epoch: epoch, part), from: from, now: now)
                 }
@@ -170,7 +185,9 @@ final class ReplicaGroup {
     ) throws(FrameCheck.Failure) {
         let held = check.position + UInt64(carry.count)
         // What does not continue what is there, the core judges without bytes: it takes none of it.
-        guard let core, range.lowerBound <= held, range.upperBound > held, check.position == core.appended, orders.hasRoom(for: 4) else {
+        guard let core, range.lowerBound <= held, range.upperBound > held, check.position == core.appended, orders.hasRoom(for: 4),
+            heldBytes < Int(times.window)
+        else {
             if range.isEmpty || range.upperBound <= check.position { tell(range.isEmpty ? range : range.clamped(to: 0..<check.position)) }
             return
         }
@@ -186,6 +203,7 @@ final class ReplicaGroup {
             carry.withUnsafeBytes { joined.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
             (joined.base + carry.count).copyMemory(from: new.baseAddress!, byteCount: new.count)
             let all = UnsafeRawBufferPointer(start: joined.base, count: carry.count + new.count)
+            carry = []
             let taken = try next.take(all, of: stored!.identity, segmentBytes: cache.segmentBytes)
             offer(from..<next.position, UnsafeRawBufferPointer(rebasing: all[..<taken]), in: joined, next, tell)
             carry = check.position == from + UInt64(taken) ? Array(all[taken...]) : []
@@ -200,7 +218,8 @@ final class ReplicaGroup {
         check = next
         let sent = orders.push(.take(bytes.baseAddress!, count: bytes.count, position: range.lowerBound))
         precondition(sent, "there was room")
-        held.append((orders.next, buffer))
+        held.append((orders.next, bytes.count, buffer))
+        heldBytes += bytes.count
     }
 
     /// Whether the core has just taken the range.
@@ -245,6 +264,7 @@ final class ReplicaGroup {
         var count = 0
         while let first = held.first, orders.consumed - first.order >= 0 {
             held.removeFirst()
+            heldBytes -= first.bytes
             count += 1
         }
         return count
@@ -293,10 +313,12 @@ final class ReplicaGroup {
         carry = []
         lastAppended = appended
         lastFlushed = positions.flushed.load()
-        core!.moved(appended: appended, flushed: min(lastFlushed, appended), now: now)
         if let cut = waitingCut {
+            // The core knows of no more than what will be left.
             waitingCut = nil
             reopen(cut.lowerBound..<max(cut.upperBound, appended))
+        } else {
+            core!.moved(appended: appended, flushed: min(lastFlushed, appended), now: now)
         }
         return 1
     }
@@ -321,6 +343,13 @@ final class ReplicaGroup {
     }
 
     private func carryOut(_ effect: ReplicaEffect, _ now: UInt64) {
+        switch effect {
+        case .beginEpoch, .stop, .cut:
+            // While the journal is closed or being opened, it can't be; and then in order.
+            if phase == .busy || phase == .closed || !waitingEffects.isEmpty && phase != .open { return waitingEffects.append(effect) }
+            if phase == .damaged, case .cut = effect {} else if phase == .damaged { return waitingEffects.append(effect) }
+        default: break
+        }
         switch effect {
         case .send(let message, let to): outgoing.append((message, to))
         case .record(let record): write(record)

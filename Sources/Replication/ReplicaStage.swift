@@ -177,6 +177,7 @@ public struct ReplicaStage: Stage, ~Copyable {
 
     private mutating func add(_ socket: Int32) {
         sockets.setNoDelay(socket)
+        sockets.setImpatient(socket, milliseconds: PeerLink.patience)
         nextSource += 1
         let tag = Tag.firstSource + nextSource
         let source = PeerSource(socket: socket, sockets: sockets, tag: tag)

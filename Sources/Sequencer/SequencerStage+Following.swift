@@ -22,7 +22,11 @@ extension SequencerStage {
                     journal.begin(order.epoch)
                     epochFrame = EpochFrame(nodeId: nodeId, start: journal.position).encode()
                 }
-                if epochFrame != nil && !beginEpoch(now) { return progress }
+                if epochFrame != nil && !beginEpoch(now) {
+                    // There is no room for its frame; and it may be over already.
+                    guard links.orders.available() > 1 else { return progress }
+                    epochFrame = nil
+                }
             case .stop: stop()
             }
             _ = links.orders.pop()

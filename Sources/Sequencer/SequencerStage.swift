@@ -111,12 +111,21 @@ public struct SequencerStage: Stage, ~Copyable {
     }
 
     public mutating func step(_ now: Moment) -> Int {
+        var progress = work(now)
+        if publish() { progress += 1 }
+        // What is done is shown before the orders count as carried out.
+        links.orders.release()
+        return progress
+    }
+
+    private mutating func work(_ now: Moment) -> Int {
         takeTables()
-        if epochFrame != nil && !beginEpoch(now) { return 0 }
+        // Only an order to stop is looked at before the epoch has its frame.
+        if epochFrame != nil, !beginEpoch(now), links.orders.available() < 2 { return 0 }
         sendCheckpoint()
         var progress = takeOrders(now) + takeLogStarts(now)
         if hasJob {
-            guard resume(now) else { return publish() ? 1 : 0 }
+            guard resume(now) else { return progress }
             progress += 1
         }
         // A source's requests are looked for before the tables: who has been told of a new topic finds it here.
@@ -126,13 +135,11 @@ public struct SequencerStage: Stage, ~Copyable {
             takeTables()
             let done = take(waiting, now)
             progress += done
-            if hasJob { break }
             links.requests[source].release()
+            if hasJob { break }
             source = (source + 1) % sources
         }
         if progress > 0 { state.producers.expire(before: now.wall - producerExpiration) }
-        if publish() { progress += 1 }
-        links.orders.release()
         return progress
     }
 

@@ -184,7 +184,12 @@ extension ClusterConfiguration {
         times.candidacy = max(times.silence * 3 / 2, 1_000_000_000)
         times.backoff = times.silence / 4
         times.retry = times.silence / 4
+        // A frame may be as long as a segment.
+        guard settings.journalSegmentBytes <= 128 << 20 else {
+            throw BrokerError("journal.segment.bytes is \(settings.journalSegmentBytes), but in a cluster it may be 128 MiB at most.")
+        }
         times.window = UInt64(max(8 << 20, settings.journalSegmentBytes + (1 << 20)))
+        times.read = UInt64(settings.journalSegmentBytes)
         let etcd = EtcdOptions(
             endpoints: endpoints.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }, prefix: settings.etcdPrefix,
             leaseSeconds: settings.etcdLeaseSeconds, username: settings.etcdUsername, password: password, caFile: settings.etcdCaFile,

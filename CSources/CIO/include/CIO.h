@@ -77,6 +77,9 @@ int hutong_listen(const char *host, uint16_t port, int backlog, uint16_t *bound_
 int hutong_connect(const char *host, uint16_t port);
 /// Answers leave at once (TCP_NODELAY), and a peer that has vanished without a word is noticed in two minutes (keep-alive).
 int hutong_set_no_delay(int socket);
+
+/// A peer that does not acknowledge, or answer a probe, for so many milliseconds is taken for gone. 0, or a negative errno.
+int hutong_set_impatient(int socket, int milliseconds);
 /// The other side's address as text, "unknown" where it can't be had.
 void hutong_peer_name(int socket, char *into, size_t capacity);
 /// A number for the other side's address: the same for one IPv4 address (mapped into IPv6 or not), and for one IPv6 network

@@ -27,7 +27,8 @@ final class GroupRoom {
         self.paths = paths
         self.files = files
         let group = Int(number)
-        write = StageSlot("write", waker: waker(.write(group)))
+        // Requests that it has taken are answered.
+        write = StageSlot("write", waker: waker(.write(group)), finishes: true)
         flush = StageSlot("flush", waker: waker(.flush(group)), hasEnded: GroupRoom.ending(files.flush))
         loader = StageSlot("loader", waker: waker(.loader(group)), hasEnded: GroupRoom.ending(files.loader))
         archive = StageSlot("archive", waker: waker(.archive(group)), hasEnded: GroupRoom.ending(files.archive))

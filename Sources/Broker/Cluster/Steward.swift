@@ -26,6 +26,8 @@ final class Steward: ReplicaHost {
         case closing(ReadGroupNews, Wish)
         /// The stages end.
         case vacating(Wish)
+        /// After an error that may pass, until then.
+        case resting(Wish, until: UInt64)
         /// Readers take it on.
         case opening(ReadGroupNews, OpenedReplica)
     }
@@ -109,8 +111,11 @@ final class Steward: ReplicaHost {
             rooms[group].vacate()
             phases[group] = .vacating(wish)
         case .vacating(let wish):
-            guard rooms[group].isVacant else { return 0 }
+            guard rooms[group].isVacant, rooms[group].cache.hasUnpinnedSlot else { return 0 }
             rooms[group].clear()
+            open(wish, group)
+        case .resting(let wish, let until):
+            guard Moment.now().monotonic >= until else { return 0 }
             open(wish, group)
         case .opening(let news, let opened):
             guard news.isDone.load(ordering: .acquiring) else { return 0 }
@@ -140,10 +145,17 @@ final class Steward: ReplicaHost {
             var committed: UInt64 = 0
             if case .reopen(_, let range, let known) = wish { (cut, committed) = (range, known) }
             try open(group, cut: cut, committed: committed)
+        } catch let error as IOError {
+            logger.error("partition group \(group): \(error); trying again in a second")
+            for port in [rooms[group].files.loader, blocking.files] { port.closeAll() }
+            phases[group] = .resting(wish, until: Moment.now().monotonic + Steward.rest)
         } catch {
             fail(group, "the journal can't be opened: \(error)")
         }
     }
+
+    /// After an error, in nanoseconds.
+    private static let rest: UInt64 = 1_000_000_000
 
     /// Nothing works on the group's journal from here on; what is asked of it is refused.
     private func fail(_ group: Int, _ reason: String) {

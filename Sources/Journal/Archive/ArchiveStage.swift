@@ -205,7 +205,8 @@ public struct ArchiveStage: Stage, ~Copyable {
         looksAt = .max
         guard let box = checkpoint, replacer.isIdle else { return progress }
         guard segment(of: box.checkpoint.position) <= indexedBelow,
-            positions.committed.load() >= box.checkpoint.position
+            // Others may have committed what this disk does not have yet.
+            min(positions.committed.load(), positions.flushed.load()) >= box.checkpoint.position
         else {
             // Nobody rings for a commit.
             looksAt = now.monotonic + ArchiveStage.look

@@ -26,6 +26,7 @@ extension ReplicaCore {
         _ epoch: UInt32, _ session: UInt32, start: UInt64, _ history: LogHistory, from: ReplicaID, _ now: UInt64
     ) {
         guard epoch >= record.promised, role.epoch ?? 0 < epoch else { return send(.refuse(promised: record.promised), to: from) }
+        guard epoch < ReplicaCore.highestEpoch else { return }
         promise(epoch, now)
         heard = now
         standAt = nil
@@ -40,9 +41,13 @@ extension ReplicaCore {
             guard common >= min(committed, appended) else {
                 return effects.append(.alarm("the leader of epoch \(epoch) has the log up to \(common), though \(committed) is committed"))
             }
+            var kept = record.history
+            kept.cut(at: common)
+            let ahead = history.starts.filter { !kept.starts.contains($0) }
+            // No leader's history says otherwise; what does is not taken for one.
+            guard ahead.allSatisfy({ $0.position >= common && $0.epoch > kept.lastEpoch && $0.epoch <= epoch }) else { return }
             cut(at: common)
-            following = Following(
-                epoch: epoch, session: session, leader: from, ahead: history.starts.filter { !record.history.starts.contains($0) })
+            following = Following(epoch: epoch, session: session, leader: from, ahead: ahead)
         }
         sendPromised(.matched(epoch: epoch, session: session, end: appended), to: from)
         store()
@@ -97,7 +102,7 @@ extension ReplicaCore {
         guard let following, following.leader != own, let first = damaged.first else { return }
         guard now >= askAt || askAt > now + times.retry else { return }
         askAt = now + times.retry
-        let end = min(first.upperBound, first.lowerBound + times.message)
+        let end = min(first.upperBound, first.lowerBound + times.read)
         send(.read(epoch: following.epoch, first.lowerBound..<end), to: following.leader)
     }
 

@@ -79,7 +79,7 @@ extension ReplicaCore {
         let reached = max(progress.received, min(received, progress.sent))
         if reached > progress.received { progress.moved = now }
         progress.received = reached
-        progress.persisted = max(progress.persisted, persisted)
+        progress.persisted = max(progress.persisted, min(persisted, reached))
         progress.heard = now
         followers[from] = progress
         advance(now)

@@ -69,6 +69,7 @@ extension ReplicaCore {
 
     mutating func takePrepare(_ epoch: UInt32, from: ReplicaID, _ now: UInt64) {
         guard epoch >= record.promised, role.epoch ?? 0 < epoch else { return send(.refuse(promised: record.promised), to: from) }
+        guard epoch < ReplicaCore.highestEpoch else { return }
         promise(epoch, now)
         heard = now
         standAt = nil
@@ -123,7 +124,7 @@ extension ReplicaCore {
     /// Asks for what comes next of the plan.
     private mutating func read() {
         guard case .recovering(let epoch) = role, let next = plan?.reads.first else { return }
-        let end = min(next.range.upperBound, next.range.lowerBound + times.message)
+        let end = min(next.range.upperBound, next.range.lowerBound + times.read)
         send(.read(epoch: epoch, next.range.lowerBound..<end), to: next.source)
     }
 

@@ -15,6 +15,8 @@ public struct ReplicaTimes: Sendable {
     /// So many bytes go to a follower before the first of them is acknowledged as received, and in one message.
     public var window: UInt64 = 8 << 20
     public var message: UInt64 = 1 << 20
+    /// So many bytes are asked for at once of what a log lacks: at least the longest frame.
+    public var read: UInt64 = 1 << 20
 
     public init() {}
 }
@@ -187,6 +189,20 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         goOn(now)
     }
 
+    /// The log was closed and opened again; it has been found to be like that.
+    public mutating func reopened(start: UInt64, end: UInt64, damaged: [Range<UInt64>], now: UInt64) {
+        self.start = max(self.start, start)
+        self.damaged = damaged
+        // What was chosen rests on what the log was taken for.
+        if role.epoch != nil, end != appended || !damaged.isEmpty { leaveEpoch(now) }
+        moved(appended: end, flushed: end, now: now)
+    }
+
+    /// Whether what that leader streams in that session would be taken in.
+    public func follows(_ leader: ReplicaID, epoch: UInt32, session: UInt32) -> Bool {
+        following.map { $0.leader == leader && $0.epoch == epoch && $0.session == session } ?? false
+    }
+
     /// What took the place of damage is on stable storage.
     public mutating func mended(_ range: Range<UInt64>, now: UInt64) {
         damaged = damaged.flatMap { part in
@@ -296,6 +312,9 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         if case .promise(let epoch, _) = message { return .promise(epoch: epoch, shape) }
         return message
     }
+
+    /// No epoch is so high: what says so is damaged, or not a replica.
+    static let highestEpoch: UInt32 = 1 << 31
 
     /// Nothing is taken from epochs below that one any more.
     mutating func promise(_ epoch: UInt32, _ now: UInt64) {

@@ -31,7 +31,7 @@ public struct PeerFrame: Equatable, Sendable {
     /// The most epochs and damaged ranges that a message may bear.
     static let mostEntries = 1 << 16
     /// The longest frame, in bytes.
-    public static let mostBytes = 16 << 20
+    public static let mostBytes = 136 << 20
 
     public var group: UInt16
     public var from: ReplicaID

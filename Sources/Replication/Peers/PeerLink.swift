@@ -56,6 +56,8 @@ final class PeerLink {
         }
     }
 
+    /// A broker that does not answer for so long, in milliseconds, is connected to anew.
+    static let patience: Int32 = 4000
     /// The most pieces of one send.
     private static let mostPieces = 64
 
@@ -99,6 +101,7 @@ final class PeerLink {
             return false
         }
         sockets.setNoDelay(new)
+        sockets.setImpatient(new, milliseconds: PeerLink.patience)
         socket = new
         return true
     }
