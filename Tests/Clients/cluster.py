@@ -148,7 +148,7 @@ class Cluster:
             self.brokers[number] = Broker(
                 directory / host, {
                     "etcd.endpoints": self.etcd.url, "broker.id": number, "peer.listen": f"{address}:9192",
-                    "etcd.lease.seconds": 2, "replica.silence.ms": 1000, "journal.segment.bytes": "16MiB", "threads.pin": "false",
+                    "etcd.lease.seconds": 2, "replica.silence.ms": 1000, "journal.segment.bytes": "4MiB", "threads.pin": "false",
                     "num.partitions": 6, **(settings or {})},
                 port=9092, host=address, prefix=self.network.within(host))
 

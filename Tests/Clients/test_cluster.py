@@ -17,6 +17,7 @@ from rawclient import Connection
 from test_crash import PARTITIONS, PROGRESS, Worker, await_progress, check_acknowledged, check_once_and_in_order, read_all
 
 LEADER_PATIENCE = 30  # seconds until somebody leads again
+RATE = float(os.environ.get("HUTONG_TEST_RATE", 2000))  # records a second of each client
 FAULTS = int(os.environ.get("HUTONG_TEST_FAULTS", 12))
 CLIENTS = os.environ.get("HUTONG_TEST_CLUSTER_CLIENTS", ",".join(WORKERS)).split(",")
 
@@ -219,7 +220,7 @@ def test_faults(cluster, topic, tmp_path):
     create(cluster, topic)
     dice = random.Random(int(os.environ.get("HUTONG_TEST_SEED", FAULTS)))
     faults = Faults(cluster, topic, dice)
-    workers = [Worker(client, cluster.servers, topic, tmp_path, rate=2000) for client in CLIENTS]
+    workers = [Worker(client, cluster.servers, topic, tmp_path, rate=RATE) for client in CLIENTS]
     try:
         await_progress(workers, faults)
         kinds = [Faults.KINDS[number % len(Faults.KINDS)] for number in range(FAULTS)]
@@ -242,7 +243,7 @@ def test_faults(cluster, topic, tmp_path):
 def test_rolling_restart(cluster, topic, tmp_path):
     """Each broker is stopped and started again, while clients produce: none of them gives up on a record."""
     create(cluster, topic)
-    workers = [Worker(client, cluster.servers, topic, tmp_path, rate=2000) for client in CLIENTS]
+    workers = [Worker(client, cluster.servers, topic, tmp_path, rate=RATE) for client in CLIENTS]
     try:
         await_progress(workers, cluster)
         for number in cluster.ids:
