@@ -475,11 +475,13 @@ MUTANTS = [
         "a replica follows leaders of epochs below the one that it has promised",
         "Sources/Replication/Core/ReplicaCore+Following.swift",
         "        guard epoch >= record.promised, role.epoch ?? 0 < epoch else { return send(.refuse(promised: record.promised), to: from) }\n"
+        "        guard epoch < ReplicaCore.highestEpoch else { return }\n"
         "        promise(epoch, now)\n"
         "        heard = now\n"
         "        standAt = nil\n"
         "        if let following",
         "        guard role.epoch ?? 0 < epoch else { return send(.refuse(promised: record.promised), to: from) }\n"
+        "        guard epoch < ReplicaCore.highestEpoch else { return }\n"
         "        promise(epoch, now)\n"
         "        heard = now\n"
         "        standAt = nil\n"
