@@ -157,7 +157,8 @@ struct EtcdTxnAnswer: Decodable {
     var succeeded: Bool?
 }
 
-struct EtcdLease: Decodable {
+/// A lease, as it is asked for and as it is granted.
+struct EtcdLease: Codable {
     var id: EtcdInteger?
     var ttl: EtcdInteger?
 
@@ -246,16 +247,6 @@ struct EtcdTxnRequest: Encodable {
 
     var compare: [Compare]
     var success: [Operation]
-}
-
-struct EtcdLeaseRequest: Encodable {
-    var id: EtcdInteger?
-    var ttl: EtcdInteger?
-
-    enum CodingKeys: String, CodingKey {
-        case id = "ID"
-        case ttl = "TTL"
-    }
 }
 
 struct EtcdLogin: Encodable {

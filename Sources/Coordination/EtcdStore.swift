@@ -92,7 +92,7 @@ public final class EtcdStore: CoordinationStore {
         EtcdStore.run { [gateway] in
             if let lease = stopping.lease {
                 _ = try? await gateway.call(
-                    "/v3/lease/revoke", EtcdLeaseRequest(id: EtcdInteger(lease)), milliseconds: 600, as: EtcdNothing.self)
+                    "/v3/lease/revoke", EtcdLease(id: EtcdInteger(lease)), milliseconds: 600, as: EtcdNothing.self)
             }
             await gateway.shutdown()
             done.signal()
@@ -295,7 +295,7 @@ public final class EtcdStore: CoordinationStore {
             state.withLock { $0.lease = nil }
         }
         keeper.placed = [:]
-        let granted: EtcdLease = try await gateway.call("/v3/lease/grant", EtcdLeaseRequest(ttl: EtcdInteger(Int64(options.leaseSeconds))))
+        let granted: EtcdLease = try await gateway.call("/v3/lease/grant", EtcdLease(ttl: EtcdInteger(Int64(options.leaseSeconds))))
         guard let id = granted.id?.value, let time = granted.ttl?.value, (1...1_000_000).contains(time) else {
             throw EtcdFailure(.unclear, "etcd has granted a lease without an id or a time")
         }
@@ -306,7 +306,7 @@ public final class EtcdStore: CoordinationStore {
 
     private func isAlive(_ lease: Int64) async throws(EtcdFailure) -> Bool {
         do throws(EtcdFailure) {
-            let answer: EtcdStreamed<EtcdLease> = try await gateway.call("/v3/lease/keepalive", EtcdLeaseRequest(id: EtcdInteger(lease)))
+            let answer: EtcdStreamed<EtcdLease> = try await gateway.call("/v3/lease/keepalive", EtcdLease(id: EtcdInteger(lease)))
             guard let kept = answer.result else { throw EtcdFailure(.unclear, "etcd does not say whether the lease is kept") }
             return (kept.ttl?.value ?? 0) > 0
         } catch {

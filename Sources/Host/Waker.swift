@@ -29,14 +29,6 @@ public final class Waker: Sendable {
         atomicMemoryFence(ordering: .sequentiallyConsistent)
     }
 
-    /// The thread itself: sleeps in its event source until it is rung or the time has passed, unless `look` finds work after all.
-    public func sleepUnlessRung(_ source: any EventSource, nanoseconds: UInt64, look: () -> Bool) {
-        announce()
-        defer { retract() }
-        if look() { return }
-        source.wait(nanoseconds: nanoseconds)
-    }
-
     /// The thread itself: awake again.
     func retract() { parked.value.store(0, ordering: .relaxed) }
 }

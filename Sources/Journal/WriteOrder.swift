@@ -1,8 +1,8 @@
 // Unsafe on purpose: it points at bytes that came from another broker and that stay in place until the order is given back.
 
 /// What the replicate stage wants of the write stage.
-public struct WriteOrder: BitwiseCopyable, @unchecked Sendable {
-    public enum Kind: UInt8, BitwiseCopyable, Sendable {
+public struct WriteOrder: BitwiseCopyable {
+    public enum Kind: UInt8, BitwiseCopyable {
         /// Whole frames of the leader's, checked, go to the journal's end.
         case take
         /// The epoch begins here: its frame is appended, and then what producers send.

@@ -1,6 +1,3 @@
-// Unsafe on purpose: the steward is made here and handed to its thread, which owns it from then on.
-
-import CHost
 import Control
 import Coordination
 import Fetching
@@ -15,11 +12,9 @@ import Synchronization
 
 /// What makes a broker one of several: its rooms for partition groups, the steward who opens and closes them, its part in the store.
 final class ClusterMember {
-    /// What several threads tell each other of the member's life.
-    private final class Life: Sendable {
-        let refusal = Mutex<String?>(nil)
-        let isStopping = Atomic<Bool>(false)
-        let hasStopped = Atomic<Bool>(false)
+    /// Why the broker can't be part of this cluster, once it is known that it can't.
+    private final class Refusal: Sendable {
+        let reason = Mutex<String?>(nil)
     }
 
     let stages: [StageID: AnyStage]
@@ -28,8 +23,8 @@ final class ClusterMember {
     private let ring: Ring
     private let inbox: Inbox<ReplicaNews>
     private let rooms: [GroupRoom]
-    private let life = Life()
-    private let logger: Logger
+    private let refusal = Refusal()
+    private var stewardControl: ExecutorControl?
 
     /// - Parameters:
     ///   - port: that clients connect to.
@@ -39,7 +34,6 @@ final class ClusterMember {
         _ wanted: ClusterConfiguration, configuration: BrokerConfiguration, plan: PlacementPlan, port: UInt16, backend: RingBackend,
         blocking: BlockingFiles, wakers: [Waker], logger: Logger, assembly makeAssembly: (@escaping @Sendable () -> MetadataState) -> Assembly
     ) throws {
-        self.logger = logger
         try ClusterMember.refuseLoneData(configuration.dataDirectory, blocking)
         let listener: Listener
         do { listener = try Listener(host: wanted.peerHost, port: wanted.peerPort) } catch {
@@ -54,13 +48,13 @@ final class ClusterMember {
         let registration = BrokerRegistration(
             host: configuration.advertisedHost ?? configuration.listenHost, port: Int32(configuration.advertisedPort ?? port),
             peerHost: wanted.advertisedPeerHost ?? wanted.peerHost, peerPort: wanted.advertisedPeerPort ?? listener.port)
-        let life = life
+        let refusal = refusal
         cluster = Cluster(
             Cluster.Settings(
                 nodeId: configuration.nodeId, id: configuration.clusterId, groups: wanted.groups, defaultReplicas: wanted.defaultReplicas,
                 registration: registration),
             store: store, inbox: inbox, control: wakers[plan.thread(of: .control)], logger: logger,
-            open: { wishes.put(.open($0, key: $1)) }, refuse: { reason in life.refusal.withLock { $0 = reason } })
+            open: { wishes.put(.open($0, key: $1)) }, refuse: { reason in refusal.reason.withLock { $0 = reason } })
         let assembly = makeAssembly { [cluster] in cluster.metadata.state }
         rooms = try ClusterMember.makeRooms(configuration, plan, assembly, blocking, logger)
         var news = OwnedArray<Sender<Unmanaged<ReadGroupNews>>>(minimumCapacity: rooms.count)
@@ -122,38 +116,16 @@ final class ClusterMember {
 
     /// Joins the cluster: returns when the store has told what there is, and tells others of this broker.
     func start(isCancelled: () -> Bool) throws {
-        startSteward()
+        let executor = Executor(name: "steward", cpu: nil, stages: [StageBox("steward", steward)], source: ring, spins: 0)
+        stewardControl = executor.control
+        let result = executor.start()
+        guard result == 0 else { throw BrokerError("a thread can't be started: \(describe(errno: -result))") }
         cluster.start()
         while !cluster.hasJoined {
             if isCancelled() { throw BrokerError("stopped while the cluster's store was waited for") }
             usleep(10_000)
         }
-        if let reason = life.refusal.withLock({ $0 }) { throw BrokerError(reason) }
-    }
-
-    /// The steward's thread.
-    private func startSteward() {
-        struct Parts: @unchecked Sendable {
-            let steward: Steward
-            let ring: Ring
-            let life: Life
-        }
-        final class Start {
-            let parts: Parts
-            init(_ parts: Parts) { self.parts = parts }
-        }
-        let start = Unmanaged.passRetained(Start(Parts(steward: steward, ring: ring, life: life)))
-        let result = hutong_start_thread({ context in
-            let parts = Unmanaged<Start>.fromOpaque(context!).takeRetainedValue().parts
-            hutong_name_thread("steward")
-            parts.ring.attach()
-            while !parts.life.isStopping.load(ordering: .acquiring) {
-                if parts.steward.step() > 0 { continue }
-                parts.ring.waker.sleepUnlessRung(parts.ring, nanoseconds: parts.steward.isWaiting ? 200_000 : 1_000_000_000) { parts.steward.step() > 0 }
-            }
-            parts.life.hasStopped.store(true, ordering: .releasing)
-        }, start.toOpaque())
-        precondition(result == 0, "a thread can't be started")
+        if let reason = refusal.reason.withLock({ $0 }) { throw BrokerError(reason) }
     }
 
     /// Hands its leadership to others, and leaves.
@@ -163,8 +135,7 @@ final class ClusterMember {
         for _ in 0..<100 where rooms.contains(where: { $0.positions.serving.load() > 0 }) { usleep(10_000) }
         usleep(100_000)
         cluster.stop()
-        life.isStopping.store(true, ordering: .releasing)
-        ring.waker.ring()
-        for _ in 0..<1000 where !life.hasStopped.load(ordering: .acquiring) { usleep(1000) }
+        stewardControl?.stop()
+        for _ in 0..<1000 where !(stewardControl?.hasEnded ?? true) { usleep(1000) }
     }
 }

@@ -11,7 +11,7 @@ import Sequencer
 
 /// Opens, closes, cuts off and mends partition groups' journals while the broker runs: whatever has to wait for the disk at length. Its `step` goes on with
 /// what there is to do; a thread of its own calls it.
-final class Steward: ReplicaHost {
+final class Steward: ReplicaHost, Stage {
     enum Wish: Sendable {
         /// The group's journal is to be here, for the first time since the start.
         case open(UInt16, key: UInt32)
@@ -33,6 +33,8 @@ final class Steward: ReplicaHost {
     }
 
     private let rooms: [GroupRoom]
+    /// The monotonic time of this step.
+    private var now: UInt64 = 0
     private var phases: [Phase]
     private var waiting: [[Wish]]
     private var news: OwnedArray<Sender<Unmanaged<ReadGroupNews>>>
@@ -77,8 +79,8 @@ final class Steward: ReplicaHost {
         dialer?.dial(broker, host: peer.host, port: peer.port)
     }
 
-    /// Goes on. Returns how much was done; where it is nothing, something may still be under way elsewhere (`isWaiting`).
-    func step() -> Int {
+    func step(_ now: Moment) -> Int {
+        self.now = now.monotonic
         var progress = 0
         for wish in wishes.take() {
             waiting[group(of: wish)].append(wish)
@@ -88,8 +90,10 @@ final class Steward: ReplicaHost {
         return progress
     }
 
-    var isWaiting: Bool {
-        phases.contains { if case .idle = $0 { false } else { true } }
+    /// Other threads' stages don't ring when they are done: they are looked at.
+    var deadline: UInt64 {
+        let isWaiting = phases.contains { if case .idle = $0 { false } else { true } }
+        return isWaiting ? now + Steward.look : .max
     }
 
     private func group(of wish: Wish) -> Int {
@@ -115,7 +119,7 @@ final class Steward: ReplicaHost {
             rooms[group].clear()
             open(wish, group)
         case .resting(let wish, let until):
-            guard Moment.now().monotonic >= until else { return 0 }
+            guard now >= until else { return 0 }
             open(wish, group)
         case .opening(let news, let opened):
             guard news.isDone.load(ordering: .acquiring) else { return 0 }
@@ -148,14 +152,15 @@ final class Steward: ReplicaHost {
         } catch let error as IOError {
             logger.error("partition group \(group): \(error); trying again in a second")
             for port in [rooms[group].files.loader, blocking.files] { port.closeAll() }
-            phases[group] = .resting(wish, until: Moment.now().monotonic + Steward.rest)
+            phases[group] = .resting(wish, until: now + Steward.rest)
         } catch {
             fail(group, "the journal can't be opened: \(error)")
         }
     }
 
-    /// After an error, in nanoseconds.
+    /// After an error, and between two looks, in nanoseconds.
     private static let rest: UInt64 = 1_000_000_000
+    private static let look: UInt64 = 200_000
 
     /// Nothing works on the group's journal from here on; what is asked of it is refused.
     private func fail(_ group: Int, _ reason: String) {
