@@ -14,7 +14,7 @@ import pytest
 from cluster import Cluster
 from crash_worker import WORKERS
 from rawclient import Connection
-from test_crash import PARTITIONS, PROGRESS, Worker, await_progress, check_acknowledged, check_once_and_in_order, read_all
+from test_crash import PARTITIONS, await_progress, check_found, producing, read_all
 
 LEADER_PATIENCE = 30  # seconds until somebody leads again
 RATE = float(os.environ.get("HUTONG_TEST_RATE", 2000))  # records a second of each client
@@ -87,12 +87,7 @@ def check(cluster, topic, workers):
         values = read_all(cluster.brokers[leader], topic, partitions)
         for partition in partitions:
             found[partition] = values[partition]
-    check_once_and_in_order(found)
-    for worker in workers:
-        events = worker.events()
-        unknown = [event for event in events if event[0] != "ack"]
-        assert check_acknowledged(worker.client, events, found) >= PROGRESS
-        assert not unknown, f"{worker.client} gave up on {len(unknown)} records: {unknown[:3]}"
+    check_found(found, workers)
 
 
 class Faults:
@@ -196,22 +191,18 @@ def await_whole(cluster, topic):
     raise AssertionError(f"not whole after {LEADER_PATIENCE} s: {found}\n{cluster.tail()}")
 
 
-def test_replicates(cluster, topic):
+def test_replicates(cluster, topic, tmp_path):
     """What one broker has acknowledged, each can serve: leaders are stopped one after the other."""
     create(cluster, topic)
-    worker = Worker("confluent", cluster.servers, topic, cluster.brokers[1].directory)
-    try:
-        await_progress([worker], cluster)
-        worker.finish()
-    finally:
-        worker.end()
+    with producing(["confluent"], cluster, cluster.servers, topic, tmp_path) as workers:
+        pass
     for _ in range(2):
         leader = leader_of(cluster, topic)
-        check(cluster, topic, [worker])
+        check(cluster, topic, workers)
         cluster.brokers[leader].stop()
         await_leaders(cluster, topic, than=leader)
         cluster.brokers[leader].start()
-    check(cluster, topic, [worker])
+    check(cluster, topic, workers)
 
 
 @pytest.mark.timeout(120 + 30 * FAULTS)
@@ -220,9 +211,7 @@ def test_faults(cluster, topic, tmp_path):
     create(cluster, topic)
     dice = random.Random(int(os.environ.get("HUTONG_TEST_SEED", FAULTS)))
     faults = Faults(cluster, topic, dice)
-    workers = [Worker(client, cluster.servers, topic, tmp_path, rate=RATE) for client in CLIENTS]
-    try:
-        await_progress(workers, faults)
+    with producing(CLIENTS, faults, cluster.servers, topic, tmp_path, RATE) as workers:
         kinds = [Faults.KINDS[number % len(Faults.KINDS)] for number in range(FAULTS)]
         for number, kind in enumerate(kinds):
             leader = leader_of(cluster, topic)
@@ -230,11 +219,6 @@ def test_faults(cluster, topic, tmp_path):
             getattr(faults, kind)(leader, workers)
             await_progress(workers, faults)
             await_whole(cluster, topic)
-        for worker in workers:
-            worker.finish()
-    finally:
-        for worker in workers:
-            worker.end()
     check(cluster, topic, workers)
     if faults.times:
         print(f"{len(faults.times)} failovers: median {statistics.median(faults.times):.2f} s, worst {max(faults.times):.2f} s")
@@ -243,20 +227,13 @@ def test_faults(cluster, topic, tmp_path):
 def test_rolling_restart(cluster, topic, tmp_path):
     """Each broker is stopped and started again, while clients produce: none of them gives up on a record."""
     create(cluster, topic)
-    workers = [Worker(client, cluster.servers, topic, tmp_path, rate=RATE) for client in CLIENTS]
-    try:
-        await_progress(workers, cluster)
+    with producing(CLIENTS, cluster, cluster.servers, topic, tmp_path, RATE) as workers:
         for number in cluster.ids:
             cluster.brokers[number].stop()
             await_progress(workers, cluster)
             cluster.brokers[number].start()
             await_whole(cluster, topic)
             await_progress(workers, cluster)
-        for worker in workers:
-            worker.finish()
-    finally:
-        for worker in workers:
-            worker.end()
     check(cluster, topic, workers)
 
 

@@ -1,6 +1,7 @@
 """kill -9 under load: what was acknowledged is there, at its offset, once, in each producer's order."""
 
 import collections
+import contextlib
 import pathlib
 import random
 import subprocess
@@ -126,25 +127,36 @@ def crash_rounds(broker, topic, rounds, directory, rate=None):
     dice = random.Random(rounds)
     with Connection(broker.address) as connection:
         connection.create(topic, PARTITIONS)
-    workers = [Worker(client, broker.server, topic, directory, rate) for client in WORKERS]
-    try:
-        await_progress(workers, broker)
+    with producing(WORKERS, broker, broker.server, topic, directory, rate) as workers:
         for _ in range(rounds):
             time.sleep(dice.uniform(0.05, 0.6))
             broker.kill()
             time.sleep(dice.uniform(0, 0.3))
             broker.start()
             await_progress(workers, broker)
+    return workers
+
+
+@contextlib.contextmanager
+def producing(clients, broker, servers, topic, directory, rate=None):
+    """A worker of each client, all of which make progress at the beginning; at the end they finish what they have begun."""
+    workers = [Worker(client, servers, topic, directory, rate) for client in clients]
+    try:
+        await_progress(workers, broker)
+        yield workers
         for worker in workers:
             worker.finish()
     finally:
         for worker in workers:
             worker.end()
-    return workers
 
 
 def check_everything(broker, topic, workers):
-    found = read_all(broker, topic)
+    check_found(read_all(broker, topic), workers)
+
+
+def check_found(found, workers):
+    """Per partition the values that are there: what each worker was told, once, in order; and none of them gave up."""
     check_once_and_in_order(found)
     for worker in workers:
         events = worker.events()
