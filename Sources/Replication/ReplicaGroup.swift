@@ -24,6 +24,7 @@ final class ReplicaGroup {
     }
 
     let number: Int
+    private let nodeId: Int32
     let positions: JournalPositions
     let cache: JournalCache
     private let files: any FilePort
@@ -34,6 +35,8 @@ final class ReplicaGroup {
     private(set) var phase = Phase.closed
     private(set) var core: ReplicaCore?
     private(set) var stored: StoredReplica?
+    /// The journal's directory.
+    private var directory = ""
     private var replacer: FileReplacer?
     private var writing: ReplicaRecord?
     /// Buffers that the write stage still reads, with the number of the order behind theirs.
@@ -62,7 +65,6 @@ final class ReplicaGroup {
     /// Messages for others, in order.
     var outgoing: [(ReplicaMessage, ReplicaID)] = []
 
-    /// - Parameter tag: of its file operations.
     init(
         number: Int, nodeId: Int32, positions: JournalPositions, cache: JournalCache, files: any FilePort, host: any ReplicaHost,
         orders: consuming Sender<WriteOrder>, times: ReplicaTimes, logger: Logger
@@ -83,8 +85,8 @@ final class ReplicaGroup {
         return false
     }
 
-    /// Who leads, and in which epoch, as far as is known here; nil: nobody.
-    var name: String { "partition group \(number)" }
+    /// For logs.
+    private var name: String { "partition group \(number)" }
 
     // MARK: What comes in
 
@@ -121,8 +123,8 @@ final class ReplicaGroup {
         carry = []
         lastAppended = opened.end
         lastFlushed = opened.end
-        if let file = try? files.open(opened.directory, .directory) {
-            if replacer == nil { replacer = FileReplacer(files: files, tag: UInt64(number), directory: file) } else { files.close(file) }
+        if replacer == nil, let file = try? files.open(opened.directory, .directory) {
+            replacer = FileReplacer(files: files, tag: UInt64(number), directory: file)
         }
         directory = opened.directory
         if core == nil {
@@ -140,9 +142,6 @@ final class ReplicaGroup {
             for effect in waiting { carryOut(effect, now) }
         }
     }
-
-    private let nodeId: Int32
-    private var directory = ""
 
     /// A message of another replica's. The journal's bytes that came with it lie in the buffer.
     func take(_ message: ReplicaMessage, _ bytes: UnsafeRawBufferPointer, in buffer: AnyObject, from: ReplicaID, _ now: UInt64) throws(FrameCheck.Failure) {
@@ -192,39 +191,34 @@ final class ReplicaGroup {
             return
         }
         let new = UnsafeRawBufferPointer(rebasing: bytes[Int(held - range.lowerBound)...])
+        let (all, owner) = carry.isEmpty ? (new, buffer) : joinCarry(with: new)
+        carry = []
         let from = check.position
         var next = check
-        if carry.isEmpty {
-            let taken = try next.take(new, of: stored!.identity, segmentBytes: cache.segmentBytes)
-            offer(from..<next.position, UnsafeRawBufferPointer(rebasing: new[..<taken]), in: buffer, next, tell)
-            if check.position == from + UInt64(taken) { carry = Array(new[taken...]) }
-        } else {
-            let joined = AlignedBuffer(uninitialized: carry.count + new.count)
-            carry.withUnsafeBytes { joined.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-            (joined.base + carry.count).copyMemory(from: new.baseAddress!, byteCount: new.count)
-            let all = UnsafeRawBufferPointer(start: joined.base, count: carry.count + new.count)
-            carry = []
-            let taken = try next.take(all, of: stored!.identity, segmentBytes: cache.segmentBytes)
-            offer(from..<next.position, UnsafeRawBufferPointer(rebasing: all[..<taken]), in: joined, next, tell)
-            carry = check.position == from + UInt64(taken) ? Array(all[taken...]) : []
-        }
+        let taken = try next.take(all, of: stored!.identity, segmentBytes: cache.segmentBytes)
+        offer(from..<next.position, UnsafeRawBufferPointer(rebasing: all[..<taken]), in: owner, next, tell)
+        if check.position == from + UInt64(taken) { carry = Array(all[taken...]) }
+    }
+
+    /// What was kept of the message before, and what has come now, together; and who owns that memory.
+    private func joinCarry(with new: UnsafeRawBufferPointer) -> (UnsafeRawBufferPointer, AnyObject) {
+        let joined = AlignedBuffer(uninitialized: carry.count + new.count)
+        carry.withUnsafeBytes { joined.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        (joined.base + carry.count).copyMemory(from: new.baseAddress!, byteCount: new.count)
+        return (UnsafeRawBufferPointer(start: joined.base, count: carry.count + new.count), joined)
     }
 
     private func offer(
         _ range: Range<UInt64>, _ bytes: UnsafeRawBufferPointer, in buffer: AnyObject, _ next: FrameCheck, _ tell: (Range<UInt64>) -> Void
     ) {
         tell(range)
-        guard !range.isEmpty, takeEffectTaken(range) else { return }
+        // Only what the core has just taken goes on.
+        guard !range.isEmpty, core?.takeEffect(where: { $0 == .take(range) }) != nil else { return }
         check = next
         let sent = orders.push(.take(bytes.baseAddress!, count: bytes.count, position: range.lowerBound))
         precondition(sent, "there was room")
         held.append((orders.next, bytes.count, buffer))
         heldBytes += bytes.count
-    }
-
-    /// Whether the core has just taken the range.
-    private func takeEffectTaken(_ range: Range<UInt64>) -> Bool {
-        core?.takeEffect { $0 == .take(range) } != nil
     }
 
     private func mend(_ bytes: UnsafeRawBufferPointer) {
@@ -290,16 +284,18 @@ final class ReplicaGroup {
             core!.moved(appended: end, flushed: min(flushed, end), now: now)
             progress += 1
         }
-        if committed > positions.committed.load() {
-            let reached = min(committed, appended)
-            if reached > positions.committed.load() {
-                positions.committed.advance(to: reached)
-                progress += 1
-            }
-        }
+        if advanceCommitted() { progress += 1 }
         let replicated = min(max(core!.replicated, positions.committed.load()), appended)
         if replicated > positions.replicated.load() { positions.replicated.advance(to: replicated) }
         return progress
+    }
+
+    /// As far as the journal here reaches. Whether that is news.
+    private func advanceCommitted() -> Bool {
+        let reached = min(committed, positions.appended.load())
+        guard reached > positions.committed.load() else { return false }
+        positions.committed.advance(to: reached)
+        return true
     }
 
     /// The write stage has given its epoch up.
@@ -369,7 +365,7 @@ final class ReplicaGroup {
             leadOrder = orders.next
         case .serve(let epoch):
             logger.info("\(name): serves clients in epoch \(epoch)")
-            if let core, core.committed > positions.committed.load() { positions.committed.advance(to: min(core.committed, positions.appended.load())) }
+            _ = advanceCommitted()
             positions.serving.advance(to: UInt64(epoch))
         case .stop(let epoch):
             logger.notice("\(name): no longer leads in epoch \(epoch)")

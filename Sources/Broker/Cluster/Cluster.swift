@@ -206,8 +206,10 @@ final class Cluster: BrokerDirectory, Sendable {
     }
 
     func leadership(of group: UInt16) -> GroupLeadership {
-        let (known, brokers) = state.withLock { ($0.view.groups[group]?.entry, $0.view.brokers) }
-        guard let entry = known ?? state.withLock({ $0.planned[group] }) else {
+        let (known, brokers, heard) = state.withLock { state in
+            (state.view.groups[group]?.entry ?? state.planned[group], state.view.brokers, state.heard[group])
+        }
+        guard let entry = known else {
             return GroupLeadership(leader: nil, epoch: 0, replicas: [], live: [])
         }
         guard let assignment = entry.assignment else {
@@ -217,7 +219,7 @@ final class Cluster: BrokerDirectory, Sendable {
         let live = assignment.replicas.filter { brokers[$0.broker]?.incarnations[group] == $0.incarnation }
         var leader = assignment.leader.flatMap { live.contains($0) ? $0.broker : nil }
         var epoch = assignment.epoch
-        if let heard = state.withLock({ $0.heard[group] }) {
+        if let heard {
             if heard.epoch > epoch { (leader, epoch) = heard }
             // The store may say so still, or already.
             if heard.epoch == epoch, leader == settings.nodeId, heard.leader != leader { leader = nil }
@@ -251,9 +253,12 @@ final class Cluster: BrokerDirectory, Sendable {
 
     // MARK: The metadata
 
-    /// The metadata, and the number of the change that comes next.
-    var metadata: (state: MetadataState, next: UInt64, isKnown: Bool) {
-        state.withLock { ($0.view.metadata, $0.view.nextChange, $0.view.isKnown) }
+    /// The metadata.
+    var metadata: MetadataState { state.withLock { $0.view.metadata } }
+
+    /// The metadata, and the number of the change that comes next; nil: that is the number already.
+    func metadata(after known: UInt64) -> (state: MetadataState, next: UInt64)? {
+        state.withLock { $0.view.nextChange == known ? nil : ($0.view.metadata, $0.view.nextChange) }
     }
 
     /// Makes changes of the metadata together as the one that comes next, with the partition groups that they need.

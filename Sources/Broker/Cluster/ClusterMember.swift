@@ -55,7 +55,7 @@ final class ClusterMember {
                 registration: registration),
             store: store, inbox: inbox, control: wakers[plan.thread(of: .control)], logger: logger,
             open: { wishes.put(.open($0, key: $1)) }, refuse: { reason in refusal.reason.withLock { $0 = reason } })
-        let assembly = makeAssembly { [cluster] in cluster.metadata.state }
+        let assembly = makeAssembly { [cluster] in cluster.metadata }
         rooms = try ClusterMember.makeRooms(configuration, plan, assembly, blocking, logger)
         var news = OwnedArray<Sender<Unmanaged<ReadGroupNews>>>(minimumCapacity: rooms.count)
         for group in rooms.indices { news.append(assembly.wiring.readNews[group].sender()) }

@@ -17,7 +17,7 @@ final class ClusterMetadata: MetadataStore {
     private let cluster: Cluster
     private let answers: Inbox<(number: UInt64, outcome: SwapOutcome)>
     private var waiting: Deque<Proposal> = []
-    private var underWay: [Proposal] = []
+    private var underWay: Proposal?
     private var attempt = 0
     /// The number that another broker's change has got.
     private var retries: UInt64?
@@ -32,19 +32,18 @@ final class ClusterMetadata: MetadataStore {
     init(cluster: Cluster, waker: Waker) {
         self.cluster = cluster
         answers = Inbox(waker: waker)
-        (state, known, _) = cluster.metadata
+        if let now = cluster.metadata(after: known) { (state, known) = now }
     }
 
     func propose(_ changes: [MetadataChange], token: UInt64) { waiting.append(Proposal(changes: changes, token: token)) }
 
-    var isIdle: Bool { waiting.isEmpty && underWay.isEmpty && outcomes.isEmpty }
+    var isIdle: Bool { waiting.isEmpty && underWay == nil && outcomes.isEmpty }
     func nextOutcome() -> MetadataOutcome? { outcomes.popFirst() }
 
     func step() -> Int {
         var progress = 0
-        let now = cluster.metadata
-        if now.next != known {
-            (state, known) = (now.state, now.next)
+        if let now = cluster.metadata(after: known) {
+            (state, known) = now
             progress += 1
         } else if told != known {
             // Only now, a step later: the other stages have been sent the topics.
@@ -60,9 +59,9 @@ final class ClusterMetadata: MetadataStore {
             doneNumber = nil
             finish(nil)
         }
-        if underWay.isEmpty, let next = waiting.popFirst() {
+        if underWay == nil, let next = waiting.popFirst() {
             // One at a time: each is tried again, or refused, for itself.
-            underWay = [next]
+            underWay = next
             attempt = 0
             progress += 1
             makeChange()
@@ -72,8 +71,8 @@ final class ClusterMetadata: MetadataStore {
 
     private func makeChange() {
         attempt += 1
-        for index in underWay.indices { underWay[index].changes = underWay[index].changes.map(renewed) }
-        let changes = underWay.flatMap(\.changes)
+        guard let changes = underWay?.changes.map(renewed) else { return }
+        underWay?.changes = changes
         if changes.isEmpty { return finish(nil) }
         if let flaw = changes.lazy.compactMap({ self.state.flaw($0) }).first { return finish(flaw) }
         cluster.change(changes) { [answers] number, outcome in answers.put((number, outcome)) }
@@ -104,7 +103,8 @@ final class ClusterMetadata: MetadataStore {
     }
 
     private func finish(_ failure: String?) {
-        for proposal in underWay { outcomes.append(MetadataOutcome(token: proposal.token, failure: failure, changes: proposal.changes)) }
-        underWay = []
+        guard let proposal = underWay else { return }
+        outcomes.append(MetadataOutcome(token: proposal.token, failure: failure, changes: proposal.changes))
+        underWay = nil
     }
 }
