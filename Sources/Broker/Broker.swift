@@ -86,8 +86,8 @@ public final class Broker {
         let stages: [StageID: AnyStage]
         if let wanted = configuration.cluster {
             let member = try ClusterMember(
-                wanted, configuration: configuration, plan: plan, port: listener.port, backend: backend, blocking: blocking,
-                wakers: rings.map(\.waker), logger: logger, assembly: assembly)
+                wanted, configuration: configuration, plan: plan, port: listener.port, backend: backend, wakers: rings.map(\.waker),
+                logger: logger, assembly: assembly)
             stages = member.stages
             self.member = member
             groups = []

@@ -16,7 +16,7 @@ public struct StageSet {
     private let sequencers: [StageBox<SequencerStage>]
     private let groups: [OpenedGroup]
 
-    /// Opens and recovers the data directory, and makes the stages for one thread.
+    /// Opens and recovers the data directory, and makes the stages of a broker that is alone for one thread.
     /// - Parameter blocking: files to open with; the stages get ports of their own from `host`.
     public init(
         _ configuration: BrokerConfiguration, host: any StageHost, blocking: BlockingFiles, trace: EventTrace?,
@@ -53,4 +53,53 @@ public struct StageSet {
         }
         return true
     }
+}
+
+/// The stages of a broker of a cluster, made and connected, without threads: for a simulator that steps them itself.
+public final class ClusterStageSet {
+    /// In the order of the produce path; last, the steward.
+    public let stages: [AnyStage]
+    public let draining: DrainSwitch
+    private let made: ClusterStages
+
+    /// - Parameters:
+    ///   - configuration: of a broker that is one of several.
+    ///   - ground: on which its part in the cluster stands.
+    public init(
+        _ configuration: BrokerConfiguration, host: any StageHost, ground: ClusterGround, logger: Logger,
+        onFailure: @escaping @Sendable (Int32) -> Void
+    ) throws {
+        guard let cluster = configuration.cluster else { throw BrokerError("a broker that is alone has no part in a cluster") }
+        var wishes = configuration.wishes
+        wishes.layout = .single
+        wishes.partitionGroups = cluster.groups
+        let plan = PlacementPlan.make(topology: configuration.topology, wishes: wishes)
+        let draining = DrainSwitch(isHeld: true)
+        self.draining = draining
+        made = try ClusterStages(
+            cluster, ground, configuration: configuration, plan: plan, port: configuration.listenPort,
+            wakers: plan.threads.indices.map { host.waker(thread: $0) }, logger: logger
+        ) { metadata in
+            Assembly(
+                configuration: configuration, plan: plan, host: host, metadata: metadata, listener: 0, port: configuration.listenPort,
+                draining: draining, trace: nil, logger: logger, onFailure: onFailure)
+        }
+        let placed = made.stages
+        stages = plan.threads.flatMap { $0.stages.compactMap { placed[$0] } } + [StageBox("steward", made.steward)]
+    }
+
+    /// Of each partition group that there can be.
+    public var positions: [JournalPositions] { made.rooms.map(\.positions) }
+    public var caches: [JournalCache] { made.rooms.map(\.cache) }
+
+    /// Asks the store what there is, and tells it of this broker.
+    public func start() { made.cluster.start() }
+
+    /// Whether clients can be let in.
+    public var hasJoined: Bool { made.cluster.hasJoined }
+
+    /// Another broker is to lead what this one leads.
+    public func resign() { made.resign() }
+
+    public func stop() { made.cluster.stop() }
 }

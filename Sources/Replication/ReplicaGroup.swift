@@ -32,6 +32,7 @@ final class ReplicaGroup {
     private let times: ReplicaTimes
     let logger: Logger
     private var orders: Sender<WriteOrder>
+    private let seed: UInt64
     private(set) var phase = Phase.closed
     private(set) var core: ReplicaCore?
     private(set) var stored: StoredReplica?
@@ -67,7 +68,7 @@ final class ReplicaGroup {
 
     init(
         number: Int, nodeId: Int32, positions: JournalPositions, cache: JournalCache, files: any FilePort, host: any ReplicaHost,
-        orders: consuming Sender<WriteOrder>, times: ReplicaTimes, logger: Logger
+        orders: consuming Sender<WriteOrder>, seed: UInt64, times: ReplicaTimes, logger: Logger
     ) {
         self.number = number
         self.nodeId = nodeId
@@ -76,6 +77,7 @@ final class ReplicaGroup {
         self.files = files
         self.host = host
         self.orders = orders
+        self.seed = seed
         self.times = times
         self.logger = logger
     }
@@ -130,7 +132,7 @@ final class ReplicaGroup {
         if core == nil {
             let shape = LogShape(start: opened.start, history: opened.stored.record.history, end: opened.end, damaged: opened.damaged)
             let own = ReplicaID(broker: nodeId, incarnation: opened.stored.incarnation)
-            core = ReplicaCore(own: own, record: opened.stored.record, shape: shape, times: times, seed: .random(in: 0 ... .max), now: now)
+            core = ReplicaCore(own: own, record: opened.stored.record, shape: shape, times: times, seed: seed, now: now)
             if let (value, revision) = assignment { core!.saw(value, revision: revision, now: now) }
             core!.saw(live: live, now: now)
         } else {

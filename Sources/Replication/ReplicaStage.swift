@@ -13,12 +13,17 @@ public struct ReplicaStage: Stage, ~Copyable {
         var cache: JournalCache
         var paths: JournalPaths
         var orders: Sender<WriteOrder>
+        var seed: UInt64
 
-        public init(positions: JournalPositions, cache: JournalCache, paths: JournalPaths, orders: consuming Sender<WriteOrder>) {
+        /// - Parameter seed: for the times that replicas wait at random.
+        public init(
+            positions: JournalPositions, cache: JournalCache, paths: JournalPaths, orders: consuming Sender<WriteOrder>, seed: UInt64
+        ) {
             self.positions = positions
             self.cache = cache
             self.paths = paths
             self.orders = orders
+            self.seed = seed
         }
     }
 
@@ -82,7 +87,7 @@ public struct ReplicaStage: Stage, ~Copyable {
             made.append(
                 ReplicaGroup(
                     number: rest.count, nodeId: nodeId, positions: group.positions, cache: group.cache, files: files, host: host,
-                    orders: group.orders, times: times, logger: logger))
+                    orders: group.orders, seed: group.seed, times: times, logger: logger))
         }
         self.groups = made.reversed()
         self.paths = paths.reversed()

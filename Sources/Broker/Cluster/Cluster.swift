@@ -19,6 +19,8 @@ final class Cluster: BrokerDirectory, Sendable {
         /// The replicas of a topic that is created without saying how many; nil: three, or as many as there are brokers.
         var defaultReplicas: Int?
         var registration: BrokerRegistration
+        /// Numbers that nobody else draws.
+        var random: @Sendable () -> UInt64 = { .random(in: 1 ... .max) }
     }
 
     private struct State {
@@ -242,7 +244,7 @@ final class Cluster: BrokerDirectory, Sendable {
             guard replicas >= 1, replicas <= state.view.brokers.count else {
                 return .failure(DirectoryRefusal("\(replicas) replicas need as many brokers, and there are \(state.view.brokers.count) now"))
             }
-            guard let made = state.view.newGroups(replicas: replicas, limit: settings.groups, except: Set(state.planned.keys)) else {
+            guard let made = state.view.newGroups(replicas: replicas, limit: settings.groups, except: Set(state.planned.keys), random: settings.random) else {
                 return .failure(DirectoryRefusal(
                     "there is no room for partition groups with \(replicas) replicas: the cluster was made with partition.groups=\(settings.groups)"))
             }

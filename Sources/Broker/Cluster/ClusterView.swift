@@ -91,7 +91,8 @@ struct ClusterView: Sendable {
     /// - Parameters:
     ///   - limit: groups have lower numbers.
     ///   - taken: numbers that are to be others'.
-    func newGroups(replicas: Int, limit: Int, except taken: Set<UInt16>) -> [UInt16: GroupEntry]? {
+    ///   - random: draws the names of their journals.
+    func newGroups(replicas: Int, limit: Int, except taken: Set<UInt16>, random: () -> UInt64) -> [UInt16: GroupEntry]? {
         let ids = brokers.keys.sorted()
         guard replicas >= 1, replicas <= ids.count else { return nil }
         let free = (0..<UInt16(limit)).filter { groups[$0] == nil && !taken.contains($0) }.prefix(ids.count)
@@ -99,7 +100,7 @@ struct ClusterView: Sendable {
         var made: [UInt16: GroupEntry] = [:]
         for (place, number) in free.enumerated() {
             let members = (0..<replicas).map { ids[(place + $0) % ids.count] }
-            made[number] = GroupEntry(key: .random(in: 1 ... .max), brokers: members)
+            made[number] = GroupEntry(key: UInt32(truncatingIfNeeded: random()) | 1, brokers: members)
         }
         return made
     }

@@ -7,20 +7,16 @@ import Synchronization
 
 /// Makes connections to other brokers, which may take its time: names are looked up, hosts may not answer.
 final class Dialer: Sendable {
-    private let inbox: Inbox<ReplicaNews>
     private let logger: Logger
     private let dialing = Mutex<Set<Int32>>([])
     /// Of whom it was said that they can't be reached.
     private let missing = Mutex<Set<Int32>>([])
 
-    /// - Parameter inbox: is told of connections.
-    init(inbox: Inbox<ReplicaNews>, logger: Logger) {
-        self.inbox = inbox
-        self.logger = logger
-    }
+    init(logger: Logger) { self.logger = logger }
 
     /// Tries once, unless it is being tried.
-    func dial(_ broker: Int32, host: String, port: UInt16) {
+    /// - Parameter inbox: is told of the connection.
+    func dial(_ broker: Int32, host: String, port: UInt16, inbox: Inbox<ReplicaNews>) {
         guard dialing.withLock({ $0.insert(broker).inserted }) else { return }
         DispatchQueue.global().async { [self] in
             do throws(IOError) {

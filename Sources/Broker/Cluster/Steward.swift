@@ -39,28 +39,29 @@ final class Steward: ReplicaHost, Stage {
     private var waiting: [[Wish]]
     private var news: OwnedArray<Sender<Unmanaged<ReadGroupNews>>>
     private var keys: [UInt16: UInt32] = [:]
-    private let blocking: BlockingFiles
+    private let ground: ClusterGround
     private let configuration: BrokerConfiguration
     private let assembly: Assembly
+    private let cluster: Cluster
     private let inbox: Inbox<ReplicaNews>
     let wishes: Inbox<Wish>
     private let logger: Logger
-    /// Set before it runs.
-    var cluster: Cluster?
-    var dialer: Dialer?
+    private var blocking: BlockingFiles { ground.blocking }
 
     /// - Parameters:
     ///   - inbox: the replicate stage's.
     ///   - wishes: what others want of it; its waker wakes the thread that steps it.
     init(
-        rooms: [GroupRoom], news: consuming OwnedArray<Sender<Unmanaged<ReadGroupNews>>>, blocking: BlockingFiles,
-        configuration: BrokerConfiguration, assembly: Assembly, inbox: Inbox<ReplicaNews>, wishes: Inbox<Wish>, logger: Logger
+        rooms: [GroupRoom], news: consuming OwnedArray<Sender<Unmanaged<ReadGroupNews>>>, ground: ClusterGround,
+        configuration: BrokerConfiguration, assembly: Assembly, cluster: Cluster, inbox: Inbox<ReplicaNews>, wishes: Inbox<Wish>,
+        logger: Logger
     ) {
         self.rooms = rooms
         phases = rooms.map { _ in .idle }
         waiting = rooms.map { _ in [] }
         self.news = news
-        self.blocking = blocking
+        self.ground = ground
+        self.cluster = cluster
         self.configuration = configuration
         self.assembly = assembly
         self.inbox = inbox
@@ -72,11 +73,11 @@ final class Steward: ReplicaHost, Stage {
 
     func reopen(group: Int, cut: Range<UInt64>?, committed: UInt64) { wishes.put(.reopen(group: group, cut: cut, committed: committed)) }
     func mend(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) { wishes.put(.mend(group: group, range, bytes)) }
-    func swap(group: Int, _ value: GroupAssignment, revision: Int64) { cluster?.swap(group: group, value, revision: revision) }
-    func heard(group: Int, leader: Int32?, epoch: UInt32) { cluster?.heard(UInt16(group), leader: leader, epoch: epoch) }
+    func swap(group: Int, _ value: GroupAssignment, revision: Int64) { cluster.swap(group: group, value, revision: revision) }
+    func heard(group: Int, leader: Int32?, epoch: UInt32) { cluster.heard(UInt16(group), leader: leader, epoch: epoch) }
     func connect(to broker: Int32) {
-        guard let peer = cluster?.peer(broker) else { return }
-        dialer?.dial(broker, host: peer.host, port: peer.port)
+        guard let peer = cluster.peer(broker) else { return }
+        ground.dial(broker, peer.host, peer.port, inbox)
     }
 
     func step(_ now: Moment) -> Int {
@@ -204,7 +205,7 @@ final class Steward: ReplicaHost, Stage {
             if let key = keys[room.number], stored.identity != room.identity(key: key) {
                 throw JournalError("\(room.paths.directory) belongs to another cluster. Name another data directory, or the right store")
             }
-            cluster?.claimed(room.number, incarnation: stored.incarnation)
+            cluster.claimed(room.number, incarnation: stored.incarnation)
             return stored
         }
         guard let key = keys[room.number] else { throw JournalError("\(room.paths.directory): the group is not known yet") }
@@ -213,10 +214,10 @@ final class Steward: ReplicaHost, Stage {
         guard !names.contains(where: { $0.hasSuffix(".segment") }) else {
             throw JournalError("\(room.paths.directory) has a journal, but no replica.record. Move it away: it will be made again from the other brokers.")
         }
-        let stored = StoredReplica(identity: room.identity(key: key), incarnation: .random(in: 1 ... .max))
+        let stored = StoredReplica(identity: room.identity(key: key), incarnation: ground.random())
         try ReplicaRecordFile.write(stored, room.paths.directory, blocking: blocking)
         try blocking.syncDirectory(configuration.dataDirectory)
-        cluster?.claimed(room.number, incarnation: stored.incarnation)
+        cluster.claimed(room.number, incarnation: stored.incarnation)
         return stored
     }
 
