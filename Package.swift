@@ -74,7 +74,10 @@ let package = Package(
             ]),
         module(
             "Simulator",
-            ["Broker", "Control", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata", "Replication", "Wire", "Codecs", log]),
+            [
+                "Broker", "Control", "Coordination", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata", "Replication", "Wire", "Codecs",
+                deque, log,
+            ]),
         module("Client", ["Wire", "Codecs"]),
         module("Bench", ["CHost", "Client", "Codecs", "Host", "IO", "Wire", .product(name: "Histogram", package: "hdrhistogram-swift")]),
         .executableTarget(

@@ -1,8 +1,10 @@
 import Control
+import Coordination
 import Host
 import IO
 import Journal
 import Logging
+import Replication
 import Sequencer
 
 /// The stages of a broker, made and connected, without threads: for an executor, or for a simulator that steps them itself.
@@ -102,4 +104,18 @@ public final class ClusterStageSet {
     public func resign() { made.resign() }
 
     public func stop() { made.cluster.stop() }
+
+    /// The partition group of a topic's partition, as far as the broker knows; nil: there is none.
+    public func group(topic: String, partition: Int32) -> Int? {
+        guard let places = made.cluster.metadata.topics[topic]?.partitions, places.indices.contains(Int(partition)) else { return nil }
+        return Int(places[Int(partition)].group)
+    }
+
+    /// For logs: what each group's replica here is doing.
+    public var description: String { made.replicate.body.description }
+
+    /// A partition group's replicas and its leader, as the store has it; nil: it has not begun.
+    public static func assignment(group: Int, in store: InMemoryCoordination) -> GroupAssignment? {
+        store.value(ClusterKey.group(UInt16(group))).flatMap { ClusterValue.decode(GroupEntry.self, $0) }?.assignment
+    }
 }

@@ -240,6 +240,10 @@ public final class SimulatedDisk {
         file.content.withUnsafeMutableBytes { ($0.baseAddress! + Int(offset)).copyMemory(from: from, byteCount: count) }
         let sector = SimulatedDisk.sectorBytes
         for each in Int(offset) / sector...(Int(offset) + count - 1) / sector { file.dirty.insert(each) }
+        if let path = open[handle]?.path, badBlocks[path] != nil {
+            // A drive puts what is written whole elsewhere.
+            for each in (Int(offset) + sector - 1) / sector..<(Int(offset) + count) / sector { badBlocks[path]!.remove(each) }
+        }
         return true
     }
 
@@ -433,6 +437,19 @@ public final class SimulatedDisk {
 
     /// A file's bytes, as they are seen; empty where there is no such file.
     public func bytes(_ path: String) -> [UInt8] { names[path]?.content ?? [] }
+
+    /// Whether the bytes would be there though the power went now.
+    public func holdsDurably(_ path: String, at offset: Int, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let file = durableNames[path], offset + bytes.count <= file.durable.count else { return false }
+        return file.durable.withUnsafeBytes { memcmp($0.baseAddress! + offset, bytes.baseAddress!, bytes.count) == 0 }
+    }
+
+    /// Shows bytes of a file as they are seen. False: it has not so many.
+    public func show(_ path: String, _ range: Range<Int>, _ look: (UnsafeRawBufferPointer) throws -> Void) rethrows -> Bool {
+        guard let file = names[path], range.upperBound <= file.content.count else { return false }
+        try file.content.withUnsafeBytes { try look(UnsafeRawBufferPointer(rebasing: $0[range])) }
+        return true
+    }
 
     /// The file is gone, durably.
     public func delete(_ path: String) {

@@ -11,11 +11,15 @@ public final class SimulatedNetwork {
         var toClient: [UInt8] = []
         var clientHasEnded = false
         var brokerHasEnded = false
+        /// The other side is gone: what is sent fails.
+        var isReset = false
         var receive: (port: SimulatedSocketPort, into: UnsafeMutableRawPointer, capacity: Int, tag: UInt64)?
         var send: (port: SimulatedSocketPort, bytes: [UInt8], tag: UInt64)?
     }
 
     private var links: [Int32: Link] = [:]
+    /// The sockets of all links, in the order in which they were made.
+    private var order: [Int32] = []
     private var waiting: Deque<Int32> = []
     private var acceptors: [(port: SimulatedSocketPort, tag: UInt64)] = []
     private var nextSocket: Int32 = 1000
@@ -31,9 +35,16 @@ public final class SimulatedNetwork {
 
     /// A new connection to the broker; returns its number.
     public func connect() -> Int32 {
+        let socket = open()
+        waiting.append(socket)
+        return socket
+    }
+
+    /// A new connection that the broker has made; returns its socket.
+    public func open() -> Int32 {
         nextSocket += 1
         links[nextSocket] = Link()
-        waiting.append(nextSocket)
+        order.append(nextSocket)
         return nextSocket
     }
 
@@ -48,6 +59,12 @@ public final class SimulatedNetwork {
 
     /// The client says that it will send no more.
     public func end(_ connection: Int32) { links[connection]?.clientHasEnded = true }
+
+    /// The client, or the way to it, is gone without a word: what the broker sends from now on fails.
+    public func reset(_ connection: Int32) {
+        links[connection]?.clientHasEnded = true
+        links[connection]?.isReset = true
+    }
 
     /// Whether the broker has closed the connection.
     public func isClosed(_ connection: Int32) -> Bool { links[connection]?.brokerHasEnded ?? true }
@@ -71,16 +88,23 @@ public final class SimulatedNetwork {
                 count += 1
             }
         }
-        for (socket, link) in links.sorted(by: { $0.key < $1.key }) {
+        var hasEnded = false
+        for socket in order {
+            let link = links[socket]!
             count += receive(link)
-            if link.brokerHasEnded || !stalledReaders.contains(socket) { count += send(link) }
+            if link.brokerHasEnded || link.isReset || !stalledReaders.contains(socket) { count += send(link) }
+            if link.brokerHasEnded && link.clientHasEnded && link.receive == nil && link.send == nil {
+                links[socket] = nil
+                hasEnded = true
+            }
         }
+        if hasEnded { order.removeAll { links[$0] == nil } }
         return count
     }
 
     private func receive(_ link: Link) -> Int {
         guard let receive = link.receive else { return 0 }
-        if link.brokerHasEnded || (link.toBroker.isEmpty && link.clientHasEnded) {
+        if link.brokerHasEnded || link.isReset || (link.toBroker.isEmpty && link.clientHasEnded) {
             link.receive = nil
             receive.port.deliver(Completion(tag: receive.tag, result: 0))
             return 1
@@ -98,7 +122,7 @@ public final class SimulatedNetwork {
         guard let send = link.send else { return 0 }
         link.send = nil
         let moved = min(send.bytes.count, pieceLimit)
-        if link.brokerHasEnded {
+        if link.brokerHasEnded || link.isReset {
             send.port.deliver(Completion(tag: send.tag, result: -EPIPE))
         } else {
             link.toClient += send.bytes.prefix(moved)
@@ -156,6 +180,7 @@ public final class SimulatedSocketPort: SocketPort {
     }
 
     public func setNoDelay(_ socket: Int32) {}
+    public func setImpatient(_ socket: Int32, milliseconds: Int32) {}
     public func shutdown(_ socket: Int32) { network?.link(socket)?.brokerHasEnded = true }
     public func close(_ socket: Int32) { network?.link(socket)?.brokerHasEnded = true }
     public func peerName(_ socket: Int32) -> String { "simulated:\(socket)" }

@@ -128,6 +128,9 @@ public struct ReplicaStage: Stage, ~Copyable {
 
     public var deadline: UInt64 { nextTick }
 
+    /// For logs: what each replica is doing.
+    public var description: String { groups.map { "group \($0.number) \($0.phase) \($0.core?.description ?? "")" }.joined(separator: "; ") }
+
     public var isDrained: Bool { groups.allSatisfy(\.isDrained) }
 
     // MARK: What others tell

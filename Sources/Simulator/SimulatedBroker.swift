@@ -31,6 +31,25 @@ public final class SimulatedFollower: FollowerLink {
     public func acknowledgePersisted() { acks.append(FollowerAck(received: sent, persisted: sent)) }
 }
 
+/// Lets files be waited for: every look moves the disk on, also one that holds its syncs back.
+final class SimulatedDiskSource: EventSource {
+    private let disk: SimulatedDisk
+    let waker = Waker {}
+
+    init(_ disk: SimulatedDisk) { self.disk = disk }
+
+    func attach() {}
+
+    func poll() -> Int {
+        let held = disk.holdsSyncs
+        disk.holdsSyncs = false
+        defer { disk.holdsSyncs = held }
+        return disk.poll()
+    }
+
+    func wait(nanoseconds: UInt64) {}
+}
+
 /// A whole broker, all its real stages, in one thread on a simulated disk, network and clock: nothing happens between two
 /// calls of `step`.
 public final class SimulatedBroker {
@@ -44,18 +63,6 @@ public final class SimulatedBroker {
         func files(for stage: StageID, thread: Int) -> any FilePort { disk.makePort() }
         func sockets(for stage: StageID, thread: Int) -> any SocketPort { network.makePort() }
         func followers(group: Int) -> [any FollowerLink] { followers }
-    }
-
-    /// Lets files be waited for at start: every look moves the disk on.
-    private final class DiskSource: EventSource {
-        let disk: SimulatedDisk
-        let waker = Waker {}
-
-        init(_ disk: SimulatedDisk) { self.disk = disk }
-
-        func attach() {}
-        func poll() -> Int { disk.poll() }
-        func wait(nanoseconds: UInt64) {}
     }
 
     public let disk: SimulatedDisk
@@ -74,7 +81,7 @@ public final class SimulatedBroker {
         self.disk = disk
         self.network = network
         self.now = now
-        let source = DiskSource(disk)
+        let source = SimulatedDiskSource(disk)
         blocking = BlockingFiles(files: disk.makePort(), source: source)
         var logger = Logger(label: "simulated") { _ in SwiftLogNoOpLogHandler() }
         logger.logLevel = .critical
@@ -114,6 +121,8 @@ public final class SimulatedBroker {
         return try set.writeCheckpoints(blocking)
     }
 
+    static let segmentBytes = 64 << 10
+
     /// Small sizes, so that segments roll often.
     public static func configuration(
         partitionGroups: Int = 1, flushMethod: FlushMethod = .linked, journalSegments: Int = 8
@@ -123,7 +132,7 @@ public final class SimulatedBroker {
             nodeId: 0, clusterId: "simulated", topology: Topology(nodes: [.init(id: 0, cores: [[0]])]),
             wishes: PlacementWishes(partitionGroups: partitionGroups, pin: false), flushMethod: flushMethod, ringChoice: .auto,
             journal: JournalOptions(
-                segmentBytes: 64 << 10, cacheSegments: 5, locksMemory: false, journalBytes: journalSegments * (64 << 10)),
+                segmentBytes: segmentBytes, cacheSegments: 5, locksMemory: false, journalBytes: journalSegments * segmentBytes),
             intake: IntakeLimits(
                 connections: 64, receiveBytes: 16 << 10, requestBytes: 1 << 20, inFlight: 256, largeBufferBytes: 8 << 20),
             reading: ReadLimits(

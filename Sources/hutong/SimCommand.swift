@@ -34,11 +34,18 @@ struct SimCommand: ParsableCommand {
     @Option(name: .long, help: "Instead of a whole broker: so many replicas of one journal, on a model of disk, network and metadata store.")
     var replicas: Int?
 
+    @Option(name: .long, help: "Instead of one broker: a cluster of so many whole brokers, and a store that they share.")
+    var brokers: Int?
+
+    @Option(name: .long, help: "With --brokers: how many epochs have to be begun by leaders.")
+    var elections = 5
+
     @Option(name: .long, help: "Leave in this directory what was on the last seed's disk at its end, for `hutong journal`.")
     var keep: String?
 
     func run() throws {
         SimCommand.makeHashingDeterministic()
+        if let brokers { return try runCluster(brokers) }
         guard let replicas else {
             return try run(faults: Simulation.faults) { seed, isKept in
                 let simulation = Simulation(SimulationOptions(seed: seed, commits: steps, lives: lives))
@@ -52,6 +59,16 @@ struct SimCommand: ParsableCommand {
             let report = ReplicaSimulation(seed: seed, brokers: replicas).run(steps: 10 * steps)
             let counts = report.counts.merging(["elections": report.elections]) { $0 + $1 }
             return Outcome(commits: report.commits, counts: counts, failure: report.failure, transcript: report.transcript)
+        }
+    }
+
+    private func runCluster(_ brokers: Int) throws {
+        guard (1...9).contains(brokers), keep == nil, replicas == nil else {
+            throw ValidationError("--brokers: from 1 to 9, and without --keep and --replicas")
+        }
+        try run(faults: ClusterSimulation.faults) { seed, _ in
+            let report = ClusterSimulation(ClusterOptions(seed: seed, brokers: brokers, commits: steps, elections: elections)).run()
+            return Outcome(commits: report.commits, counts: report.counts, failure: report.failure, transcript: report.transcript)
         }
     }
 

@@ -50,6 +50,7 @@ final class ClusterStages {
     /// By the plan's places.
     let stages: [StageID: AnyStage]
     let steward: Steward
+    let replicate: StageBox<ReplicaStage>
     let cluster: Cluster
     let inbox: Inbox<ReplicaNews>
     let rooms: [GroupRoom]
@@ -63,9 +64,9 @@ final class ClusterStages {
         wakers: [Waker], logger: Logger, assembly makeAssembly: (@escaping @Sendable () -> MetadataState) -> Assembly
     ) throws {
         try ClusterStages.refuseLoneData(configuration.dataDirectory, ground.blocking)
-        let replicate = wakers[plan.thread(of: .replicate(0))]
+        let replicateWaker = wakers[plan.thread(of: .replicate(0))]
         let control = wakers[plan.thread(of: .control)]
-        inbox = Inbox(waker: replicate)
+        inbox = Inbox(waker: replicateWaker)
         let wishes = Inbox<Steward.Wish>(waker: ground.waker)
         let registration = BrokerRegistration(
             host: configuration.advertisedHost ?? configuration.listenHost, port: Int32(configuration.advertisedPort ?? port),
@@ -97,11 +98,12 @@ final class ClusterStages {
                     positions: room.positions, cache: room.cache, paths: room.paths,
                     orders: assembly.wiring.writeOrders[number].sender(), seed: ground.random()))
         }
-        made[.replicate(0)] = StageBox(
+        replicate = StageBox(
             "replicate",
             ReplicaStage(
                 nodeId: configuration.nodeId, sockets: assembly.sockets(.replicate(0)), files: assembly.files(.replicate(0)),
                 listener: ground.listener, inbox: inbox, host: steward, groups: groups, times: wanted.times, logger: logger))
+        made[.replicate(0)] = replicate
         assembly.addCommonStages(
             &made, groups: rooms.map(\.closed), areOpen: false, directory: cluster, store: ClusterMetadata(cluster: cluster, waker: control))
         stages = made

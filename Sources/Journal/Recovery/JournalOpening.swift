@@ -145,7 +145,7 @@ public struct JournalOpener {
             try files.makeSegment(0)
         }
         let range = segments ?? 0...0
-        var recovery = try Recovery(reader: reader, paths: paths, segments: range, checkpoint: checkpoint)
+        var recovery = try Recovery(reader: reader, paths: paths, segments: range, checkpoint: checkpoint, isReplica: replica != nil)
         let from = checkpoint.map { $0.position / UInt64(options.segmentBytes) } ?? range.lowerBound
         var summaries = try (range.lowerBound..<from).map { try files.summary($0, reader: reader, logger: logger) }
         var builder = IndexBuilder(

@@ -78,6 +78,7 @@ public struct Recovery {
     private let paths: JournalPaths
     private let segments: ClosedRange<UInt64>
     private let checkpoint: Checkpoint?
+    private let isReplica: Bool
     private var position: UInt64
     private var previous: UInt32?
     private var epoch: UInt32 = 0
@@ -89,8 +90,13 @@ public struct Recovery {
     /// - Parameters:
     ///   - segments: all that there are.
     ///   - checkpoint: where its segment begins the walk begins; nil: at the first.
-    public init(reader: SegmentReader, paths: JournalPaths, segments: ClosedRange<UInt64>, checkpoint: Checkpoint?) throws {
+    ///   - isReplica: others have the journal as well. What looks like a torn end is damage then: it may have been acknowledged, and they
+    ///     know.
+    public init(
+        reader: SegmentReader, paths: JournalPaths, segments: ClosedRange<UInt64>, checkpoint: Checkpoint?, isReplica: Bool = false
+    ) throws {
         self.reader = reader
+        self.isReplica = isReplica
         self.paths = paths
         self.segments = segments
         self.checkpoint = checkpoint
@@ -143,10 +149,11 @@ public struct Recovery {
                 take(header)
                 continue
             }
-            switch RecoveryRule.verdict(finding, isDurable: try position < greatestFlushed()) {
+            let limit = try acknowledgedEnd(finding)
+            switch RecoveryRule.verdict(finding, isDurable: position < limit) {
             case .take: preconditionFailure("only a frame is taken")
             case .damaged:
-                try skipDamage(&visitor)
+                try skipDamage(&visitor, limit: limit)
                 return true
             case .end, .cutOff:
                 found.ending = finding
@@ -179,10 +186,17 @@ public struct Recovery {
 
     // MARK: Damage
 
+    /// The end of what may have been acknowledged: what was flushed; of a replica, all that was written.
+    private mutating func acknowledgedEnd(_ finding: Finding) throws -> UInt64 {
+        let flushed = try greatestFlushed()
+        guard isReplica else { return flushed }
+        let written = max(flushed, found.cutOffEnd ?? 0)
+        return finding == .broken || finding == .unreadable ? max(written, reader.brokenEnd(from: position)) : written
+    }
+
     /// Goes to the next sound frame, or to the end of what was acknowledged.
-    private mutating func skipDamage(_ visitor: inout some JournalVisitor) throws {
+    private mutating func skipDamage(_ visitor: inout some JournalVisitor, limit: UInt64) throws {
         let from = position
-        let limit = try greatestFlushed()
         var next: UInt64?
         for segment in number...segments.upperBound where next == nil {
             try reader.load(segment)

@@ -104,6 +104,22 @@ public final class SegmentReader {
         return unreadable.contains { $0 < end && $0 + directAlignment > at }
     }
 
+    /// Where what is broken there ends, as far as it tells: the frame, by its header's length where that says that it belongs there, and every
+    /// block that can't be read.
+    func brokenEnd(from position: UInt64) -> UInt64 {
+        let at = offset(of: position)
+        func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T {
+            T(littleEndian: (memory + at).loadUnaligned(fromByteOffset: offset, as: T.self))
+        }
+        let isHere = get(0, UInt32.self) == Frame.magic && get(8, UInt64.self) == position
+        let length = isHere ? max(Frame.stride(Int(get(4, UInt32.self))), Frame.headerBytes) : Frame.headerBytes
+        var end = min(at + length, segmentBytes)
+        for block in stride(from: at / directAlignment * directAlignment, to: segmentBytes, by: directAlignment) {
+            if unreadable.contains(block) { end = max(end, block + directAlignment) } else if block >= end { break }
+        }
+        return start(of: position / UInt64(segmentBytes)) + UInt64(end)
+    }
+
     /// The first position from `from` on, before the loaded segment's end, where a frame stands that is sound and of an epoch that
     /// it can be of.
     public func nextSound(from: UInt64, epoch: UInt32) -> FrameHeader? {

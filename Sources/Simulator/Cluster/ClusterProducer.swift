@@ -1,0 +1,214 @@
+import Glibc
+import Codecs
+import Host
+import IO
+import Wire
+
+/// A producer of one partition in a simulated cluster: it finds the leader as clients do, goes on with another one where that fails, and, where it
+/// is idempotent, asks again for what has been left unanswered, in order, under the same sequence numbers. A plain one never asks again.
+final class ClusterProducer {
+    private struct Batch {
+        var values: [String]
+        var sequence: Int32
+        var acks: Int16
+        /// Its bytes were spoilt on the way: it must be refused.
+        var isBad = false
+    }
+
+    private enum Link {
+        case none
+        /// Who leads? Asked at that time.
+        case asking(SimulatedClient, correlation: Int32, since: UInt64)
+        case leader(SimulatedClient)
+    }
+
+    /// After so many nanoseconds without an answer it looks for the leader anew.
+    private static let patience: UInt64 = 1_500_000_000
+    private static let underWayAtMost = 5
+
+    let number: Int
+    let isIdempotent: Bool
+    let model: PartitionModel
+    /// Its partition's topic answers before a majority has it on stable storage.
+    private let isEarly: Bool
+    private var link = Link.none
+    private var underWay: [Int32: (batch: Batch, since: UInt64)] = [:]
+    private var order: [Int32] = []
+    private var toRetry: [Batch] = []
+    private var producerId: Int64 = -1
+    private var asksForId: (correlation: Int32, since: UInt64)?
+    private var sequence: Int32 = 0
+    private var nextNumber = 0
+    private var connections = 0
+
+    init(number: Int, isIdempotent: Bool, model: PartitionModel, isEarly: Bool) {
+        self.number = number
+        self.isIdempotent = isIdempotent
+        self.model = model
+        self.isEarly = isEarly
+    }
+
+    private var client: SimulatedClient? {
+        switch link {
+        case .none: nil
+        case .asking(let client, _, _), .leader(let client): client
+        }
+    }
+
+    /// Nothing is unanswered.
+    var isAtRest: Bool { underWay.isEmpty && toRetry.isEmpty }
+
+    func disconnect() {
+        client?.end()
+        link = .none
+        if isIdempotent { toRetry = order.compactMap { underWay[$0]?.batch } + toRetry }
+        underWay = [:]
+        order = []
+        asksForId = nil
+    }
+
+    // MARK: The leader
+
+    /// Goes on with finding the leader. True: there is a way to it.
+    private func hasLeader(_ simulation: ClusterSimulation) throws -> Bool {
+        if let client, client.isClosed { disconnect() }
+        switch link {
+        case .leader: return true
+        case .asking(let client, let correlation, let since):
+            if let answer = client.answers().first(where: { $0.correlation == correlation }) {
+                let metadata = try client.decode(MetadataRequest.self, answer.frame, version: 8)
+                let part = metadata.topics.first?.partitions.first { $0.partitionIndex == model.partition }
+                disconnect()
+                if let leader = part?.leaderId, let network = simulation.network(of: leader) { connect(network) }
+            } else if simulation.now >= since + ClusterProducer.patience / 3 {
+                disconnect()
+            }
+        case .none:
+            guard let network = simulation.network(of: simulation.anyBroker()) else { return false }
+            let client = SimulatedClient(network)
+            var request = MetadataRequest()
+            var topic = MetadataRequest.Topic()
+            topic.name = model.topic
+            request.topics = [topic]
+            request.allowAutoTopicCreation = false
+            link = .asking(client, correlation: try client.send(request, version: 8), since: simulation.now)
+        }
+        return false
+    }
+
+    private func connect(_ network: SimulatedNetwork) {
+        link = .leader(SimulatedClient(network))
+        connections += 1
+    }
+
+    // MARK: Sending
+
+    /// Asks again for what is to be asked for again. True: it may send more.
+    @discardableResult
+    func goOn(_ simulation: ClusterSimulation) throws -> Bool {
+        guard try hasLeader(simulation), let client else { return false }
+        if isIdempotent && producerId < 0 {
+            if asksForId == nil { asksForId = (try client.send(InitProducerIdRequest(), version: 1), simulation.now) }
+            return false
+        }
+        while !toRetry.isEmpty { try transmit(toRetry.removeFirst(), simulation) }
+        return !isIdempotent || underWay.count < ClusterProducer.underWayAtMost
+    }
+
+    /// Sends something, if it may.
+    func send(_ simulation: ClusterSimulation, records: Int, bytes: Int, acks: Int16, isBad: Bool) throws {
+        guard try goOn(simulation) else { return }
+        let acks = isIdempotent ? -1 : acks
+        var batch = Batch(values: [], sequence: -1, acks: acks, isBad: isBad && !isIdempotent)
+        for _ in 0..<records {
+            let value = "\(number)-\(nextNumber)-" + String(repeating: "v", count: bytes)
+            // A plain producer's order holds on one connection.
+            model.send(
+                value,
+                PartitionModel.Origin(
+                    producer: isIdempotent ? number : 1000 * connections + number, number: nextNumber, time: 0, isRefused: batch.isBad,
+                    isWeak: acks != -1 || isEarly))
+            nextNumber += 1
+            batch.values.append(value)
+        }
+        if isIdempotent {
+            batch.sequence = sequence
+            sequence += Int32(records)
+        }
+        try transmit(batch, simulation)
+    }
+
+    private func transmit(_ batch: Batch, _ simulation: ClusterSimulation) throws {
+        guard let client else { return }
+        var part = ProduceRequest.Partition()
+        part.index = model.partition
+        var records = try RecordBatch.build(
+            batch.values.map { Record(timestamp: ClusterSimulation.epoch, value: Array($0.utf8)) },
+            producerId: batch.sequence >= 0 ? producerId : -1, producerEpoch: batch.sequence >= 0 ? 0 : -1, baseSequence: batch.sequence)
+        if batch.isBad { records[records.count - 1] ^= 0x40 }
+        part.records = records
+        var topic = ProduceRequest.Topic()
+        topic.name = model.topic
+        topic.partitions = [part]
+        var request = ProduceRequest()
+        request.acks = batch.acks
+        request.timeoutMs = 30_000
+        request.topics = [topic]
+        let correlation = try client.send(request, version: 8)
+        if getenv("TRACEP") != nil { simulation.tell("p\(number) \(model.name) sends seq \(batch.sequence)") }
+        guard batch.acks != 0 else { return }
+        underWay[correlation] = (batch, simulation.now)
+        order.append(correlation)
+    }
+
+    // MARK: Answers
+
+    /// Takes the answers that have come. Returns how many records were acknowledged durably.
+    func takeAnswers(_ simulation: ClusterSimulation) throws -> Int {
+        guard case .leader(let client) = link else { return 0 }
+        var commits = 0
+        for answer in client.answers() {
+            if answer.correlation == asksForId?.correlation {
+                asksForId = nil
+                let response = try client.decode(InitProducerIdRequest.self, answer.frame, version: 1)
+                if response.errorCode == .none { producerId = response.producerId }
+                continue
+            }
+            // What was given up has its answer all the same.
+            guard let (batch, _) = underWay.removeValue(forKey: answer.correlation) else { continue }
+            guard order.first == answer.correlation else {
+                throw Violation("producer \(number): answers leave in another order than their requests came")
+            }
+            order.removeFirst()
+            let response = try client.decode(ProduceRequest.self, answer.frame, version: 8)
+            guard let part = response.topics.first?.partitions.first else { throw Violation("an answer without its partition") }
+            commits += try take(batch, part, simulation)
+            if case .none = link { return commits }
+        }
+        let waitsSince = order.first.flatMap { underWay[$0]?.since } ?? asksForId?.since
+        if client.isClosed || waitsSince.map({ simulation.now >= $0 + ClusterProducer.patience }) ?? false {
+            if !client.isClosed { simulation.count("clientGaveUp") }
+            disconnect()
+        }
+        return commits
+    }
+
+    private func take(_ batch: Batch, _ part: ProduceResponse.Partition, _ simulation: ClusterSimulation) throws -> Int {
+        if getenv("TRACEP") != nil { simulation.tell("p\(number) \(model.name) seq \(batch.sequence) x\(batch.values.count): \(part.errorCode) at \(part.baseOffset)") }
+        switch part.errorCode {
+        case .none:
+            guard !batch.isBad else { throw Violation("\(model.name): a damaged batch was taken") }
+            try model.acknowledge(batch.values, at: part.baseOffset)
+            return batch.acks == -1 && !isEarly ? batch.values.count : 0
+        case .corruptMessage where batch.isBad: simulation.count("refused")
+        case .notLeaderOrFollower, .leaderNotAvailable, .requestTimedOut, .notEnoughReplicas, .notEnoughReplicasAfterAppend, .kafkaStorageError,
+            .unknownTopicOrPartition:
+            simulation.count("answered \(part.errorCode)")
+            disconnect()
+            // It was the first of what is to be asked for again.
+            if isIdempotent { toRetry.insert(batch, at: 0) }
+        default: throw Violation("\(model.name): a sound batch of producer \(number), sequence \(batch.sequence), is refused with \(part.errorCode)")
+        }
+        return 0
+    }
+}

@@ -1,0 +1,141 @@
+import Broker
+import Codecs
+import Host
+import IO
+import Wire
+
+extension ClusterSimulation {
+    /// Who serves the partition in the highest epoch, and in which.
+    private func leader(of model: PartitionModel) -> (broker: ClusterBroker, epoch: UInt64)? {
+        var found: (ClusterBroker, UInt64)?
+        for broker in brokers {
+            guard let life = broker.life, let group = life.stageSet.group(topic: model.topic, partition: model.partition) else { continue }
+            let epoch = life.stageSet.positions[group].serving.load()
+            if epoch > found?.1 ?? 0 { found = (broker, epoch) }
+        }
+        return found
+    }
+
+    /// Someone reads, somewhere; mostly from the leader, also from one that does not know yet that it is none any more.
+    func fetch() throws {
+        let model = models[random.below(models.count)]
+        let broker = random.chance(70) ? leader(of: model)?.broker : brokers[random.below(brokers.count)]
+        guard let broker, let life = broker.life, broker.isAwake(now) else { return }
+        let offset = Int64(random.below(Int(min(model.highWatermark, 1 << 30)) + 1))
+        let client = SimulatedClient(life.clients)
+        defer { client.end() }
+        let correlation = try client.send(Simulation.fetch(model, offset), version: 11)
+        for _ in 0..<random.below(60) {
+            try round()
+            guard let answer = client.answers().first, answer.correlation == correlation else { continue }
+            let response = try client.decode(FetchRequest.self, answer.frame, version: 11)
+            guard let part = response.topics.first?.partitions.first else { throw Violation("\(model.name): an empty answer") }
+            return try take(part, of: model, from: offset, by: broker)
+        }
+    }
+
+    private func take(_ part: FetchResponse.Partition, of model: PartitionModel, from offset: Int64, by broker: ClusterBroker) throws {
+        switch part.errorCode {
+        case .none:
+            count("fetch")
+            // A leader that has been deposed without having heard of it knows of less.
+            if let leader = leader(of: model), leader.broker === broker, leader.epoch >= newestEpochs[model.name] ?? 0 {
+                newestEpochs[model.name] = leader.epoch
+                try model.see(logStart: part.logStartOffset, highWatermark: part.highWatermark, at: 0)
+            }
+            for record in try Simulation.records(part) where record.offset >= offset { try model.see(record.value, at: record.offset) }
+        case .notLeaderOrFollower, .leaderNotAvailable, .unknownTopicOrPartition, .offsetNotAvailable: count("fetchElsewhere")
+        case .offsetOutOfRange: count("fetchOutOfRange")
+        case .kafkaStorageError, .corruptMessage:
+            guard (broker.disk.faults?.readError ?? 0) > 0 || damaged[broker.id] != nil else {
+                throw Violation("\(model.name): broker \(broker.id) refuses offset \(offset) with \(part.errorCode), though nothing is wrong with its disk")
+            }
+            count("fetchRefused")
+        default: throw Violation("\(model.name): a fetch is answered with \(part.errorCode)")
+        }
+    }
+
+    // MARK: After all
+
+    /// After all has healed: everyone leads, follows and answers again, and everything that was ever promised is there.
+    func proveProgress() throws {
+        tell("everything heals")
+        healAll()
+        let before = report.commits
+        let limit = now + 60_000 * ClusterSimulation.millisecond
+        while report.commits < before + 60 || !allHaveEverything() {
+            guard now < limit else { throw Violation("no progress after the faults: \(report.commits - before) commits; \(lagging)") }
+            moveAway()
+            forgiveDamage()
+            if report.commits < before + 60 {
+                for producer in producers { try producer.send(self, records: 1, bytes: 10, acks: -1, isBad: false) }
+            }
+            for _ in 0..<10 { try round() }
+            for producer in producers { report.commits += try producer.takeAnswers(self) }
+        }
+        for producer in producers {
+            try wait("producer \(producer.number) is never answered") {
+                if !producer.isAtRest { try producer.goOn(self) }
+                report.commits += try producer.takeAnswers(self)
+                return producer.isAtRest
+            }
+        }
+        for model in models { try verify(model) }
+    }
+
+    private func healAll() {
+        networkHealsAt = now
+        storeHealsAt = now
+        for broker in brokers {
+            broker.disk.faults = nil
+            broker.disk.freeBytes = .max
+            broker.pausedUntil = 0
+            broker.stalledUntil = min(broker.stalledUntil, now)
+            broker.disk.holdsSyncs = false
+            broker.clockError = 0
+            if broker.life == nil { broker.startsAt = min(broker.startsAt, now) }
+        }
+    }
+
+    /// Whether each replica of each group has committed all that anyone has.
+    private func allHaveEverything() -> Bool { halted.isEmpty && lagging.isEmpty }
+
+    private var lagging: [String] {
+        (0..<groups).flatMap { group -> [String] in
+            guard let assignment = ClusterStageSet.assignment(group: group, in: shared) else { return [] }
+            return assignment.replicas.compactMap { replica in
+                let there = broker(replica.broker)?.life?.checked[group] ?? 0
+                return there >= oracle.ends[group] ? nil : "group \(group): \(replica) has \(there) of \(oracle.ends[group])"
+            }
+        }
+    }
+
+    /// All that can be read of a partition against all that was ever promised.
+    private func verify(_ model: PartitionModel) throws {
+        var next: Int64 = 0
+        var records: [(offset: Int64, value: String)] = []
+        while true {
+            guard let (leader, _) = leader(of: model) else { throw Violation("\(model.name): nobody leads") }
+            let answer = try ask(leader, Simulation.fetch(model, next), version: 11)
+            guard let part = answer.topics.first?.partitions.first else { throw Violation("\(model.name): an empty answer") }
+            if part.errorCode == .notLeaderOrFollower || part.errorCode == .kafkaStorageError {
+                // An index that is being made again; or one that leads no more.
+                count("askedAgain")
+                for _ in 0..<20 { try round() }
+                continue
+            }
+            guard part.errorCode == .none else { throw Violation("\(model.name): reading offset \(next) is answered with \(part.errorCode)") }
+            try model.see(logStart: part.logStartOffset, highWatermark: part.highWatermark, at: 0)
+            if next >= part.highWatermark { break }
+            let found = try Simulation.records(part).filter { $0.offset >= next }
+            guard let last = found.last else { throw Violation("\(model.name): nothing at \(next), below the high watermark \(part.highWatermark)") }
+            for (place, record) in found.enumerated() where record.offset != next + Int64(place) {
+                throw Violation("\(model.name): offset \(record.offset) where \(next + Int64(place)) was due")
+            }
+            records += found
+            next = last.offset + 1
+        }
+        for record in records { try model.see(record.value, at: record.offset) }
+        _ = try model.check(records, refused: [])
+    }
+}
