@@ -103,12 +103,27 @@ extension ReadStage {
         case .loading, .moved: break
         case .unavailable: job.stop(job.partition, .kafkaStorageError)
         case .failed:
+            if isMendable(entry, group) {
+                job.stop(job.partition, .kafkaStorageError)
+                return .unavailable
+            }
             let partition = job.partitions[job.partition]
             logger.error(
                 "\(job.topicNames[partition.topic])-\(partition.partition): the batch of offsets \(entry.baseOffset) to \(entry.nextOffset - 1) can't be read or is damaged: whoever asks for it is refused")
             job.stop(job.partition, .corruptMessage, damaged: entry.baseOffset)
         }
         return filled
+    }
+
+    /// Whether others may have what can't be read here: then it will be there later.
+    mutating func isMendable(_ entry: IndexEntry, _ group: Int) -> Bool {
+        guard !entry.isArchived, let suspect = groups[group].suspect else { return false }
+        let cache = groups[group].cache
+        let offset = UInt64(cache.offset(of: entry.position))
+        cold.forget(
+            .segment(group: UInt16(group), number: cache.segment(of: entry.position)), offset..<offset + UInt64(Frame.headerBytes) + UInt64(entry.bytes))
+        suspect(entry.position)
+        return true
     }
 
     /// Where a batch is on disk; nil: no longer where its entry says.

@@ -130,7 +130,7 @@ extension ReadStage {
         case .done: finish(&partition, place, UnsafeRawBufferPointer(start: memory, count: Int(entry.bytes)), wanted)
         case .moved: partition.entry = nil
         case .unavailable: partition.fail(.kafkaStorageError)
-        case .failed, .loading: partition.fail(.corruptMessage)
+        case .failed, .loading: partition.fail(isMendable(entry, group) ? .kafkaStorageError : .corruptMessage)
         }
         return true
     }

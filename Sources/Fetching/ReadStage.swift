@@ -94,6 +94,8 @@ public struct ReadGroup: Sendable {
     public var newest: Int64
     /// Others have it as well, and may still need what is in its oldest segments.
     public var isReplica = false
+    /// Called with a position of the journal where the disk does not have what it should, and others may; nil: nobody else has it.
+    public var suspect: (@Sendable (UInt64) -> Void)?
 
     /// A group whose journal is not open here.
     public init(closed identity: JournalIdentity, positions: JournalPositions, cache: JournalCache, paths: JournalPaths) {

@@ -55,6 +55,7 @@ final class ReplicaGroup {
     private var waitingEffects: [ReplicaEffect] = []
     /// To be cut off when the write stage has stopped.
     private var waitingCut: Range<UInt64>?
+    private var repair = ReplicaRepair()
     private var assignment: (GroupAssignment, Int64)?
     private var live: [Int32: UInt64] = [:]
     private var lastAppended: UInt64 = 0
@@ -99,6 +100,8 @@ final class ReplicaGroup {
             phase = .damaged
             core?.mended(range, now: now)
             if core?.damaged.isEmpty ?? false { reopen(nil) }
+        case .damage(_, let range): repair.begin(range)
+        case .repaired: repair.end()
         case .failed(_, let reason):
             logger.error("\(name): \(reason). This replica takes no part")
             phase = .halted
@@ -161,9 +164,19 @@ final class ReplicaGroup {
             if carrySession.map({ $0 != (from, epoch, session) }) ?? true { carry = [] }
             carrySession = (from, epoch, session)
             defer { if !(core?.follows(from, epoch: epoch, session: session) ?? false) { carry = [] } }
-            try takeBytes(range, bytes, in: buffer) { part in
-                core?.take(.append(epoch: epoch, session: session, part, committed: committed), from: from, now: now)
+            do throws(FrameCheck.Failure) {
+                try takeBytes(range, bytes, in: buffer) { part in
+                    core?.take(.append(epoch: epoch, session: session, part, committed: committed), from: from, now: now)
+                }
+            } catch {
+                carry = []
+                outgoing.append((.unreadable(epoch: epoch, error.position..<error.position + 1), from))
+                throw error
             }
+        case .unreadable(let epoch, let range) where core?.role == .leader(epoch: epoch):
+            // What it was sent is no frame: unless it was spoilt on its way, it is none here.
+            host.examine(group: number, position: range.lowerBound)
+        case .bytes(_, let range) where repair.range?.lowerBound == range.lowerBound && phase == .open: takeRepair(range, bytes)
         case .bytes(let epoch, let range):
             if phase == .damaged, core?.damaged.first?.lowerBound != range.lowerBound { return }
             if let first = core?.damaged.first, first.lowerBound == range.lowerBound {
@@ -229,6 +242,22 @@ final class ReplicaGroup {
         host.mend(group: number, range, Array(bytes.prefix(Int(range.upperBound - range.lowerBound))))
     }
 
+    private func takeRepair(_ range: Range<UInt64>, _ bytes: UnsafeRawBufferPointer) {
+        guard let stored else { return }
+        let sound = ReplicaRepair.soundBytes(bytes, at: range.lowerBound, of: stored.identity)
+        // Another may have it whole.
+        guard sound > 0 else { return }
+        host.repair(group: number, range.lowerBound..<range.lowerBound + UInt64(sound), Array(bytes.prefix(sound)))
+    }
+
+    /// Who may have what has rotted here.
+    private func askForRepair(_ now: UInt64) {
+        guard repair.range != nil, let core else { return }
+        let (leader, epoch) = core.knownLeader
+        let others = isLeading ? core.followerIDs : [leader].compactMap { $0 }
+        if let (other, range) = repair.ask(others, times, now: now) { outgoing.append((.read(epoch: epoch, range), other)) }
+    }
+
     // MARK: Steps
 
     /// Goes on. Returns how much was done.
@@ -253,6 +282,7 @@ final class ReplicaGroup {
     func tick(_ now: UInt64) {
         guard phase == .open || phase == .damaged else { return }
         core?.tick(now: now)
+        if phase == .open { askForRepair(now) }
         _ = carryOut(now)
     }
 

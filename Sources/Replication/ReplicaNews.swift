@@ -32,6 +32,10 @@ public enum ReplicaNews: Sendable {
     case opened(group: Int, OpenedReplica)
     /// What took the place of damage is on stable storage.
     case mended(group: Int, Range<UInt64>)
+    /// A frame in the journal's older part is no longer what it was, up to where the next sound one begins.
+    case damage(group: Int, Range<UInt64>)
+    /// What took its place is on stable storage, or nothing can be put there.
+    case repaired(group: Int, Range<UInt64>)
     /// It can't be opened: the replica takes no part.
     case failed(group: Int, reason: String)
     /// The store's value of a group, of that revision.
@@ -52,6 +56,10 @@ public protocol ReplicaHost: AnyObject {
     func reopen(group: Int, cut: Range<UInt64>?, committed: UInt64)
     /// Put the bytes in the place of damage, in a journal that no stage works on; `mended` follows.
     func mend(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8])
+    /// The frame at that position of an open journal may have rotted; `damage` follows if so.
+    func examine(group: Int, position: UInt64)
+    /// Put the bytes in the place of what has rotted in an open journal; `repaired` follows.
+    func repair(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8])
     /// Try to put the value into the store in place of the one of that revision; `swapped` follows.
     func swap(group: Int, _ value: GroupAssignment, revision: Int64)
     /// Who leads the group as far as its replica here has heard, and in which epoch.

@@ -137,7 +137,7 @@ public struct ReplicaStage: Stage, ~Copyable {
 
     private mutating func take(_ news: ReplicaNews, _ now: UInt64) {
         switch news {
-        case .opened(let group, _), .mended(let group, _), .failed(let group, _), .assignment(let group, _, _), .swapped(let group, _, _, _),
+        case .opened(let group, _), .mended(let group, _), .damage(let group, _), .repaired(let group, _), .failed(let group, _), .assignment(let group, _, _), .swapped(let group, _, _, _),
             .resign(let group):
             guard groups.indices.contains(group) else { return }
             groups[group].take(news, now)

@@ -17,6 +17,8 @@ final class Steward: ReplicaHost, Stage {
         case open(UInt16, key: UInt32)
         case reopen(group: Int, cut: Range<UInt64>?, committed: UInt64)
         case mend(group: Int, Range<UInt64>, [UInt8])
+        case examine(group: Int, position: UInt64)
+        case repair(group: Int, Range<UInt64>, [UInt8])
     }
 
     /// What is under way for a group.
@@ -39,6 +41,8 @@ final class Steward: ReplicaHost, Stage {
     private var waiting: [[Wish]]
     private var news: OwnedArray<Sender<Unmanaged<ReadGroupNews>>>
     private var keys: [UInt16: UInt32] = [:]
+    /// When something of each group was looked at last because it may be damaged.
+    private var examinedAt: [UInt64]
     private let ground: ClusterGround
     private let configuration: BrokerConfiguration
     private let assembly: Assembly
@@ -59,6 +63,7 @@ final class Steward: ReplicaHost, Stage {
         self.rooms = rooms
         phases = rooms.map { _ in .idle }
         waiting = rooms.map { _ in [] }
+        examinedAt = rooms.map { _ in 0 }
         self.news = news
         self.ground = ground
         self.cluster = cluster
@@ -73,6 +78,8 @@ final class Steward: ReplicaHost, Stage {
 
     func reopen(group: Int, cut: Range<UInt64>?, committed: UInt64) { wishes.put(.reopen(group: group, cut: cut, committed: committed)) }
     func mend(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) { wishes.put(.mend(group: group, range, bytes)) }
+    func examine(group: Int, position: UInt64) { wishes.put(.examine(group: group, position: position)) }
+    func repair(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) { wishes.put(.repair(group: group, range, bytes)) }
     func swap(group: Int, _ value: GroupAssignment, revision: Int64) { cluster.swap(group: group, value, revision: revision) }
     func heard(group: Int, leader: Int32?, epoch: UInt32) { cluster.heard(UInt16(group), leader: leader, epoch: epoch) }
     func connect(to broker: Int32) {
@@ -100,7 +107,7 @@ final class Steward: ReplicaHost, Stage {
     private func group(of wish: Wish) -> Int {
         switch wish {
         case .open(let group, _): Int(group)
-        case .reopen(let group, _, _), .mend(let group, _, _): group
+        case .reopen(let group, _, _), .mend(let group, _, _), .examine(let group, _), .repair(let group, _, _): group
         }
     }
 
@@ -131,8 +138,13 @@ final class Steward: ReplicaHost, Stage {
     }
 
     private func begin(_ wish: Wish, _ group: Int) {
-        if case .mend(_, let range, let bytes) = wish { return mend(group, range, bytes) }
-        if case .open(_, let key) = wish { keys[UInt16(group)] = key }
+        switch wish {
+        case .mend(_, let range, let bytes): return mend(group, range, bytes)
+        case .examine(_, let position): return examine(group, position)
+        case .repair(_, let range, let bytes): return repair(group, range, bytes)
+        case .open(_, let key): keys[UInt16(group)] = key
+        case .reopen: break
+        }
         let closed = ReadGroupNews(rooms[group].closed, isOpen: false)
         tell(closed, group)
         phases[group] = .closing(closed, wish)
@@ -188,6 +200,7 @@ final class Steward: ReplicaHost, Stage {
         room.fill(assembly.makeStages(group, opened, room.files, role: .following, table: assembly.currentTable()))
         var readers = ReadGroup(journal, epochs: epochs)
         readers.isReplica = true
+        readers.suspect = { [wishes] in wishes.put(.examine(group: group, position: $0)) }
         let news = ReadGroupNews(readers, isOpen: true)
         tell(news, group)
         phases[group] = .opening(news, replica(stored, journal.recovered, room, damaged: []))
@@ -235,30 +248,73 @@ final class Steward: ReplicaHost, Stage {
     private func mend(_ group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) {
         let room = rooms[group]
         do throws(IOError) {
-            let segmentBytes = UInt64(room.cache.segmentBytes)
-            var from = range.lowerBound
-            while from < range.upperBound {
-                let number = from / segmentBytes
-                let end = min(range.upperBound, (number + 1) * segmentBytes)
-                let file = try blocking.files.open(room.paths.segment(number), .direct)
-                defer { blocking.files.close(file) }
-                let first = alignedDown(from % segmentBytes)
-                let count = Int(alignedUp(end - number * segmentBytes) - first)
-                let image = AlignedBuffer(count: count)
-                // A block that can't be read is written whole where the bytes reach that far; else its other frames are damaged as well.
-                _ = try? blocking.read(file, into: image.base, count: count, offset: first)
-                bytes.withUnsafeBytes {
-                    (image.base + Int(from % segmentBytes - first)).copyMemory(
-                        from: $0.baseAddress! + Int(from - range.lowerBound), byteCount: Int(end - from))
-                }
-                try blocking.write(file, from: image.base, count: count, offset: first)
-                try blocking.sync(file)
+            try put(bytes, at: range, room)
+            for number in range.lowerBound / UInt64(room.cache.segmentBytes)...(range.upperBound - 1) / UInt64(room.cache.segmentBytes) {
                 try? blocking.files.remove(room.paths.index(number))
-                from = end
             }
             inbox.put(.mended(group: group, range))
         } catch {
             fail(group, "damage can't be mended: \(error)")
+        }
+    }
+
+    /// Looks whether the frame at that position is what it should be, where the journal is no longer in memory.
+    private func examine(_ group: Int, _ position: UInt64) {
+        let room = rooms[group]
+        let segmentBytes = UInt64(room.cache.segmentBytes)
+        let number = position / segmentBytes
+        guard room.stages != nil, now >= examinedAt[group] + Steward.rest, (number + 1) * segmentBytes <= room.positions.flushed.load() else { return }
+        if let slot = room.cache.pin(segment: number) { return room.cache.unpin(slot: slot) }
+        examinedAt[group] = now
+        do {
+            guard let stored = try ReplicaRecordFile.read(room.paths.directory, blocking: blocking) else { return }
+            let memory = AlignedBuffer(uninitialized: Int(segmentBytes))
+            let reader = SegmentReader(
+                blocking: blocking, paths: room.paths, journal: stored.identity, segmentBytes: Int(segmentBytes),
+                epochs: EpochHistory(stored.record.history.starts), isReplica: true, memory: memory.base)
+            try reader.load(number)
+            if case (.frame, _) = reader.look(position, previous: nil, epoch: 0) { return }
+            let end = reader.nextSound(from: position + 8, epoch: 0)?.position ?? (number + 1) * segmentBytes
+            logger.error("\(room.paths.directory): DAMAGED from position \(position) to \(end), found when it was read: to be mended from another broker")
+            inbox.put(.damage(group: group, position..<end))
+        } catch {
+            logger.error("partition group \(group): what may be damaged at position \(position) can't be looked at: \(error)")
+        }
+    }
+
+    /// As `mend`, in a journal that is in use: of a segment that nobody writes to any more.
+    private func repair(_ group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) {
+        do throws(IOError) {
+            if rooms[group].stages != nil {
+                try put(bytes, at: range, rooms[group])
+                logger.notice("\(rooms[group].paths.directory): positions \(range.lowerBound) to \(range.upperBound) were mended from another broker")
+            }
+        } catch {
+            logger.error("partition group \(group): damage from position \(range.lowerBound) on can't be mended: \(error)")
+        }
+        inbox.put(.repaired(group: group, range))
+    }
+
+    private func put(_ bytes: [UInt8], at range: Range<UInt64>, _ room: GroupRoom) throws(IOError) {
+        let segmentBytes = UInt64(room.cache.segmentBytes)
+        var from = range.lowerBound
+        while from < range.upperBound {
+            let number = from / segmentBytes
+            let end = min(range.upperBound, (number + 1) * segmentBytes)
+            let file = try blocking.files.open(room.paths.segment(number), .direct)
+            defer { blocking.files.close(file) }
+            let first = alignedDown(from % segmentBytes)
+            let count = Int(alignedUp(end - number * segmentBytes) - first)
+            let image = AlignedBuffer(count: count)
+            // A block that can't be read is written whole where the bytes reach that far; else its other frames are damaged as well.
+            _ = try? blocking.read(file, into: image.base, count: count, offset: first)
+            bytes.withUnsafeBytes {
+                (image.base + Int(from % segmentBytes - first)).copyMemory(
+                    from: $0.baseAddress! + Int(from - range.lowerBound), byteCount: Int(end - from))
+            }
+            try blocking.write(file, from: image.base, count: count, offset: first)
+            try blocking.sync(file)
+            from = end
         }
     }
 }

@@ -198,8 +198,10 @@ final class ClusterProducer {
         switch part.errorCode {
         case .none:
             guard !batch.isBad else { throw Violation("\(model.name): a damaged batch was taken") }
+            // What is answered before it is committed may be lost with its leader.
+            guard batch.acks == -1 && !isEarly else { return 0 }
             try model.acknowledge(batch.values, at: part.baseOffset)
-            return batch.acks == -1 && !isEarly ? batch.values.count : 0
+            return batch.values.count
         case .corruptMessage where batch.isBad: simulation.count("refused")
         case .notLeaderOrFollower, .leaderNotAvailable, .requestTimedOut, .notEnoughReplicas, .notEnoughReplicasAfterAppend, .kafkaStorageError,
             .unknownTopicOrPartition:
