@@ -112,7 +112,7 @@ public final class ClusterStageSet {
     }
 
     /// For logs: what each group's replica here is doing.
-    public var description: String { made.replicate.body.description }
+    public var description: String { "\(made.replicate.body.description); steward: \(made.steward.description)" }
 
     /// A partition group's replicas and its leader, as the store has it; nil: it has not begun.
     public static func assignment(group: Int, in store: InMemoryCoordination) -> GroupAssignment? {

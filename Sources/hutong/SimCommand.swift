@@ -40,6 +40,9 @@ struct SimCommand: ParsableCommand {
     @Option(name: .long, help: "With --brokers: how many epochs have to be begun by leaders.")
     var elections = 5
 
+    @Flag(name: .long, help: "With --brokers: the story tells what the brokers log as well.")
+    var logs = false
+
     @Option(name: .long, help: "Leave in this directory what was on the last seed's disk at its end, for `hutong journal`.")
     var keep: String?
 
@@ -67,7 +70,7 @@ struct SimCommand: ParsableCommand {
             throw ValidationError("--brokers: from 1 to 9, and without --keep and --replicas")
         }
         try run(faults: ClusterSimulation.faults) { seed, _ in
-            let report = ClusterSimulation(ClusterOptions(seed: seed, brokers: brokers, commits: steps, elections: elections)).run()
+            let report = ClusterSimulation(ClusterOptions(seed: seed, brokers: brokers, commits: steps, elections: elections, tellsLogs: logs)).run()
             return Outcome(commits: report.commits, counts: report.counts, failure: report.failure, transcript: report.transcript)
         }
     }

@@ -74,6 +74,9 @@ final class Steward: ReplicaHost, Stage {
         self.logger = logger
     }
 
+    /// For logs: what is under way for each group.
+    var description: String { phases.indices.map { "group \($0) \(phases[$0]), waiting \(waiting[$0].count)" }.joined(separator: "; ") }
+
     // MARK: What is wanted
 
     func reopen(group: Int, cut: Range<UInt64>?, committed: UInt64) { wishes.put(.reopen(group: group, cut: cut, committed: committed)) }

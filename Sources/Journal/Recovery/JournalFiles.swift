@@ -125,18 +125,31 @@ struct JournalFiles {
         let first = Int(position % UInt64(segmentBytes))
         var from = first / directAlignment * directAlignment
         let last = min(Int(alignedUp(end - number * UInt64(segmentBytes))), segmentBytes)
-        let room = AlignedBuffer(count: 1 << 20)
+        let zeros = AlignedBuffer(count: 1 << 20)
+        if from < first, from < last {
+            try eraseEnd(of: from, keeping: first - from, file)
+            from += directAlignment
+        }
         while from < last {
-            let count = min(room.count, last - from)
-            (room.base).initializeMemory(as: UInt8.self, repeating: 0, count: count)
-            // What of the first block is kept is written again as it is.
-            if from < first { _ = try blocking.read(file, into: room.base, count: directAlignment, offset: UInt64(from)) }
-            if from < first { (room.base + (first - from)).initializeMemory(as: UInt8.self, repeating: 0, count: min(count, directAlignment) - (first - from)) }
-            try blocking.write(file, from: room.base, count: count, offset: UInt64(from))
+            let count = min(zeros.count, last - from)
+            try blocking.write(file, from: zeros.base, count: count, offset: UInt64(from))
             from += count
         }
         try blocking.sync(file)
         try blocking.syncDirectory(paths.directory)
+    }
+
+    /// A block's end becomes zeros. One that can't be read stays so: what of it is to be kept is unknown, not absent, and the rest of it is not found
+    /// again either.
+    private func eraseEnd(of block: Int, keeping kept: Int, _ file: Int32) throws(IOError) {
+        let image = AlignedBuffer(count: directAlignment)
+        let read = Result { () throws(IOError) in try blocking.read(file, into: image.base, count: directAlignment, offset: UInt64(block)) }
+        if case .failure(let error) = read {
+            guard isMediumError(error.code) else { throw error }
+            return
+        }
+        (image.base + kept).initializeMemory(as: UInt8.self, repeating: 0, count: directAlignment - kept)
+        try blocking.write(file, from: image.base, count: directAlignment, offset: UInt64(block))
     }
 
     func makeSegment(_ number: UInt64) throws(IOError) {

@@ -50,7 +50,7 @@ final class ClusterBroker {
         /// The epoch in which each group's clients were served last.
         var served: [UInt64]
 
-        init(_ configuration: BrokerConfiguration, disk: SimulatedDisk, shared: InMemoryCoordination, seed: UInt64, now: UInt64) throws {
+        init(_ configuration: BrokerConfiguration, disk: SimulatedDisk, shared: InMemoryCoordination, story: StoryLog?, seed: UInt64, now: UInt64) throws {
             let outside = Outside(seed: seed)
             self.outside = outside
             store = SimulatedStore(shared, name: "broker \(configuration.nodeId)", seed: seed &+ 1, now: now)
@@ -59,8 +59,9 @@ final class ClusterBroker {
                 blocking: BlockingFiles(files: disk.makePort(), source: SimulatedDiskSource(disk)), waker: Waker {},
                 dial: { broker, _, _, inbox in outside.dials.withLock { $0.append(Dial(to: broker, inbox: inbox)) } },
                 refuse: { reason in outside.failure.withLock { $0 = reason } }, random: { outside.random.withLock { $0.next() } })
-            var logger = Logger(label: "simulated") { _ in SwiftLogNoOpLogHandler() }
-            logger.logLevel = .critical
+            var silent = Logger(label: "simulated") { _ in SwiftLogNoOpLogHandler() }
+            silent.logLevel = .critical
+            let logger = story?.logger(configuration.nodeId) ?? silent
             stageSet = try ClusterStageSet(
                 configuration, host: Host(disk: disk, clients: clients, peers: peers), ground: ground, logger: logger,
                 onFailure: { code in outside.failure.withLock { $0 = "storage has failed: \(code)" } })
@@ -116,11 +117,12 @@ final class ClusterBroker {
 
     func isAwake(_ now: UInt64) -> Bool { life != nil && now >= pausedUntil }
 
-    func start(shared: InMemoryCoordination, seed: UInt64, now: UInt64) throws {
+    /// - Parameter story: what it logs; nil: nobody wants to know.
+    func start(shared: InMemoryCoordination, story: StoryLog?, seed: UInt64, now: UInt64) throws {
         precondition(life == nil, "a broker has one process")
         startsAt = .max
         startedAt = now
-        life = try Life(configuration, disk: disk, shared: shared, seed: seed, now: now)
+        life = try Life(configuration, disk: disk, shared: shared, story: story, seed: seed, now: now)
     }
 
     /// The process is gone; what the disk makes of that is the caller's affair.

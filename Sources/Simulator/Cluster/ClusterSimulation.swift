@@ -14,8 +14,11 @@ public struct ClusterOptions: Sendable {
     /// How many records are to be acknowledged durably, and how many epochs begun, at least.
     public var commits: Int
     public var elections: Int
+    /// The story tells what brokers log as well.
+    public var tellsLogs: Bool
 
-    public init(seed: UInt64, brokers: Int, commits: Int = 1000, elections: Int = 5) {
+    public init(seed: UInt64, brokers: Int, commits: Int = 1000, elections: Int = 5, tellsLogs: Bool = false) {
+        self.tellsLogs = tellsLogs
         self.seed = seed
         self.brokers = brokers
         self.commits = commits
@@ -53,6 +56,7 @@ public final class ClusterSimulation {
     private(set) var models: [PartitionModel] = []
     private(set) var producers: [ClusterProducer] = []
     var oracle: CommitOracle
+    private let story: StoryLog?
     /// The simulated time, in nanoseconds.
     private(set) var now: UInt64 = 1_000_000_000
     private var dials: [(due: UInt64, from: Int32, dial: ClusterBroker.Dial)] = []
@@ -76,6 +80,7 @@ public final class ClusterSimulation {
         self.options = options
         random = SeededRandom(seed: options.seed)
         report = SimulationReport(seed: options.seed)
+        story = options.tellsLogs ? StoryLog() : nil
         groups = 1 + random.below(2)
         let isSpread = random.chance(40)
         factor = isSpread ? min(3, options.brokers) : options.brokers
@@ -162,7 +167,7 @@ public final class ClusterSimulation {
     }
 
     func start(_ broker: ClusterBroker) throws {
-        try broker.start(shared: shared, seed: random.next(), now: now)
+        try broker.start(shared: shared, story: story, seed: random.next(), now: now)
         tell("broker \(broker.id) starts")
     }
 
@@ -212,6 +217,7 @@ public final class ClusterSimulation {
                 crash(broker, losesPower: true)
                 continue
             }
+            for line in story?.take() ?? [] { tell(line) }
             try oracle.look(at: broker, among: self)
         }
         now += progress > 0 ? 300_000 : pause()
