@@ -198,17 +198,17 @@ public final class SimulatedDisk {
 
     private func read(_ handle: Int32, _ into: UnsafeMutableRawPointer, _ count: Int, _ offset: UInt64) -> Int32 {
         guard let opened = open[handle], let file = opened.file else { return -EBADF }
-        if let bad = badBlocks[opened.path], bad.contains(where: {
-            $0 * SimulatedDisk.sectorBytes < Int(offset) + count && ($0 + 1) * SimulatedDisk.sectorBytes > Int(offset)
-        }) {
-            return -EIO
-        }
+        if isBad(opened.path, Int(offset)..<Int(offset) + count) { return -EIO }
         if fires(\.readError, .readError) { return -EIO }
         let available = max(0, min(count, file.content.count - Int(offset)))
         file.content.withUnsafeBytes { content in
             if available > 0 { into.copyMemory(from: content.baseAddress! + Int(offset), byteCount: available) }
         }
         return Int32(available)
+    }
+
+    private func isBad(_ path: String, _ range: Range<Int>) -> Bool {
+        badBlocks[path]?.contains { $0 * SimulatedDisk.sectorBytes < range.upperBound && ($0 + 1) * SimulatedDisk.sectorBytes > range.lowerBound } ?? false
     }
 
     private func write(_ handle: Int32, _ from: UnsafeRawPointer, _ count: Int, _ offset: UInt64, _ durable: Bool) -> Int32 {
@@ -444,9 +444,9 @@ public final class SimulatedDisk {
         return file.durable.withUnsafeBytes { memcmp($0.baseAddress! + offset, bytes.baseAddress!, bytes.count) == 0 }
     }
 
-    /// Shows bytes of a file as they are seen. False: it has not so many.
+    /// Shows bytes of a file as they are seen. False: it has not so many, or they can't be read.
     public func show(_ path: String, _ range: Range<Int>, _ look: (UnsafeRawBufferPointer) throws -> Void) rethrows -> Bool {
-        guard let file = names[path], range.upperBound <= file.content.count else { return false }
+        guard let file = names[path], range.upperBound <= file.content.count, !isBad(path, range) else { return false }
         try file.content.withUnsafeBytes { try look(UnsafeRawBufferPointer(rebasing: $0[range])) }
         return true
     }

@@ -93,7 +93,8 @@ public final class SimulatedNetwork {
             let link = links[socket]!
             count += receive(link)
             if link.brokerHasEnded || link.isReset || !stalledReaders.contains(socket) { count += send(link) }
-            if link.brokerHasEnded && link.clientHasEnded && link.receive == nil && link.send == nil {
+            let isRead = link.toClient.isEmpty || link.isReset
+            if link.brokerHasEnded && link.clientHasEnded && isRead && link.receive == nil && link.send == nil {
                 links[socket] = nil
                 hasEnded = true
             }

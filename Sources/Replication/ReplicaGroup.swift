@@ -100,8 +100,8 @@ final class ReplicaGroup {
             phase = .damaged
             core?.mended(range, now: now)
             if core?.damaged.isEmpty ?? false { reopen(nil) }
-        case .damage(_, let range): repair.begin(range)
-        case .repaired: repair.end()
+        case .damage(_, let ranges): repair.begin(ranges)
+        case .repaired(_, let range): repair.end(range)
         case .failed(_, let reason):
             logger.error("\(name): \(reason). This replica takes no part")
             phase = .halted
@@ -139,7 +139,8 @@ final class ReplicaGroup {
             if let (value, revision) = assignment { core!.saw(value, revision: revision, now: now) }
             core!.saw(live: live, now: now)
         } else {
-            core!.reopened(start: opened.start, end: opened.end, damaged: opened.damaged, now: now)
+            core!.reopened(
+                start: opened.start, end: opened.end, damaged: opened.damaged, isUnsure: opened.stored.record.isUnsure, now: now)
         }
         if phase == .open {
             let waiting = waitingEffects

@@ -32,8 +32,8 @@ public enum ReplicaNews: Sendable {
     case opened(group: Int, OpenedReplica)
     /// What took the place of damage is on stable storage.
     case mended(group: Int, Range<UInt64>)
-    /// A frame in the journal's older part is no longer what it was, up to where the next sound one begins.
-    case damage(group: Int, Range<UInt64>)
+    /// In a segment that is no longer written to these ranges, of whole frames, are not what they were.
+    case damage(group: Int, [Range<UInt64>])
     /// What took its place is on stable storage, or nothing can be put there.
     case repaired(group: Int, Range<UInt64>)
     /// It can't be opened: the replica takes no part.

@@ -20,7 +20,7 @@ public struct StoredReplica: Equatable, Sendable {
 
 /// The file of a replica's record: replaced whole, and believed only if its checksum fits.
 ///
-/// Little endian: magic "HTR1" (4), the journal's key (4), the partition group (2), zeros (2), the epoch promised (4), incarnation (8), the number of
+/// Little endian: magic "HTR1" (4), the journal's key (4), the partition group (2), whether the log's end is unsure (1), zero (1), the epoch promised (4), incarnation (8), the number of
 /// epochs (4), CRC-32C of the epochs (4), CRC-32C of these 32 bytes (4), zeros (4); from byte 40 on for each epoch its number (4) and
 /// its start (8).
 public enum ReplicaRecordFile {
@@ -45,6 +45,7 @@ public enum ReplicaRecordFile {
         put(magic, 0)
         put(stored.identity.key, 4)
         put(stored.identity.group, 8)
+        put(UInt8(stored.record.isUnsure ? 1 : 0), 10)
         put(stored.record.promised, 12)
         put(stored.incarnation, 16)
         put(UInt32(starts.count), 24)
@@ -69,7 +70,7 @@ public enum ReplicaRecordFile {
         guard zip(starts, starts.dropFirst()).allSatisfy({ $0.epoch < $1.epoch && $0.position < $1.position }) else { return nil }
         return StoredReplica(
             identity: JournalIdentity(group: get(8), key: get(4)), incarnation: get(16),
-            record: ReplicaRecord(promised: get(12), history: LogHistory(starts)))
+            record: ReplicaRecord(promised: get(12), history: LogHistory(starts), isUnsure: get(10, UInt8.self) == 1))
     }
 
     /// Nil where there is no such file. An error where it can't be believed: what was promised is not known any more.

@@ -5,19 +5,27 @@ import Journal
 /// What has rotted on this disk where no start looks, while the journal is in use: it is asked of the other replicas in turn, one stretch at a
 /// time, and put in its place once it has been checked.
 struct ReplicaRepair {
-    /// What is being asked for; nil: nothing.
-    private(set) var range: Range<UInt64>?
+    /// What is left, ascending.
+    private var ranges: [Range<UInt64>] = []
     private var askAt: UInt64 = 0
     private var turn = 0
 
-    /// Takes a stretch on, unless another is under way: what is left will be noticed again.
-    mutating func begin(_ damaged: Range<UInt64>) {
-        guard range == nil, !damaged.isEmpty else { return }
-        range = damaged
+    /// What is being asked for; nil: nothing.
+    var range: Range<UInt64>? { ranges.first }
+
+    /// Takes a segment on, unless another is under way: it will be noticed again.
+    mutating func begin(_ damaged: [Range<UInt64>]) {
+        guard ranges.isEmpty else { return }
+        ranges = damaged
         askAt = 0
     }
 
-    mutating func end() { range = nil }
+    /// That much of what was asked for is in its place, or can't be put there.
+    mutating func end(_ done: Range<UInt64>) {
+        guard let first = ranges.first, first.lowerBound == done.lowerBound else { return }
+        if done.upperBound < first.upperBound { ranges[0] = done.upperBound..<first.upperBound } else { ranges.removeFirst() }
+        askAt = 0
+    }
 
     /// Whom to ask now, and for what. Nil: nobody.
     mutating func ask(_ others: [ReplicaID], _ times: ReplicaTimes, now: UInt64) -> (ReplicaID, Range<UInt64>)? {

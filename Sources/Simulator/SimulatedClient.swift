@@ -32,6 +32,9 @@ public final class SimulatedClient {
     /// The client goes away.
     public func end() { network.end(connection) }
 
+    /// The client is gone: what it would have been answered is thrown away.
+    public func leave() { network.reset(connection) }
+
     /// The answers that have come since the last call, in order, without their length.
     public func answers() -> [(correlation: Int32, frame: [UInt8])] {
         received += network.read(connection)

@@ -6,7 +6,7 @@ func peerTargets() -> [FuzzTarget] {
     let log = LogHistory([EpochStart(epoch: 1, position: 0), EpochStart(epoch: 4, position: 300)])
     let messages: [ReplicaMessage] = [
         .promise(epoch: 5, LogShape(start: 64, history: log, end: 900, damaged: [100..<164, 200..<300])),
-        .follow(epoch: 5, session: 3, start: 64, log), .ack(epoch: 5, session: 3, received: 908, persisted: 900),
+        .follow(epoch: 5, session: 3, start: 64, log), .ack(epoch: 5, session: 3, received: 908, persisted: 900, isUnsure: true),
         .append(epoch: 5, session: 3, 900..<908, committed: 850), .read(epoch: 5, 100..<200), .prepare(epoch: 5),
     ]
     let samples = messages.map { message in

@@ -148,7 +148,7 @@ MUTANTS = [
         "damage-taken-for-the-end",
         "the journal ends at the first bad frame, wherever it is",
         "Sources/Journal/Recovery/Recovery.swift",
-        "                try skipDamage(&visitor)\n                return true\n",
+        "                try skipDamage(&visitor, limit: limit)\n                return !found.isEndUnknown\n",
         "                found.ending = finding\n                return false\n",
     ),
     Mutant(
@@ -401,8 +401,8 @@ MUTANTS = [
         "damage-not-told",
         "a promise does not tell of damage, and ends before it",
         "Sources/Replication/Core/ReplicaCore.swift",
-        "end: recordedEnd, damaged: damaged) }",
-        "end: persisted, damaged: []) }",
+        "end: recordedEnd, damaged: damaged, isUnsure",
+        "end: persisted, damaged: [], isUnsure",
         arguments=("--replicas", "3"),
     ),
     Mutant(

@@ -8,7 +8,7 @@ import Testing
         .promise(epoch: 5, LogShape()), .refuse(promised: 6), .read(epoch: 5, 100..<200), .bytes(epoch: 5, 100..<108),
         .unreadable(epoch: 5, 100..<200), .follow(epoch: 5, session: 3, start: 64, log), .matched(epoch: 5, session: 3, end: 900),
         .behind(epoch: 5, session: 3, end: 10), .append(epoch: 5, session: 3, 900..<908, committed: 850),
-        .append(epoch: 5, session: 3, 900..<900, committed: 900), .ack(epoch: 5, session: 3, received: 908, persisted: 900),
+        .append(epoch: 5, session: 3, 900..<900, committed: 900), .ack(epoch: 5, session: 3, received: 908, persisted: 900, isUnsure: true),
     ]
 
     /// With the journal's bytes behind it, where there are any.

@@ -7,7 +7,8 @@ import Testing
 @Suite struct ReplicaRecordFileTests {
     static let stored = StoredReplica(
         identity: JournalIdentity(group: 3, key: 77), incarnation: .max - 1,
-        record: ReplicaRecord(promised: 9, history: LogHistory([EpochStart(epoch: 2, position: 0), EpochStart(epoch: 9, position: 1 << 40)])))
+        record: ReplicaRecord(
+            promised: 9, history: LogHistory([EpochStart(epoch: 2, position: 0), EpochStart(epoch: 9, position: 1 << 40)]), isUnsure: true))
 
     @Test func whatIsWrittenIsRead() {
         for record in [ReplicaRecord(), ReplicaRecordFileTests.stored.record] {

@@ -196,7 +196,7 @@ final class Steward: ReplicaHost, Stage {
                 stored.identity, directory: room.paths.directory, node: nil, epochs: epochs, replay: replay,
                 replica: ReplicaJournal(cache: room.cache, positions: room.positions, cut: cut, committed: committed))
         } catch let damage as DamagedReplica {
-            return leaveDamaged(room, stored, damage.recovered)
+            return try leaveDamaged(room, stored, damage.recovered)
         }
         for file in [journal.current.file, journal.directory] + journal.prepared { blocking.files.hand(file, to: room.files.loader) }
         let opened = OpenedGroup(journal: journal, state: replay.state, epoch: journal.recovered.highestEpoch, epochs: epochs)
@@ -239,7 +239,13 @@ final class Steward: ReplicaHost, Stage {
 
     // MARK: Damage
 
-    private func leaveDamaged(_ room: GroupRoom, _ stored: StoredReplica, _ found: RecoveredJournal) {
+    private func leaveDamaged(_ room: GroupRoom, _ known: StoredReplica, _ found: RecoveredJournal) throws {
+        var stored = known
+        if found.isEndUnknown && !known.record.isUnsure {
+            // Before anything is mended, so that it is not forgotten.
+            stored.record.isUnsure = true
+            try ReplicaRecordFile.write(stored, room.paths.directory, blocking: blocking)
+        }
         for range in found.damaged {
             logger.error("\(room.paths.directory): DAMAGED from position \(range.lowerBound) to \(range.upperBound): to be mended from another broker")
         }
@@ -276,10 +282,11 @@ final class Steward: ReplicaHost, Stage {
                 blocking: blocking, paths: room.paths, journal: stored.identity, segmentBytes: Int(segmentBytes),
                 epochs: EpochHistory(stored.record.history.starts), isReplica: true, memory: memory.base)
             try reader.load(number)
-            if case (.frame, _) = reader.look(position, previous: nil, epoch: 0) { return }
-            let end = reader.nextSound(from: position + 8, epoch: 0)?.position ?? (number + 1) * segmentBytes
-            logger.error("\(room.paths.directory): DAMAGED from position \(position) to \(end), found when it was read: to be mended from another broker")
-            inbox.put(.damage(group: group, position..<end))
+            let damaged = reader.damagedRanges()
+            for range in damaged {
+                logger.error("\(room.paths.directory): DAMAGED from position \(range.lowerBound) to \(range.upperBound), found when it was read: to be mended from another broker")
+            }
+            if !damaged.isEmpty { inbox.put(.damage(group: group, damaged)) }
         } catch {
             logger.error("partition group \(group): what may be damaged at position \(position) can't be looked at: \(error)")
         }

@@ -54,6 +54,8 @@ public struct RecoveredJournal: Sendable {
     public var cutOffEnd: UInt64?
     /// Ranges below the flushed position that can't be read.
     public var damaged: [Range<UInt64>] = []
+    /// Of a replica: the journal's end can't be read. It may have gone on.
+    public var isEndUnknown = false
     public var frames: Int
     /// The greatest wall time of a frame that was read, in milliseconds since 1970.
     public var time: Int64 = 0
@@ -154,7 +156,7 @@ public struct Recovery {
             case .take: preconditionFailure("only a frame is taken")
             case .damaged:
                 try skipDamage(&visitor, limit: limit)
-                return true
+                return !found.isEndUnknown
             case .end, .cutOff:
                 found.ending = finding
                 return false
@@ -191,7 +193,9 @@ public struct Recovery {
         let flushed = try greatestFlushed()
         guard isReplica else { return flushed }
         let written = max(flushed, found.cutOffEnd ?? 0)
-        return finding == .broken || finding == .unreadable ? max(written, reader.brokenEnd(from: position)) : written
+        guard position >= written, finding == .broken || finding == .unreadable else { return written }
+        found.isEndUnknown = true
+        return reader.brokenEnd(from: position)
     }
 
     /// Goes to the next sound frame, or to the end of what was acknowledged.

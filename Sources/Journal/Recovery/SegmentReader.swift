@@ -104,6 +104,24 @@ public final class SegmentReader {
         return unreadable.contains { $0 < end && $0 + directAlignment > at }
     }
 
+    /// What of the loaded segment, which is full, is no longer what was written: from where a frame should stand to the next sound one.
+    public func damagedRanges() -> [Range<UInt64>] {
+        guard let loaded else { return [] }
+        let end = start(of: loaded + 1)
+        var position = start(of: loaded)
+        var found: [Range<UInt64>] = []
+        while position + UInt64(Frame.headerBytes) <= end {
+            if case (.frame, let header?) = look(position, previous: nil, epoch: 0) {
+                position = header.end
+            } else {
+                let next = nextSound(from: position + 8, epoch: 0)?.position ?? end
+                found.append(position..<next)
+                position = next
+            }
+        }
+        return found
+    }
+
     /// Where what is broken there ends, as far as it tells: the frame, by its header's length where that says that it belongs there, and every
     /// block that can't be read.
     func brokenEnd(from position: UInt64) -> UInt64 {

@@ -14,6 +14,8 @@ struct FollowerProgress {
     var sent: UInt64 = 0
     var received: UInt64 = 0
     var persisted: UInt64 = 0
+    /// It does not know how far it had come before.
+    var isUnsure = false
     /// When something came from it last; when something was sent; and when it came further last, or began to have something to do.
     var heard: UInt64
     var spoken: UInt64 = 0

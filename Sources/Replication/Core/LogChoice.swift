@@ -17,6 +17,9 @@ public enum LogChoice: Equatable, Sendable {
         // Of equals its own, which needs nothing.
         let best = voters.reduce(voters.contains(own) ? own : voters[0]) { promises[$1]!.isBetter(than: promises[$0]!) ? $1 : $0 }
         var target = promises[best]!
+        // Those whose logs may have been longer than the best one count for it only once there is nobody left who could tell.
+        let sure = voters.count { !promises[$0]!.isUnsure || promises[$0]!.history.lastEpoch < target.history.lastEpoch }
+        guard sure >= GroupAssignment.majority(of: replicas.count) || voters.count == replicas.count else { return .wait }
         let common = mine.common(with: target)
         if common < target.start { return .leaveTo(best) }
         // What the candidate has not, or can't read.

@@ -68,8 +68,13 @@ public struct LogShape: Hashable, Codable, Sendable {
     public var end: UInt64
     /// Ranges below `end` that it can't read: what was there is unknown, not absent. Ascending, apart from each other.
     public var damaged: [Range<UInt64>]
+    /// It may have gone on behind `end`, in its last epoch.
+    public var isUnsure: Bool
 
-    public init(start: UInt64 = 0, history: LogHistory = LogHistory(), end: UInt64 = 0, damaged: [Range<UInt64>] = []) {
+    public init(
+        start: UInt64 = 0, history: LogHistory = LogHistory(), end: UInt64 = 0, damaged: [Range<UInt64>] = [], isUnsure: Bool = false
+    ) {
+        self.isUnsure = isUnsure
         self.start = start
         self.history = history
         self.end = end

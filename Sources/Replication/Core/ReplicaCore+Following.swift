@@ -17,8 +17,8 @@ extension ReplicaCore {
             takeAppend(epoch, session, range, committed: committed, from: from, now)
         case .matched(let epoch, let session, let end): takeMatched(epoch, session, end: end, from: from, now)
         case .behind(let epoch, let session, let end): takeBehind(epoch, session, end: end, from: from, now)
-        case .ack(let epoch, let session, let received, let persisted):
-            takeAck(epoch, session, received: received, persisted: persisted, from: from, now)
+        case .ack(let epoch, let session, let received, let persisted, let isUnsure):
+            takeAck(epoch, session, received: received, persisted: persisted, isUnsure: isUnsure, from: from, now)
         }
     }
 
@@ -76,19 +76,25 @@ extension ReplicaCore {
         self.following!.toldReceived = appended
         self.following!.toldPersisted = persisted
         let message = ReplicaMessage.ack(
-            epoch: following.epoch, session: following.session, received: appended, persisted: persisted)
+            epoch: following.epoch, session: following.session, received: appended, persisted: persisted, isUnsure: stored.isUnsure)
         // One that has not been sent yet says less.
-        if case .send(.ack(following.epoch, following.session, _, _), to: following.leader)? = effects.last { effects.removeLast() }
+        if case .send(.ack(following.epoch, following.session, _, _, _), to: following.leader)? = effects.last { effects.removeLast() }
         sendPromised(message, to: following.leader)
     }
 
     /// Epochs whose starts the log has come to, on stable storage, are recorded.
     mutating func recordEpochs() {
         while let next = following?.ahead.first, flushed >= next.position {
-            record.history.begin(next.epoch, at: next.position)
+            beginHistory(next.epoch, at: next.position)
             following!.ahead.removeFirst()
         }
         store()
+    }
+
+    /// The log goes on with that epoch: whose leader had everything that may have been acknowledged before.
+    mutating func beginHistory(_ epoch: UInt32, at position: UInt64) {
+        record.history.begin(epoch, at: position)
+        record.isUnsure = false
     }
 
     mutating func moveCommitted(to position: UInt64) {

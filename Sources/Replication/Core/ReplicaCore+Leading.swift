@@ -71,7 +71,7 @@ extension ReplicaCore {
     }
 
     mutating func takeAck(
-        _ epoch: UInt32, _ session: UInt32, received: UInt64, persisted: UInt64, from: ReplicaID, _ now: UInt64
+        _ epoch: UInt32, _ session: UInt32, received: UInt64, persisted: UInt64, isUnsure: Bool, from: ReplicaID, _ now: UInt64
     ) {
         guard role == .leader(epoch: epoch), var progress = followers[from], progress.session == session, received <= appended,
             progress.state == .streaming
@@ -81,6 +81,7 @@ extension ReplicaCore {
         progress.received = reached
         progress.persisted = max(progress.persisted, min(persisted, reached))
         progress.heard = now
+        progress.isUnsure = isUnsure
         followers[from] = progress
         advance(now)
     }
@@ -148,6 +149,18 @@ extension ReplicaCore {
         if near < assignment.majority { return leaveEpoch(now) }
         propose()
         changeIncarnations(now)
+        renewEpoch()
+    }
+
+    /// A follower that has begun anew in this epoch, and does not know how far it had come, knows it again in the next one: without it, it would be of
+    /// little use as a voter. So the leader asks for another epoch.
+    private mutating func renewEpoch() {
+        guard isServing, swapping == nil, proposed == nil, assignment.epoch == role.epoch, assignment.leader == own, let epochFrameEnd,
+            followers.values.contains(where: { $0.isUnsure && $0.state == .streaming && $0.persisted >= max(committed, epochFrameEnd) })
+        else { return }
+        var value = assignment
+        value.epoch = max(value.epoch, record.promised) + 1
+        swap(value)
     }
 
     // MARK: The set

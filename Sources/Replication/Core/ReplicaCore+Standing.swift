@@ -172,7 +172,7 @@ extension ReplicaCore {
         recordEpochs()
         if record.history.lastEpoch != epoch {
             guard record.history == plan.history else { return }
-            record.history.begin(epoch, at: appended)
+            beginHistory(epoch, at: appended)
             store()
         }
         guard stored.history.lastEpoch == epoch else { return }

@@ -130,7 +130,9 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
 
     /// The log as others are told of it. What stands behind the start of an epoch that is not recorded yet does not count; what is
     /// damaged does, because it may have been acknowledged.
-    var shape: LogShape { LogShape(start: start, history: stored.history, end: recordedEnd, damaged: damaged) }
+    var shape: LogShape {
+        LogShape(start: start, history: stored.history, end: recordedEnd, damaged: damaged, isUnsure: stored.isUnsure || record.isUnsure)
+    }
 
     /// Behind it the stored history says something else than the log, or nothing yet.
     var recordedEnd: UInt64 {
@@ -190,7 +192,12 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     }
 
     /// The log was closed and opened again; it has been found to be like that.
-    public mutating func reopened(start: UInt64, end: UInt64, damaged: [Range<UInt64>], now: UInt64) {
+    /// - Parameter isUnsure: as the record on stable storage says.
+    public mutating func reopened(start: UInt64, end: UInt64, damaged: [Range<UInt64>], isUnsure: Bool = false, now: UInt64) {
+        if isUnsure {
+            record.isUnsure = true
+            stored.isUnsure = true
+        }
         self.start = max(self.start, start)
         self.damaged = damaged
         // What was chosen rests on what the log was taken for.
@@ -270,11 +277,12 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     public mutating func swapped(_ value: GroupAssignment?, revision: Int64, now: UInt64) {
         let tried = swapping
         swapping = nil
-        let wasStanding = role == .standing
-        if wasStanding { role = .follower }
+        // Who leads may have asked for an epoch that is its own as well.
+        let wanted = role == .standing || tried.map { $0.leader == own && $0.epoch > role.epoch ?? .max } ?? false
+        if role == .standing { role = .follower }
         guard let value else { return }
         saw(value, revision: revision, now: now)
-        if wasStanding, value == tried, value == assignment, value.epoch > record.promised { beginCandidacy(value.epoch, now) }
+        if wanted, value == tried, value == assignment, value.epoch > record.promised { beginCandidacy(value.epoch, now) }
     }
 
     /// The brokers whose leases are there, with their disks' incarnations for this group.

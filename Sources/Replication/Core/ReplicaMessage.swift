@@ -22,15 +22,15 @@ public enum ReplicaMessage: Hashable, Sendable {
     case behind(epoch: UInt32, session: UInt32, end: UInt64)
     /// The journal's next bytes, none in a sign of life; and how far the journal is committed.
     case append(epoch: UInt32, session: UInt32, Range<UInt64>, committed: UInt64)
-    /// How far the follower has the journal: in memory, and on stable storage.
-    case ack(epoch: UInt32, session: UInt32, received: UInt64, persisted: UInt64)
+    /// How far the follower has the journal: in memory, and on stable storage; and whether it is unsure what it had before.
+    case ack(epoch: UInt32, session: UInt32, received: UInt64, persisted: UInt64, isUnsure: Bool)
 
     /// The epoch that the sender speaks for, or has promised.
     public var epoch: UInt32 {
         switch self {
         case .prepare(let epoch), .promise(let epoch, _), .refuse(let epoch), .read(let epoch, _), .bytes(let epoch, _),
             .unreadable(let epoch, _), .follow(let epoch, _, _, _), .matched(let epoch, _, _), .behind(let epoch, _, _),
-            .append(let epoch, _, _, _), .ack(let epoch, _, _, _):
+            .append(let epoch, _, _, _), .ack(let epoch, _, _, _, _):
             epoch
         }
     }
@@ -41,10 +41,13 @@ public struct ReplicaRecord: Hashable, Codable, Sendable {
     /// Nothing is taken from a lower epoch.
     public var promised: UInt32
     public var history: LogHistory
+    /// The log's end was found to be unreadable in its last epoch: the log may have gone on, and what was there may have been acknowledged.
+    public var isUnsure: Bool
 
-    public init(promised: UInt32 = 0, history: LogHistory = LogHistory()) {
+    public init(promised: UInt32 = 0, history: LogHistory = LogHistory(), isUnsure: Bool = false) {
         self.promised = promised
         self.history = history
+        self.isUnsure = isUnsure
     }
 }
 

@@ -10,7 +10,7 @@ import CHost
 /// | 0 | 4 | magic, "HTP1" |
 /// | 4 | 4 | length of header and body, in bytes |
 /// | 8 | 1 | kind of message |
-/// | 9 | 1 | zero |
+/// | 9 | 1 | 1: the sender is unsure of its log's end; else zero |
 /// | 10 | 2 | partition group |
 /// | 12 | 4 | epoch |
 /// | 16 | 4 | session |
@@ -80,6 +80,7 @@ public struct PeerFrame: Equatable, Sendable {
         let (first, second) = (position(40), position(48))
         guard first <= second || kind == .ack else { return nil }
         let range = min(first, second)..<second
+        let isUnsure = bytes[9] == 1
         switch kind {
         case .append, .bytes:
             guard range.upperBound - range.lowerBound == UInt64(body.count) else { return nil }
@@ -95,13 +96,13 @@ public struct PeerFrame: Equatable, Sendable {
             case .unreadable: message = .unreadable(epoch: epoch, range)
             case .matched: message = .matched(epoch: epoch, session: session, end: second)
             case .behind: message = .behind(epoch: epoch, session: session, end: second)
-            case .ack: message = .ack(epoch: epoch, session: session, received: first, persisted: second)
+            case .ack: message = .ack(epoch: epoch, session: session, received: first, persisted: second, isUnsure: isUnsure)
             case .follow:
                 guard let history = cursor.history() else { return nil }
                 message = .follow(epoch: epoch, session: session, start: second, history)
             case .promise:
                 guard let history = cursor.history(), let damaged = cursor.ranges(below: second) else { return nil }
-                message = .promise(epoch: epoch, LogShape(start: first, history: history, end: second, damaged: damaged))
+                message = .promise(epoch: epoch, LogShape(start: first, history: history, end: second, damaged: damaged, isUnsure: isUnsure))
             case .append, .bytes: return nil
             }
             guard cursor.rest.isEmpty else { return nil }
@@ -116,6 +117,7 @@ public struct PeerFrame: Equatable, Sendable {
         var body: [UInt8] = []
         var (session, first, second, third) = (UInt32(0), UInt64(0), UInt64(0), UInt64(0))
         var journalBytes = 0
+        var isUnsure = false
         let kind: Kind
         func put(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.littleEndian) { body.append(contentsOf: $0) } }
         func put(_ history: LogHistory) {
@@ -130,6 +132,7 @@ public struct PeerFrame: Equatable, Sendable {
         case .refuse: kind = .refuse
         case .promise(_, let shape):
             kind = .promise
+            isUnsure = shape.isUnsure
             (first, second) = (shape.start, shape.end)
             put(shape.history)
             put(UInt32(shape.damaged.count))
@@ -150,7 +153,9 @@ public struct PeerFrame: Equatable, Sendable {
         case .append(_, let its, let range, let committed):
             (kind, session, first, second, third) = (.append, its, range.lowerBound, range.upperBound, committed)
             journalBytes = range.count
-        case .ack(_, let its, let received, let persisted): (kind, session, first, second) = (.ack, its, received, persisted)
+        case .ack(_, let its, let received, let persisted, let unsure):
+            (kind, session, first, second) = (.ack, its, received, persisted)
+            isUnsure = unsure
         }
         var frame: [UInt8] = []
         frame.reserveCapacity(PeerFrame.headerBytes + body.count)
@@ -158,7 +163,7 @@ public struct PeerFrame: Equatable, Sendable {
         add(PeerFrame.magic)
         add(UInt32(PeerFrame.headerBytes + body.count + journalBytes))
         add(kind.rawValue)
-        add(UInt8(0))
+        add(UInt8(isUnsure ? 1 : 0))
         add(group)
         add(message.epoch)
         add(session)

@@ -59,7 +59,7 @@ final class ClusterProducer {
     var isAtRest: Bool { underWay.isEmpty && toRetry.isEmpty }
 
     func disconnect() {
-        client?.end()
+        client?.leave()
         link = .none
         if isIdempotent { toRetry = order.compactMap { underWay[$0]?.batch } + toRetry }
         underWay = [:]

@@ -8,7 +8,7 @@ extension ClusterSimulation {
     /// A broker whose disk may lose something: no more than replication can stand, so all others have everything.
     private func victim() -> ClusterBroker? {
         let broker = brokers[random.below(brokers.count)]
-        return isWhole(except: nil) ? broker : nil
+        return isWhole(except: nil) && brokers.allSatisfy { $0.disk.faults?.shortWrite ?? 0 == 0 } ? broker : nil
     }
 
     /// What it had it must have again before another disk may lose something.
@@ -54,58 +54,69 @@ extension ClusterSimulation {
 
     /// The drive lies: some sectors are lost, moved, or decay while the machine is off; or a file is damaged that can be made again, or has a copy.
     func damage() {
-        guard let broker = victim() else { return }
+        guard let broker = victim(), let life = broker.life else { return }
+        let group = random.below(groups)
+        let end = life.stageSet.positions[group].flushed.load()
         crash(broker, losesPower: true)
         note(broker)
-        let group = random.below(groups)
         switch random.below(10) {
         case 0: damageRecord(broker, group)
         case 1, 2: damageFiles(broker, group)
         default:
-            let places = places(broker, group)
+            // That the very last write was lost, or went elsewhere, nobody can see who does not know of it.
+            let isLost = random.chance(50)
+            let places = places(broker, group, below: isLost ? oracle.lastFrame(of: group, before: end) : end + UInt64(SimulatedDisk.sectorBytes))
             guard !places.isEmpty else { return }
-            for _ in 0...random.below(3) { damage(broker, random.chance(50) ? places[random.below(places.count)] : places[places.count - 1 - random.below(min(3, places.count))], places) }
+            for _ in 0...random.below(3) {
+                let isLate = random.chance(50)
+                let place = places[isLate ? places.count - 1 - random.below(min(3, places.count)) : random.below(places.count)]
+                isLost ? loseWrite(broker, place, places) : spoil(broker, place, group)
+            }
         }
     }
 
-    private typealias Place = (path: String, offset: Int)
+    private typealias Place = (path: String, offset: Int, position: UInt64)
 
-    /// The sectors of the segments, as far as the journal reaches.
-    private func places(_ broker: ClusterBroker, _ group: Int) -> [Place] {
+    /// The segments' sectors that lie before a position.
+    private func places(_ broker: ClusterBroker, _ group: Int, below end: UInt64) -> [Place] {
         let directory = broker.directory(group)
         let segmentBytes = UInt64(broker.configuration.journal.segmentBytes)
         let sector = SimulatedDisk.sectorBytes
         var places: [Place] = []
         for name in broker.disk.list(directory) {
             guard let number = JournalPaths.number(in: name, suffix: ".segment") else { continue }
-            for offset in stride(from: 0, to: Int(segmentBytes), by: sector) where number * segmentBytes + UInt64(offset) < oracle.ends[group] {
-                places.append(("\(directory)/\(name)", offset))
+            for offset in stride(from: 0, to: Int(segmentBytes), by: sector) where number * segmentBytes + UInt64(offset + sector) <= end {
+                places.append(("\(directory)/\(name)", offset, number * segmentBytes + UInt64(offset)))
             }
         }
         return places
     }
 
-    private func damage(_ broker: ClusterBroker, _ place: Place, _ places: [Place]) {
+    /// What was written there is as it was before, or stands elsewhere's content.
+    private func loseWrite(_ broker: ClusterBroker, _ place: Place, _ places: [Place]) {
         let sector = SimulatedDisk.sectorBytes
         let disk = broker.disk
-        guard place.offset + sector <= disk.bytes(place.path).count else { return }
-        tell("damage: broker \(broker.id) \(place.path) byte \(place.offset)")
-        switch random.below(4) {
-        case 0:
+        let other = places[random.below(places.count)]
+        let isMisdirected = random.chance(50)
+        let bytes = isMisdirected
+            ? Array(disk.bytes(other.path)[other.offset..<other.offset + sector])
+            : disk.older(place.path, sector: place.offset / sector) ?? [UInt8](repeating: 0, count: sector)
+        count(isMisdirected ? "misdirectedWrite" : "lostWrite")
+        tell("broker \(broker.id): what was written at \(place.position) is lost")
+        disk.overwrite(place.path, at: place.offset, bytes)
+    }
+
+    /// A bit decays, or nothing can be read there.
+    private func spoil(_ broker: ClusterBroker, _ place: Place, _ group: Int) {
+        let byte = random.below(SimulatedDisk.sectorBytes)
+        if random.chance(50), !oracle.isMagic(group, place.position + UInt64(byte)) {
             count("rot")
-            disk.flip(place.path, byte: place.offset + random.below(sector))
-        case 1:
-            count("lostWrite")
-            disk.overwrite(place.path, at: place.offset, disk.older(place.path, sector: place.offset / sector) ?? [UInt8](repeating: 0, count: sector))
-        case 2:
-            count("misdirectedWrite")
-            let other = places[random.below(places.count)]
-            guard other.offset + sector <= disk.bytes(other.path).count else { return }
-            disk.overwrite(place.path, at: place.offset, Array(disk.bytes(other.path)[other.offset..<other.offset + sector]))
-        default:
+            broker.disk.flip(place.path, byte: place.offset + byte)
+        } else {
             count("unreadable")
-            disk.badBlocks[place.path, default: []].insert(place.offset / sector)
+            broker.disk.badBlocks[place.path, default: []].insert(place.offset / SimulatedDisk.sectorBytes)
         }
+        tell("broker \(broker.id): rot at \(place.position)")
     }
 
     /// What was promised is not known any more: the operator, told so, moves the group away.

@@ -23,7 +23,7 @@ extension ClusterSimulation {
         guard let broker, let life = broker.life, broker.isAwake(now) else { return }
         let offset = Int64(random.below(Int(min(model.highWatermark, 1 << 30)) + 1))
         let client = SimulatedClient(life.clients)
-        defer { client.end() }
+        defer { client.leave() }
         let correlation = try client.send(Simulation.fetch(model, offset), version: 11)
         for _ in 0..<random.below(60) {
             try round()
@@ -115,7 +115,8 @@ extension ClusterSimulation {
         var next: Int64 = 0
         var records: [(offset: Int64, value: String)] = []
         while true {
-            guard let (leader, _) = leader(of: model) else { throw Violation("\(model.name): nobody leads") }
+            try wait("\(model.name): nobody leads") { leader(of: model) != nil }
+            guard let (leader, _) = leader(of: model) else { continue }
             let answer = try ask(leader, Simulation.fetch(model, next), version: 11)
             guard let part = answer.topics.first?.partitions.first else { throw Violation("\(model.name): an empty answer") }
             if part.errorCode == .notLeaderOrFollower || part.errorCode == .kafkaStorageError {

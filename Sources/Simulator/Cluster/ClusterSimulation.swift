@@ -184,7 +184,7 @@ public final class ClusterSimulation {
     func ask<R: Request>(_ broker: ClusterBroker, _ request: R, version: Int16) throws -> R.Response {
         guard let life = broker.life else { throw Violation("broker \(broker.id) is down") }
         let client = SimulatedClient(life.clients)
-        defer { client.end() }
+        defer { client.leave() }
         let correlation = try client.send(request, version: version)
         var found: [UInt8]?
         try wait("\(R.self) is never answered by broker \(broker.id)") {

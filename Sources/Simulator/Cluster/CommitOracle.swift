@@ -39,7 +39,7 @@ struct CommitOracle {
             guard end > life.checked[group] else { continue }
             let range = life.checked[group]..<end
             let isThere = try broker.show(group, range) { try compare($1, at: $0, group, broker.id, simulation) }
-            guard isThere else { throw Violation("broker \(broker.id) has \(range) of group \(group) committed, but not the bytes") }
+            guard isThere || simulation.damaged[broker.id] != nil else { throw Violation("broker \(broker.id) has \(range) of group \(group) committed, but not the bytes") }
             life.checked[group] = end
         }
     }
@@ -57,6 +57,7 @@ struct CommitOracle {
         _ bytes: UnsafeRawBufferPointer, at position: UInt64, _ group: Int, _ broker: Int32, _ simulation: ClusterSimulation
     ) throws {
         let known = committed[group].count
+        guard Int(position) <= known || simulation.damaged[broker] == nil else { return }
         guard Int(position) <= known else { throw Violation("group \(group): a gap in what is committed") }
         let end = Int(position) + bytes.count
         if end > known { committed[group] += bytes[(known - Int(position))...] }
@@ -89,6 +90,20 @@ struct CommitOracle {
             }
         }
         return isThere && isSame
+    }
+
+    /// Where the last committed frame begins that ends before a position, or there.
+    func lastFrame(of group: Int, before end: UInt64) -> UInt64 {
+        let end = min(Int(end), committed[group].count)
+        let segment = max(end - 1, 0) / segmentBytes * segmentBytes
+        return UInt64(frames(of: group, segment..<end).last?.lowerBound ?? segment)
+    }
+
+    /// Whether the byte tells that a frame stands there, rather than what it says.
+    func isMagic(_ group: Int, _ position: UInt64) -> Bool {
+        guard position < committed[group].count else { return true }
+        let segment = Int(position) / segmentBytes * segmentBytes
+        return frames(of: group, segment..<min(segment + segmentBytes, committed[group].count)).contains { $0.prefix(16).contains(Int(position)) }
     }
 
     /// The frames within a range of one segment: what lies between them may differ.

@@ -24,7 +24,8 @@ struct ModelDisk {
     }
 
     /// The log as it is found at a start, with frames of no meaning where there is damage.
-    func recover() -> (log: [ModelFrame], damaged: [Range<UInt64>]) {
+    /// A log whose end is damaged is found up to the first frame of that, and nobody knows how far it had come.
+    mutating func recover() -> (log: [ModelFrame], damaged: [Range<UInt64>]) {
         let epochs = EpochHistory(record.history.starts)
         var log: [ModelFrame] = []
         var ranges: [Range<UInt64>] = []
@@ -45,6 +46,11 @@ struct ModelDisk {
             let isChained = log.last.map { $0.id == .max || $0.id == frame.previous } ?? (frame.previous == 0)
             guard isChained else { break }
             log.append(frame)
+        }
+        if let last = ranges.last, last.upperBound == UInt64(log.count) {
+            record.isUnsure = true
+            log.removeLast(Int(last.upperBound - last.lowerBound) - 1)
+            ranges[ranges.count - 1] = last.lowerBound..<last.lowerBound + 1
         }
         return (log, ranges)
     }
