@@ -1,5 +1,6 @@
 import Host
 import Synchronization
+import Synchronization
 
 /// How far one partition group's journal has come, in each sense that an answer can wait for. Each position has one stage
 /// that advances it.
@@ -20,6 +21,18 @@ public final class JournalPositions: Sendable {
     /// The epoch in which this broker leads the partition group and serves its clients; 0: it does not. By the replicate stage; of a
     /// broker that is alone it never changes.
     public let serving = Position(0)
+
+    private let history = Mutex(EpochHistory())
+
+    /// The epochs of the journal, as they were when this broker began to serve.
+    public var epochs: EpochHistory { history.withLock { $0 } }
+
+    /// Clients are served from here on.
+    /// - Parameter epochs: the journal's; the last one is the one that it is served in.
+    public func serve(_ epochs: EpochHistory) {
+        history.withLock { $0 = epochs }
+        serving.advance(to: UInt64(epochs.starts.last?.epoch ?? 0))
+    }
 
     /// Advanced once, to an errno, when storage has failed.
     public let failed = Position(0)

@@ -398,7 +398,7 @@ final class ReplicaGroup {
         case .serve(let epoch):
             logger.info("\(name): serves clients in epoch \(epoch)")
             _ = advanceCommitted()
-            positions.serving.advance(to: UInt64(epoch))
+            positions.serve(EpochHistory(core!.record.history.starts))
         case .stop(let epoch):
             logger.notice("\(name): no longer leads in epoch \(epoch)")
             positions.serving.advance(to: 0)
