@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from batches import batch
 from messages import CREATE_TOPICS, PRODUCE, Error
 from rawclient import Connection, produce_topics
-from test_cluster import await_leaders, await_whole, create, leader_of, metadata
+from test_cluster import LEADER_PATIENCE, await_leaders, await_whole, create, metadata
 
 NOTICED = 10  # seconds until every broker knows who is in sync
 
@@ -32,6 +32,19 @@ def others(cluster, *numbers):
     return [number for number in cluster.ids if number not in numbers]
 
 
+def served(cluster, topic, partition=0):
+    """Who leads the partition and serves its clients, and in which epoch."""
+    deadline = time.monotonic() + LEADER_PATIENCE
+    while time.monotonic() < deadline:
+        leader, epoch, *_ = metadata(cluster, topic).get(partition, (-1, -1))
+        if leader > 0 and cluster.brokers[leader].alive():
+            with Connection(cluster.brokers[leader].address) as connection:
+                if connection.epoch_end(topic, epoch, partition, current=epoch)["error"] == Error.NONE:
+                    return leader, epoch
+        time.sleep(0.05)
+    raise AssertionError(f"partition {partition} is not served after {LEADER_PATIENCE} s\n{cluster.tail()}")
+
+
 class Paused:
     """The broker stands still meanwhile."""
 
@@ -49,21 +62,21 @@ def test_isr_tells_who_keeps_up(cluster, topic):
     """Of a follower that is killed, and of one that lives but does not hear its leader: known to every broker, those too that don't lead."""
     create(cluster, topic, partitions=1)
     await_isr(cluster, topic, cluster.ids, cluster.ids)
-    leader = leader_of(cluster, topic)
+    leader, _ = served(cluster, topic)
     victim, other = others(cluster, leader)
     cluster.brokers[victim].kill()
     await_isr(cluster, topic, [leader, other], [leader, other])
     cluster.brokers[victim].start()
     await_isr(cluster, topic, cluster.ids, cluster.ids)
     # Its lease is there all the time: who goes by that would call it in sync.
-    leader = leader_of(cluster, topic)
+    leader, _ = served(cluster, topic)
     victim, other = others(cluster, leader)
     cluster.network.cut(f"b{victim}", f"b{leader}")
     await_isr(cluster, topic, [leader, other], cluster.ids)
     with Connection(cluster.brokers[leader].address) as connection:
         for number in range(200):
             assert connection.produce(topic, batch([b"%d" % number * 1000]))["error"] == Error.NONE
-    assert metadata(cluster, topic, other)[0][3] == [leader, other] or metadata(cluster, topic, other)[0][3] == [other, leader]
+    await_isr(cluster, topic, [leader, other], cluster.ids)
     cluster.network.heal()
     await_isr(cluster, topic, cluster.ids, cluster.ids)
 
@@ -71,7 +84,7 @@ def test_isr_tells_who_keeps_up(cluster, topic):
 def test_isr_is_told_by_the_next_leader(cluster, topic):
     create(cluster, topic, partitions=1)
     await_isr(cluster, topic, cluster.ids, cluster.ids)
-    leader = leader_of(cluster, topic)
+    leader, _ = served(cluster, topic)
     cluster.brokers[leader].kill()
     rest = others(cluster, leader)
     await_leaders(cluster, topic, than=leader)
@@ -98,10 +111,10 @@ def test_min_insync_replicas(cluster, topic):
         admin.create_topics([NewTopic(f"{topic}-refused", 1, 2, config={"min.insync.replicas": "3"})])[f"{topic}-refused"].result(20)
     for name in (strict, usual):
         await_isr(cluster, name, cluster.ids, cluster.ids)
-    leader = leader_of(cluster, strict)
+    leader, _ = served(cluster, strict)
     with Connection(cluster.brokers[leader].address) as connection:
         assert connection.produce(strict, batch([b"one"]))["error"] == Error.NONE
-        victim = others(cluster, leader, leader_of(cluster, usual))[0]
+        victim = others(cluster, leader, served(cluster, usual)[0])[0]
         delivered = []
         with Paused(cluster, victim):
             # Taken while it was not known yet; then known, and told as Kafka does.
@@ -112,11 +125,11 @@ def test_min_insync_replicas(cluster, topic):
                 assert connection.produce(strict, batch([b"never"]))["error"] == Error.NOT_ENOUGH_REPLICAS
             assert connection.list_offset(strict, -1)["offset"] == end == 2, "what is refused is not appended"
             assert connection.produce(strict, batch([b"three"]), acks=1)["error"] == Error.NONE
-            with Connection(cluster.brokers[leader_of(cluster, usual)].address) as usually:
+            with Connection(cluster.brokers[served(cluster, usual)[0]].address) as usually:
                 for _ in range(3):
                     assert usually.produce(usual, batch([b"on and on"]))["error"] == Error.NONE
             # Both in one request, where one broker leads both: each is told its own.
-            if leader_of(cluster, usual) == leader:
+            if served(cluster, usual)[0] == leader:
                 both = connection.ask(PRODUCE, 9, acks=-1, topics=(
                     produce_topics(strict, {0: batch([b"never"])}) + produce_topics(usual, {0: batch([b"yes"])})))
                 assert [each["partitions"][0]["error"] for each in both["topics"]] == [Error.NOT_ENOUGH_REPLICAS, Error.NONE]
@@ -133,11 +146,11 @@ def test_epochs_end_where_the_next_leader_began(cluster, topic):
     """What a leader had taken and lost belongs to no epoch; what was committed ends where the next leader went on."""
     create(cluster, topic, partitions=3)
     for partition, count in enumerate([5, 0, 2]):
-        leader, *_ = metadata(cluster, topic)[partition]
+        leader, _ = served(cluster, topic, partition)
         with Connection(cluster.brokers[leader].address) as connection:
             for number in range(count):
                 assert connection.produce(topic, batch([b"%d" % number, b"x"]), partition)["error"] == Error.NONE
-    old, epoch, *_ = metadata(cluster, topic)[0]
+    old, epoch = served(cluster, topic)
     with Connection(cluster.brokers[others(cluster, old)[0]].address) as connection:
         assert connection.epoch_end(topic, epoch)["error"] == Error.NOT_LEADER_OR_FOLLOWER
     with Connection(cluster.brokers[old].address) as connection:
@@ -146,9 +159,9 @@ def test_epochs_end_where_the_next_leader_began(cluster, topic):
         cluster.network.cut(f"b{old}", *(f"b{number}" for number in others(cluster, old)))
         lost = connection.produce(topic, batch([b"lost"] * 7), acks=1)
         assert lost["error"] == Error.NONE and lost["base_offset"] == 10
-    new, _ = await_leaders(cluster, topic, than=old)
+    await_leaders(cluster, topic, than=old)
     cluster.network.heal()
-    _, next_epoch, *_ = metadata(cluster, topic, new)[0]
+    new, next_epoch = served(cluster, topic)
     assert next_epoch > epoch
     with Connection(cluster.brokers[new].address) as connection:
         assert connection.produce(topic, batch([b"next"] * 3))["base_offset"] == 10
@@ -161,14 +174,14 @@ def test_epochs_end_where_the_next_leader_began(cluster, topic):
         assert connection.epoch_end(topic, epoch, current=next_epoch + 1)["error"] == Error.UNKNOWN_LEADER_EPOCH
     # The other partitions' ends are their own; and who led before says the same once it leads again.
     for partition, end in [(1, 0), (2, 4)]:
-        leader, current, *_ = metadata(cluster, topic)[partition]
+        leader, current = served(cluster, topic, partition)
         with Connection(cluster.brokers[leader].address) as connection:
             assert connection.epoch_end(topic, current, partition)["end_offset"] == end
     await_whole(cluster, topic)
     for number in others(cluster, old):
         cluster.brokers[number].stop()
         cluster.brokers[number].start()
-    leader, _ = await_leaders(cluster, topic)
+    leader, _ = served(cluster, topic)
     with Connection(cluster.brokers[leader].address) as connection:
         assert connection.epoch_end(topic, epoch)["end_offset"] == 10
         assert connection.epoch_end(topic, next_epoch)["end_offset"] == 13
@@ -214,7 +227,7 @@ def test_librdkafka_checks_its_offsets_after_a_failover(cluster, topic):
 
         produce(0, 100)
         read_until(100)
-        leader = leader_of(cluster, topic)
+        leader, _ = served(cluster, topic)
         cluster.brokers[leader].kill()
         await_leaders(cluster, topic, than=leader)
         produce(100, 100)
