@@ -23,6 +23,7 @@ SERVED = {
     "DeleteRecords": (admin, 0, 2),
     "InitProducerId": (producer, 0, 4),
     "DescribeConfigs": (admin, 1, 4),
+    "OffsetForLeaderEpoch": (consumer, 2, 4),
 }
 
 

@@ -89,7 +89,7 @@ final class Assembly {
             stages[.archive(group)] = made.archive
             stages[.replicate(group)] = StageBox(
                 "replicate", ReplicateStage(positions: each.journal.positions, followers: host.followers(group: group)))
-            each.journal.positions.serving.advance(to: UInt64(each.epoch))
+            each.journal.positions.serve(each.epochs)
         }
         let address = BrokerAddress(
             nodeId: configuration.nodeId, host: configuration.advertisedHost ?? configuration.listenHost,

@@ -75,7 +75,7 @@ struct Wiring {
         readReleases = ios.map { channel(1024, .read, .io($0)) }
         controlReleases = ios.map { channel(1024, .control, .io($0)) }
         pending = ios.map { io in
-            groups.map { group in (0..<4).map { _ in channel(Wiring.pendingCapacity, .write(group), .respond(io)) } }
+            groups.map { group in (0..<PendingSender.queueCount).map { _ in channel(Wiring.pendingCapacity, .write(group), .respond(io)) } }
         }
         readAnswers = ios.map { channel(Wiring.answerCapacity, .read, .respond($0)) }
         controlAnswers = ios.map { channel(Wiring.answerCapacity, .control, .respond($0)) }
@@ -113,7 +113,7 @@ struct Wiring {
     func watch(_ positions: JournalPositions, group: Int) {
         for io in 0..<plan.ioThreads {
             let respond = waker(.respond(io))
-            for position in [positions.appended, positions.flushed, positions.replicated, positions.committed, positions.failed] {
+            for position in [positions.appended, positions.flushed, positions.replicated, positions.committed, positions.inSync, positions.failed] {
                 position.watch(respond)
             }
         }
@@ -121,6 +121,7 @@ struct Wiring {
         let replicate = waker(.replicate(isCluster ? 0 : group))
         positions.appended.watch(replicate)
         positions.flushed.watch(replicate)
+        positions.awaitsInSync.watch(replicate)
         positions.committed.watch(waker(.read))
         positions.serving.watch(waker(.read))
         positions.failed.watch(waker(.control))
@@ -144,9 +145,9 @@ struct Wiring {
     }
 
     func respond(_ io: Int) -> RespondLinks {
-        var queues = OwnedArray<Receiver<PendingCell>>(minimumCapacity: 4 * plan.partitionGroups)
+        var queues = OwnedArray<Receiver<PendingCell>>(minimumCapacity: PendingSender.queueCount * plan.partitionGroups)
         for group in 0..<plan.partitionGroups {
-            for quality in 0..<4 { queues.append(pending[io][group][quality].receiver()) }
+            for quality in 0..<PendingSender.queueCount { queues.append(pending[io][group][quality].receiver()) }
         }
         var answers = OwnedArray<Receiver<Unmanaged<Answer>>>(minimumCapacity: 2)
         answers.append(readAnswers[io].receiver())
@@ -159,8 +160,8 @@ struct Wiring {
         SequencerLinks(
             requests: each { requests[$0][group].receiver() }, releases: each { releases[$0][group].sender() },
             pending: each { io in
-                var queues = OwnedArray<Sender<PendingCell>>(minimumCapacity: 4)
-                for quality in 0..<4 { queues.append(pending[io][group][quality].sender()) }
+                var queues = OwnedArray<Sender<PendingCell>>(minimumCapacity: PendingSender.queueCount)
+                for quality in 0..<PendingSender.queueCount { queues.append(pending[io][group][quality].sender()) }
                 return PendingSender(queues: queues, capacity: Wiring.pendingCapacity)
             }, index: batches[group].sender(), logStarts: logStarts[group].receiver(),
             checkpoints: channels.checkpoints.sender(), tables: writeTables[group].receiver(), orders: writeOrders[group].receiver())

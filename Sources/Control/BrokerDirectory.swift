@@ -21,12 +21,15 @@ public struct GroupLeadership: Hashable, Sendable {
     public var replicas: [Int32]
     /// Those of them that are there.
     public var live: [Int32]
+    /// Those that have caught up with the leader, itself among them.
+    public var inSync: [Int32]
 
-    public init(leader: Int32?, epoch: UInt32, replicas: [Int32], live: [Int32]) {
+    public init(leader: Int32?, epoch: UInt32, replicas: [Int32], live: [Int32], inSync: [Int32]) {
         self.leader = leader
         self.epoch = epoch
         self.replicas = replicas
         self.live = live
+        self.inSync = inSync
     }
 }
 
@@ -68,7 +71,8 @@ public final class LoneBroker: BrokerDirectory {
 
     public func leadership(of group: UInt16) -> GroupLeadership {
         let epoch = Int(group) < epochs.count ? epochs[Int(group)] : 0
-        return GroupLeadership(leader: address.nodeId, epoch: epoch, replicas: [address.nodeId], live: [address.nodeId])
+        let own = [address.nodeId]
+        return GroupLeadership(leader: address.nodeId, epoch: epoch, replicas: own, live: own, inSync: own)
     }
 
     public func groups(replicas: Int) -> Result<[UInt16], DirectoryRefusal> {

@@ -21,13 +21,17 @@ extension ControlStage {
         try answer(metadata(message, request.version), request, io)
     }
 
-    /// A change that makes the topic; or why it can't have so many replicas.
+    /// A change that makes the topic; or why it can't have so many replicas, or so few.
     func creation(
         _ name: String, partitions: Int, replicas: Int, configs: [String: String]
-    ) -> Result<MetadataChange, DirectoryRefusal> {
-        directory.groups(replicas: replicas).map { groups in
-            .createTopic(
-                name: name, id: TopicID(.random()), partitions: planned.places(partitions: partitions, groups: groups), configs: configs)
+    ) -> Result<MetadataChange, TopicFlaw> {
+        directory.groups(replicas: replicas).mapError { TopicFlaw(.invalidReplicationFactor, $0.reason) }.flatMap { groups in
+            if let reason = TopicConfig.flaw(replicas: replicas, TopicConfig.settings(configs, defaults: defaults.settings)) {
+                return .failure(TopicFlaw(.invalidConfig, reason))
+            }
+            return .success(
+                .createTopic(
+                    name: name, id: TopicID(.random()), partitions: planned.places(partitions: partitions, groups: groups), configs: configs))
         }
     }
 
@@ -79,7 +83,7 @@ extension ControlStage {
             if leadership.leader == nil { partition.errorCode = .leaderNotAvailable }
             partition.leaderEpoch = Int32(truncatingIfNeeded: leadership.epoch)
             partition.replicaNodes = leadership.replicas
-            partition.isrNodes = leadership.live
+            partition.isrNodes = leadership.inSync
             partition.offlineReplicas = leadership.replicas.filter { !leadership.live.contains($0) }
             return partition
         }

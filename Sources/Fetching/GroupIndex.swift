@@ -187,6 +187,22 @@ struct GroupIndex: ~Copyable {
         return later
     }
 
+    /// Where the partition's log passes that position of the journal, as far as is known without reading: what has lower offsets than `low` lies
+    /// before it, what has not lower ones than `high` does not.
+    func offsets(_ partition: UInt32, around position: UInt64) -> (low: Int64, high: Int64) {
+        var low = logStart(partition)
+        var high = highWatermark(partition)
+        for unit in units(partition) {
+            switch unit.place {
+            case .archive: if position >= catalog.firstSegment * segmentBytes { low = max(low, unit.endOffset) }
+            case .file(let segment, _, _), .memory(let segment):
+                if (segment + 1) * segmentBytes <= position { low = max(low, unit.endOffset) }
+                if segment * segmentBytes >= position { high = min(high, unit.startOffset) }
+            }
+        }
+        return (low, max(low, high))
+    }
+
     /// The segment whose index file tells of the offset; nil: no file does, or an archive's.
     func indexedSegment(_ partition: UInt32, _ offset: Int64) -> UInt64? {
         if case .file(let segment, _, _)? = unit(partition, offset)?.place { return segment }

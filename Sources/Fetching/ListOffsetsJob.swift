@@ -4,6 +4,12 @@ import Journal
 import Metadata
 import Wire
 
+/// A request whose answer is looked for in the index: it may have to wait for the disk.
+enum OffsetSearch {
+    case listOffsets(ListOffsetsJob)
+    case epochEnds(EpochEndJob)
+}
+
 /// A ListOffsets request from its arrival to its answer; it may have to wait for the disk.
 final class ListOffsetsJob {
     /// What the special timestamps mean (ListOffsets, KIP-79 and KIP-734).
@@ -52,6 +58,8 @@ final class ListOffsetsJob {
             }
         }
     }
+
+    deinit { for partition in partitions { partition.batch?.target.deallocate() } }
 
     var response: ListOffsetsResponse {
         var response = ListOffsetsResponse()

@@ -22,6 +22,12 @@ struct ColdBatch {
         self.partition = partition
         self.target = target
     }
+
+    /// Where its frame was put into the journal, once the header is there: an archived frame keeps the position that it had.
+    var position: UInt64 {
+        guard entry.isArchived else { return entry.position }
+        return header.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) }
+    }
 }
 
 enum Filled {
@@ -175,9 +181,7 @@ extension ReadStage {
     /// a lost write has brought back.
     private func isSound(_ batch: ColdBatch, _ whole: Int, _ group: ReadGroup) -> Bool {
         batch.header.withUnsafeBytes { header in
-            // An archived frame keeps the position that it had in the journal.
-            let position = batch.entry.isArchived
-                ? UInt64(littleEndian: header.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) : batch.entry.position
+            let position = batch.position
             let read = FrameHeader.read(
                 header: header.baseAddress!, payload: UnsafeRawPointer(batch.target), available: whole, position: position,
                 of: group.identity)

@@ -47,6 +47,7 @@ extension ReadStage {
             guard waiting.map({ $0.entry.end > committed }) ?? true else { return }
             // What was asked for while another led was not done.
             keepers[group].asked = [:]
+            groups[group].epochs = groups[group].positions.epochs
         }
         serving[group] = epoch
         jobs.wake(group: group)

@@ -18,15 +18,19 @@ extension ReadStage {
                 continue
             }
             job.partitions[index].answer.leaderEpoch = Int32(truncatingIfNeeded: epoch)
-            guard search(&job.partitions[index], place) else { return listJobs.append(job) }
+            guard search(&job.partitions[index], place) else { return searches.append(.listOffsets(job)) }
         }
+        answer(job.response, job.request, io: job.io)
+    }
+
+    /// Sends the answer that a search has led to.
+    mutating func answer(_ response: some Response, _ request: ClientRequest, io: Int) {
         do {
-            let frame = try ResponseFrame.encode(
-                job.response, version: job.request.version, correlationId: job.request.correlation)
-            send(Answer(job.request.connection, number: job.request.answer, bytes: frame), io: job.io)
+            let frame = try ResponseFrame.encode(response, version: request.version, correlationId: request.correlation)
+            send(Answer(request.connection, number: request.answer, bytes: frame), io: io)
         } catch {
-            logger.error("ListOffsets: \(error.reason)")
-            send(Answer(closing: job.request.connection, number: job.request.answer), io: job.io)
+            logger.error("an answer can't be encoded: \(error.reason)")
+            send(Answer(closing: request.connection, number: request.answer), io: io)
         }
     }
 

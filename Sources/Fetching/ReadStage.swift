@@ -140,7 +140,7 @@ public final class ReadGroupNews: Sendable {
     }
 }
 
-/// Answers Fetch, ListOffsets and DeleteRecords. It is also the one stage that advances the high watermarks: a batch enters the index when
+/// Answers Fetch, ListOffsets, OffsetForLeaderEpoch and DeleteRecords. It is also the one stage that advances the high watermarks: a batch enters the index when
 /// the committed position has passed it, and whoever waits for it is woken by that.
 public struct ReadStage: Stage, ~Copyable {
     static let coldTag: UInt64 = 1 << 20
@@ -163,7 +163,8 @@ public struct ReadStage: Stage, ~Copyable {
     var jobs = JobTable()
     /// What a step has committed to, where somebody waits.
     private var touched = PartitionMarks()
-    var listJobs: [ListOffsetsJob] = []
+    /// Those that wait for the disk, oldest first.
+    var searches: [OffsetSearch] = []
     var deleteJobs: [DeleteRecordsJob] = []
     var keepers: [LogKeeper]
     var clock: RetentionClock
@@ -270,22 +271,34 @@ public struct ReadStage: Stage, ~Copyable {
         }
         if coldCame {
             jobs.noteRead()
-            advanceListJobs()
+            advanceSearches()
         }
         return count
     }
 
     /// The oldest few look whether what was read was for them: too many would take the windows from each other for ever.
-    private mutating func advanceListJobs() {
-        let waiting = listJobs
-        listJobs = []
-        for (number, job) in waiting.enumerated() {
-            guard listJobs.count < cold.readersAtOnce else {
-                listJobs += waiting[number...]
+    private mutating func advanceSearches() {
+        let waiting = searches
+        searches = []
+        for (number, search) in waiting.enumerated() {
+            guard searches.count < cold.readersAtOnce else {
+                searches += waiting[number...]
                 return
             }
-            advance(job)
+            advance(search)
         }
+    }
+
+    private mutating func advance(_ search: OffsetSearch) {
+        switch search {
+        case .listOffsets(let job): advance(job)
+        case .epochEnds(let job): advance(job)
+        }
+    }
+
+    /// Too many at once wait for their turn.
+    private mutating func begin(_ search: OffsetSearch) {
+        if searches.count < cold.readersAtOnce { advance(search) } else { searches.append(search) }
     }
 
     /// Takes the batches that are committed into the index: the only place where a high watermark moves.
@@ -315,7 +328,7 @@ public struct ReadStage: Stage, ~Copyable {
         var waiting = links.requests[io].available()
         takeTables()
         // Each request that is taken will want a place for its answer, and those that are under way as well.
-        while waiting > 0, links.answers[io].hasRoom(for: jobs.count + listJobs.count + deleteJobs.count + 1), links.releases[io].hasRoom(),
+        while waiting > 0, links.answers[io].hasRoom(for: jobs.count + searches.count + deleteJobs.count + 1), links.releases[io].hasRoom(),
             let request = links.requests[io].pop()
         {
             waiting -= 1
@@ -341,18 +354,21 @@ public struct ReadStage: Stage, ~Copyable {
 
     private mutating func begin(_ request: ClientRequest, io: Int, _ now: Moment) {
         do {
-            if request.key == APIKey.fetch.rawValue {
+            switch APIKey(rawValue: request.key) {
+            case .fetch:
                 let message = try FetchRequest.decode(request.body, version: request.version)
                 let job = FetchJob(request, io: io, message: message, table: table, limit: limits.fetchBytes)
                 if jobs.count >= limits.jobs { job.isDue = true }
                 jobs.add(job)
-            } else if request.key == APIKey.deleteRecords.rawValue {
+            case .deleteRecords:
                 let message = try DeleteRecordsRequest.decode(request.body, version: request.version)
                 begin(DeleteRecordsJob(request, io: io, message: message, table: table))
-            } else {
+            case .offsetForLeaderEpoch:
+                let message = try OffsetForLeaderEpochRequest.decode(request.body, version: request.version)
+                begin(.epochEnds(EpochEndJob(request, io: io, message: message, table: table)))
+            default:
                 let message = try ListOffsetsRequest.decode(request.body, version: request.version)
-                listJobs.append(ListOffsetsJob(request, io: io, message: message, table: table))
-                if listJobs.count <= cold.readersAtOnce { advance(listJobs.removeLast()) }
+                begin(.listOffsets(ListOffsetsJob(request, io: io, message: message, table: table)))
             }
         } catch {
             logger.notice("a request that can't be read: \(error.reason)")

@@ -499,7 +499,7 @@ public struct IntakeStage: Stage, ~Copyable {
         case .produce where spec.served.contains(header.apiVersion):
             guard let produced = handOnProduce(&request, slot) else { return false }
             sent = produced
-        case .fetch, .listOffsets, .deleteRecords: sent = links.reader.push(request)
+        case .fetch, .listOffsets, .offsetForLeaderEpoch, .deleteRecords: sent = links.reader.push(request)
         default: sent = links.control.push(request)
         }
         guard sent else {

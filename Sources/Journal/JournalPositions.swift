@@ -1,5 +1,6 @@
 import Host
 import Synchronization
+import Synchronization
 
 /// How far one partition group's journal has come, in each sense that an answer can wait for. Each position has one stage
 /// that advances it.
@@ -13,6 +14,15 @@ public final class JournalPositions: Sendable {
     /// What a majority of the replicas has on stable storage; by the replicate stage. Consumers see nothing beyond it.
     public let committed: Position
 
+    /// What all replicas in sync have on stable storage, of what is committed; by the replicate stage, once somebody waits for it. Who reads it,
+    /// and `inSyncReplicas` afterwards, knows that so many have it.
+    public let inSync: Position
+    /// How many replicas are in sync, and how many of all are a majority; by the replicate stage.
+    public let inSyncReplicas = Position(1)
+    public let majority = Position(1)
+    /// 1 from when an answer waits for `inSync`; by the write stage.
+    public let awaitsInSync = Position(0)
+
     /// Where recovery begins should the newest checkpoint be damaged; by the archive stage. What lies in earlier segments may be
     /// freed.
     public let recoverable: Position
@@ -20,6 +30,18 @@ public final class JournalPositions: Sendable {
     /// The epoch in which this broker leads the partition group and serves its clients; 0: it does not. By the replicate stage; of a
     /// broker that is alone it never changes.
     public let serving = Position(0)
+
+    private let history = Mutex(EpochHistory())
+
+    /// The epochs of the journal, as they were when this broker began to serve.
+    public var epochs: EpochHistory { history.withLock { $0 } }
+
+    /// Clients are served from here on.
+    /// - Parameter epochs: the journal's; the last one is the one that it is served in.
+    public func serve(_ epochs: EpochHistory) {
+        history.withLock { $0 = epochs }
+        serving.advance(to: UInt64(epochs.starts.last?.epoch ?? 0))
+    }
 
     /// Advanced once, to an errno, when storage has failed.
     public let failed = Position(0)
@@ -30,6 +52,7 @@ public final class JournalPositions: Sendable {
         flushed = Position(start)
         replicated = Position(start)
         committed = Position(start)
+        inSync = Position(start)
         recoverable = Position(start)
     }
 
@@ -43,8 +66,19 @@ public final class JournalPositions: Sendable {
         flushed.advance(to: end)
         replicated.advance(to: committed)
         self.committed.advance(to: committed)
+        inSync.advance(to: committed)
         self.recoverable.advance(to: recoverable)
         hasSpace = true
+    }
+
+    /// The set has so many replicas in sync, and what all of them have on stable storage reaches to that position. By the replicate stage.
+    public func setInSync(_ count: Int, majority: Int, reached: @autoclosure () -> UInt64) {
+        // The number first: who reads the new position must not take it for what more replicas had.
+        if inSyncReplicas.load() != UInt64(count) { inSyncReplicas.advance(to: UInt64(count)) }
+        if self.majority.load() != UInt64(majority) { self.majority.advance(to: UInt64(majority)) }
+        guard awaitsInSync.load() != 0 else { return }
+        let reached = reached()
+        if reached > inSync.load() { inSync.advance(to: reached) }
     }
 
     /// The checksum of the journal's last frame when the write stage gave its epoch up; by that.

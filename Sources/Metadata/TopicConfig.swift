@@ -6,6 +6,7 @@ public enum TopicConfig {
     enum Rule {
         case qualityOfService([QualityOfService])
         case bytes(ClosedRange<Int>)
+        case replicas(ClosedRange<UInt8>)
         /// A number from -1, which means without limit.
         case limit(String)
         /// Known from Kafka, but only this value is what Hutong does.
@@ -19,7 +20,7 @@ public enum TopicConfig {
         "cleanup.policy": .only(["delete"]),
         "compression.type": .only(["producer"]),
         "message.timestamp.type": .only(["CreateTime"]),
-        "min.insync.replicas": .only(["1"]),
+        "min.insync.replicas": .replicas(1...64),
         "retention.ms": .limit("milliseconds"),
         "retention.bytes": .limit("bytes"),
     ]
@@ -35,6 +36,9 @@ public enum TopicConfig {
         case .bytes(let range):
             if let number = Int(value), range.contains(number) { return nil }
             return "\(name) is a number of bytes from \(range.lowerBound) to \(range.upperBound), not \(value)"
+        case .replicas(let range):
+            if let number = UInt8(value), range.contains(number) { return nil }
+            return "\(name) is a number of replicas from \(range.lowerBound) to \(range.upperBound), not \(value)"
         case .limit(let unit):
             if let number = Int64(value), number >= -1 { return nil }
             return "\(name) is a number of \(unit), or -1 for no limit, not \(value)"
@@ -48,10 +52,18 @@ public enum TopicConfig {
         var settings = defaults
         if let quality = configs["qos.leader"].flatMap(QualityOfService.init(name:)) { settings.qosLeader = quality }
         if let quality = configs["qos.all"].flatMap(QualityOfService.init(name:)) { settings.qosAll = quality }
+        if let count = configs["min.insync.replicas"].flatMap({ UInt8($0) }) { settings.minInsyncReplicas = count }
         if let bytes = configs["max.message.bytes"].flatMap(Int.init) { settings.maxMessageBytes = bytes }
         if let limit = configs["retention.ms"].flatMap({ Int64($0) }) { settings.retentionMs = limit }
         if let limit = configs["retention.bytes"].flatMap({ Int64($0) }) { settings.retentionBytes = limit }
         return settings
+    }
+
+    /// Why a topic can't have so few replicas with such settings; nil: it can.
+    public static func flaw(replicas: Int, _ settings: TopicSettings) -> String? {
+        guard settings.minInsyncReplicas > replicas else { return nil }
+        return "min.insync.replicas is \(settings.minInsyncReplicas), but of the topic there would be \(replicas) "
+            + "replica\(replicas == 1 ? "" : "s"): acks=all could never be taken"
     }
 
     /// One of them, as clients are told of it.
@@ -81,8 +93,10 @@ public enum TopicConfig {
             name: "message.timestamp.type", brokerName: nil, type: .string,
             documentation: "Records keep the time that their producer gave them.", value: { _ in "CreateTime" }),
         Described(
-            name: "min.insync.replicas", brokerName: nil, type: .int,
-            documentation: "How many replicas must have a record before acks=all is answered: there is one.", value: { _ in "1" }),
+            name: "min.insync.replicas", brokerName: "min.insync.replicas", type: .int,
+            documentation:
+                "How many replicas must be in sync for acks=all to be taken. More than a majority must then have the record on stable storage as well.",
+            value: { String($0.minInsyncReplicas) }),
         Described(
             name: "qos.all", brokerName: "qos.all", type: .string,
             documentation: "What acks=all means: durable, a majority has it on stable storage; replicated, a majority has it in memory.",

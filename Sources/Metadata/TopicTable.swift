@@ -26,6 +26,9 @@ public enum QualityOfService: UInt8, BitwiseCopyable, Sendable, Comparable, Case
     case replicated = 3
     /// A majority has it on stable storage: it is committed, and consumers can see it.
     case durable = 4
+    /// It is durable, and all replicas that are in sync have it on stable storage, of which there are as many as the topic's
+    /// min.insync.replicas: what acks=-1 means where that asks for more than a majority.
+    case inSync = 5
 
     public static func < (a: QualityOfService, b: QualityOfService) -> Bool { a.rawValue < b.rawValue }
 
@@ -37,6 +40,7 @@ public enum QualityOfService: UInt8, BitwiseCopyable, Sendable, Comparable, Case
         case .persisted: "persisted"
         case .replicated: "replicated"
         case .durable: "durable"
+        case .inSync: "inSync"
         }
     }
 
@@ -48,6 +52,7 @@ public enum QualityOfService: UInt8, BitwiseCopyable, Sendable, Comparable, Case
         case .persisted: "on the leader's stable storage"
         case .replicated: "in a majority's memory"
         case .durable: "on a majority's stable storage"
+        case .inSync: "on the stable storage of all replicas in sync"
         }
     }
 
@@ -63,6 +68,8 @@ public struct TopicSettings: BitwiseCopyable, Sendable, Equatable {
     public var qosLeader: QualityOfService
     /// What acks=-1 means: replicated or durable.
     public var qosAll: QualityOfService
+    /// How many replicas, the leader among them, must be in sync for acks=-1; what is less than a majority is a majority.
+    public var minInsyncReplicas: UInt8
     /// The longest record batch, in bytes.
     public var maxMessageBytes: Int
     /// How long a record is kept after its timestamp, in milliseconds; -1: for ever.
@@ -71,9 +78,10 @@ public struct TopicSettings: BitwiseCopyable, Sendable, Equatable {
     public var retentionBytes: Int64
 
     public init(
-        qosLeader: QualityOfService = .persisted, qosAll: QualityOfService = .durable, maxMessageBytes: Int = 1_048_588,
-        retentionMs: Int64 = -1, retentionBytes: Int64 = -1
+        qosLeader: QualityOfService = .persisted, qosAll: QualityOfService = .durable, minInsyncReplicas: UInt8 = 1,
+        maxMessageBytes: Int = 1_048_588, retentionMs: Int64 = -1, retentionBytes: Int64 = -1
     ) {
+        self.minInsyncReplicas = minInsyncReplicas
         self.retentionMs = retentionMs
         self.retentionBytes = retentionBytes
         self.qosLeader = qosLeader

@@ -64,6 +64,10 @@ final class ReplicaGroup {
     /// Who leads, as it was told last.
     private var toldLeader: ReplicaID?
     private var toldEpoch: UInt32 = 0
+    /// Who is in sync, as it was told last; and when it is to be told again, because a store that was away has not taken it.
+    private var toldInSync: [ReplicaID] = []
+    private var tellInSyncAt: UInt64 = 0
+    private static let tellInterval: UInt64 = 1_000_000_000
     /// Messages for others, in order.
     var outgoing: [(ReplicaMessage, ReplicaID)] = []
 
@@ -285,6 +289,14 @@ final class ReplicaGroup {
         core?.tick(now: now)
         if phase == .open { askForRepair(now) }
         _ = carryOut(now)
+        tellInSync(now)
+    }
+
+    private func tellInSync(_ now: UInt64) {
+        guard let core, case .leader(let epoch) = core.role, core.inSync != toldInSync || now >= tellInSyncAt else { return }
+        toldInSync = core.inSync
+        tellInSyncAt = now + ReplicaGroup.tellInterval
+        host.inSync(group: number, toldInSync.map(\.broker), epoch: epoch)
     }
 
     private func giveBack() -> Int {
@@ -320,7 +332,15 @@ final class ReplicaGroup {
         if advanceCommitted() { progress += 1 }
         let replicated = min(max(core!.replicated, positions.committed.load()), appended)
         if replicated > positions.replicated.load() { positions.replicated.advance(to: replicated) }
+        setInSync()
         return progress
+    }
+
+    /// Who does not lead leaves it as it was: what is pending is void anyway.
+    private func setInSync() {
+        guard isLeading else { return }
+        positions.setInSync(
+            core!.inSync.count, majority: core!.assignment.majority, reached: min(core!.inSyncReached, positions.committed.load()))
     }
 
     /// As far as the journal here reaches. Whether that is news.
@@ -393,13 +413,15 @@ final class ReplicaGroup {
             phase = .halted
         case .beginEpoch(let epoch):
             logger.notice("\(name): leads in epoch \(epoch)")
+            // The write stage goes by it from its first request on.
+            setInSync()
             let sent = orders.push(.lead(epoch: epoch))
             precondition(sent, "nothing else is asked of the write stage now")
             leadOrder = orders.next
         case .serve(let epoch):
             logger.info("\(name): serves clients in epoch \(epoch)")
             _ = advanceCommitted()
-            positions.serving.advance(to: UInt64(epoch))
+            positions.serve(EpochHistory(core!.record.history.starts))
         case .stop(let epoch):
             logger.notice("\(name): no longer leads in epoch \(epoch)")
             positions.serving.advance(to: 0)

@@ -64,6 +64,9 @@ public protocol ReplicaHost: AnyObject {
     func swap(group: Int, _ value: GroupAssignment, revision: Int64)
     /// Who leads the group as far as its replica here has heard, and in which epoch.
     func heard(group: Int, leader: Int32?, epoch: UInt32)
+    /// Which brokers' replicas keep up with this one's, its own among them, in the epoch in which it leads the group. Told when it changes, and
+    /// again now and then.
+    func inSync(group: Int, _ brokers: [Int32], epoch: UInt32)
     /// There is no way to the broker (any more).
     func connect(to broker: Int32)
 }

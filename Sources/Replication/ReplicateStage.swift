@@ -41,6 +41,12 @@ public struct ReplicateStage: Stage, ~Copyable {
         self.positions = positions
         let start = positions.committed.load()
         self.followers = followers.map { Follower(link: $0, sent: start, received: start, persisted: start) }
+        setInSync(reached: start)
+    }
+
+    /// Whoever it has a way to.
+    private func setInSync(reached: UInt64) {
+        positions.setInSync(followers.count + 1, majority: (followers.count + 1) / 2 + 1, reached: reached)
     }
 
     public mutating func step(_ now: Moment) -> Int {
@@ -70,6 +76,7 @@ public struct ReplicateStage: Stage, ~Copyable {
             positions.committed.advance(to: committed)
             progress += 1
         }
+        if !followers.isEmpty { setInSync(reached: followers.reduce(min(committed, flushed)) { min($0, $1.persisted) }) }
         return progress
     }
 

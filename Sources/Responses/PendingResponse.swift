@@ -30,12 +30,14 @@ public struct PendingResponse: BitwiseCopyable, Sendable {
     public var version: Int16
     public var parts: UInt8
     public var kind: Kind
+    /// How many replicas must be in sync when the position is reached. It counts for `QualityOfService.inSync` only.
+    public var replicas: UInt8
     @usableFromInline var isAnswered: Bool
 
     /// - Parameter kind: `whole` only where the request is one group's.
     @inlinable @inline(__always)
     public init(
-        position: UInt64, deadline: UInt64, request: ClientRequest, bytes: Int, topicCount: Int, kind: Kind
+        position: UInt64, deadline: UInt64, request: ClientRequest, bytes: Int, topicCount: Int, kind: Kind, replicas: UInt8 = 0
     ) {
         self.position = position
         self.deadline = deadline
@@ -47,6 +49,7 @@ public struct PendingResponse: BitwiseCopyable, Sendable {
         version = request.version
         parts = kind == .whole ? 1 : request.parts
         self.kind = kind
+        self.replicas = replicas
         isAnswered = false
     }
 
@@ -72,14 +75,16 @@ public struct PendingCell: BitwiseCopyable, Sendable {
 public struct PendingSender: ~Copyable {
     /// By quality of service, from received on.
     @usableFromInline var queues: OwnedArray<Sender<PendingCell>>
+    /// How many there are: one for each quality of service but oneWay.
+    public static let queueCount = 5
     /// The most bytes that may be encoded of one response.
     public let bytesLimit: Int
 
     /// - Parameters:
-    ///   - queues: one for each quality of service from received to durable.
+    ///   - queues: one for each quality of service from received on.
     ///   - capacity: of each, in cells.
     public init(queues: consuming OwnedArray<Sender<PendingCell>>, capacity: Int) {
-        precondition(queues.count == 4, "a queue for each quality of service but oneWay")
+        precondition(queues.count == PendingSender.queueCount, "a queue for each quality of service but oneWay")
         self.queues = queues
         bytesLimit = (capacity / 2 - 1) * PendingCell.bytes
     }
@@ -103,7 +108,7 @@ public struct PendingSender: ~Copyable {
     }
 
     /// What waits now fails, whatever positions are passed.
-    public mutating func void() { for queue in 0..<4 { queues[queue].void() } }
+    public mutating func void() { for queue in 0..<PendingSender.queueCount { queues[queue].void() } }
 
-    public mutating func publish() { for queue in 0..<4 { queues[queue].publish() } }
+    public mutating func publish() { for queue in 0..<PendingSender.queueCount { queues[queue].publish() } }
 }

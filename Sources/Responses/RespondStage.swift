@@ -10,7 +10,7 @@ import Wire
 
 /// What the respond stage is given: one end of each of its channels.
 public struct RespondLinks: ~Copyable {
-    /// For each partition group the four queues of pending responses, from received to durable.
+    /// For each partition group the queues of pending responses, one a quality of service, from received on.
     public var pending: OwnedArray<Receiver<PendingCell>>
     /// Complete answers, from each stage that makes them.
     public var answers: OwnedArray<Receiver<Unmanaged<Answer>>>
@@ -66,7 +66,7 @@ public struct RespondStage: Stage, ~Copyable {
         sockets: any SocketPort, positions: [JournalPositions], links: consuming RespondLinks, connections: Int, queueCapacity: Int,
         sendTimeout: UInt64, logger: Logger, trace: EventTrace? = nil
     ) {
-        precondition(links.pending.count == 4 * positions.count, "four queues a partition group")
+        precondition(links.pending.count == PendingSender.queueCount * positions.count, "a queue for each quality of service")
         self.sockets = sockets
         self.positions = positions
         self.links = links
@@ -75,8 +75,8 @@ public struct RespondStage: Stage, ~Copyable {
         self.sendTimeout = sendTimeout
         log = ConnectionLog(logger)
         self.trace = trace
-        timers = TimerWheel(capacity: 4 * positions.count * queueCapacity)
-        unconsidered = Array(repeating: 0, count: 4 * positions.count)
+        timers = TimerWheel(capacity: PendingSender.queueCount * positions.count * queueCapacity)
+        unconsidered = Array(repeating: 0, count: PendingSender.queueCount * positions.count)
     }
 
     deinit { for chunk in spareChunks { chunk.deallocate() } }
@@ -212,13 +212,19 @@ public struct RespondStage: Stage, ~Copyable {
 
     // MARK: Positions
 
-    private func position(_ queue: Int) -> UInt64 {
-        let group = positions[queue / 4]
-        switch queue % 4 {
-        case 0: return group.appended.load()
-        case 1: return group.flushed.load()
-        case 2: return group.replicated.load()
-        default: return group.committed.load()
+    private func positions(_ queue: Int) -> JournalPositions { positions[queue / PendingSender.queueCount] }
+
+    private func quality(_ queue: Int) -> QualityOfService {
+        QualityOfService(rawValue: UInt8(queue % PendingSender.queueCount + 1)) ?? .inSync
+    }
+
+    private func position(_ quality: QualityOfService, _ group: JournalPositions) -> UInt64 {
+        switch quality {
+        case .oneWay, .received: group.appended.load()
+        case .persisted: group.flushed.load()
+        case .replicated: group.replicated.load()
+        case .durable: group.committed.load()
+        case .inSync: group.inSync.load()
         }
     }
 
@@ -226,9 +232,13 @@ public struct RespondStage: Stage, ~Copyable {
     private mutating func takePassed(_ queue: Int) -> Int {
         guard links.pending[queue].available() > 0 else { return 0 }
         // The position before what is void: a later leader's positions say nothing of what an earlier one has appended.
-        let passed = position(queue)
+        let group = positions(queue)
+        let quality = quality(queue)
+        let passed = position(quality, group)
+        // Nor those in sync before the position that all of them have reached.
+        let replicas = quality == .inSync ? UInt8(clamping: group.inSyncReplicas.load()) : .max
         let voided = links.pending[queue].voided
-        let hasFailed = positions[queue / 4].failure != nil && queue % 4 != 0
+        let hasFailed = group.failure != nil && quality != .received
         var count = 0
         while count < RespondStage.batch, links.pending[queue].next < links.pending[queue].end {
             let number = links.pending[queue].next
@@ -236,6 +246,8 @@ public struct RespondStage: Stage, ~Copyable {
             if !response.pointee.isAnswered {
                 if number < voided, response.pointee.position > 0 {
                     answer(response, queue: queue, number: number, error: .notLeaderOrFollower)
+                } else if response.pointee.position <= passed, response.pointee.replicas > replicas {
+                    answer(response, queue: queue, number: number, error: .notEnoughReplicasAfterAppend)
                 } else if response.pointee.position <= passed {
                     if !answerInTurn(response, queue, number) { answer(response, queue: queue, number: number, error: nil) }
                 } else if hasFailed {
@@ -354,7 +366,7 @@ public struct RespondStage: Stage, ~Copyable {
         if response.kind == .closing { return finish(slot, before: response.answer) }
         guard connections[slot].isOwed(response.answer) else { return }
         if error == nil {
-            trace?.line("answer group=\(queue / 4) qos=\(queue % 4 + 1) position=\(response.position)")
+            trace?.line("answer group=\(queue / PendingSender.queueCount) qos=\(quality(queue).rawValue) position=\(response.position)")
         }
         if response.kind == .whole && error == nil && response.answer == connections[slot].nextAnswer {
             putWhole(pending, queue, number, slot)

@@ -3,9 +3,32 @@
 import Host
 import IO
 import Intake
+import Journal
 import Metadata
 import Responses
 import Wire
+
+/// How many replicas of a partition group are in sync, as the write stage sees it.
+struct InSyncCount: BitwiseCopyable {
+    /// How many are, the leader among them; and how many are a majority of all.
+    let count: UInt8
+    let majority: UInt8
+    /// The greatest min.insync.replicas that needs no further look: a majority is in sync, and it asks for no more than that.
+    let ample: UInt8
+
+    /// Whoever does not lead refuses everything anyway.
+    static let unchecked = InSyncCount(count: .max, majority: .max)
+
+    private init(count: UInt8, majority: UInt8) {
+        self.count = count
+        self.majority = majority
+        ample = count >= majority ? majority : 0
+    }
+
+    init(_ positions: JournalPositions) {
+        self.init(count: UInt8(clamping: positions.inSyncReplicas.load()), majority: UInt8(clamping: positions.majority.load()))
+    }
+}
 
 /// A Produce request under way in the write stage: what it asks of this partition group, and what has come of it so far. One
 /// is used again and again, so that a request allocates nothing.
@@ -30,6 +53,10 @@ package struct ProduceJob: ~Copyable {
     var position: UInt64 = 0
     package private(set) var isMalformed = false
     private(set) var quality = QualityOfService.oneWay
+    /// How many replicas must be in sync when the answer leaves; it counts for that quality only.
+    private(set) var replicas: UInt8 = 0
+    /// What acks=-1 is held against.
+    var inSync = InSyncCount.unchecked
     private(set) var timeoutMs: Int32 = 0
     /// The number in the table of the topic that was named last.
     private var lastTopic = 0
@@ -53,6 +80,7 @@ package struct ProduceJob: ~Copyable {
         next = 0
         position = 0
         quality = .oneWay
+        replicas = 0
         isMalformed = false
         let body = self.request.body
         if let single = SingleProduce(body, version: self.request.version) {
@@ -111,7 +139,9 @@ package struct ProduceJob: ~Copyable {
             switch acks {
             case 0: break
             case 1: quality = max(quality, entry.pointee.settings.qosLeader)
-            case -1: quality = max(quality, entry.pointee.settings.qosAll)
+            case -1:
+                quality = max(quality, entry.pointee.settings.qosAll)
+                if entry.pointee.settings.minInsyncReplicas > inSync.ample { demand(entry.pointee.settings.minInsyncReplicas, of: &item) }
             default:
                 quality = max(quality, .received)
                 item.error = .invalidRequiredAcks
@@ -121,6 +151,17 @@ package struct ProduceJob: ~Copyable {
             item.error = .unknownTopicOrPartition
         }
         items.append(item)
+    }
+
+    /// The topic asks for more replicas in sync than a majority; or not even that is.
+    @inline(never)
+    private mutating func demand(_ least: UInt8, of item: inout Item) {
+        guard inSync.count >= max(least, inSync.majority) else {
+            if item.error == .none { item.error = .notEnoughReplicas }
+            return
+        }
+        quality = .inSync
+        replicas = max(replicas, least)
     }
 
     /// Nothing comes of what has not been refused already; the answer waits for no position.

@@ -124,6 +124,7 @@ public struct SequencerStage: Stage, ~Copyable {
         if epochFrame != nil, !beginEpoch(now), links.orders.available() < 2 { return 0 }
         sendCheckpoint()
         var progress = takeOrders(now) + takeLogStarts(now)
+        job.inSync = isLeading ? InSyncCount(positions) : .unchecked
         if hasJob {
             guard resume(now) else { return progress }
             progress += 1
@@ -260,17 +261,20 @@ public struct SequencerStage: Stage, ~Copyable {
         }
         // What failed altogether waits for no position.
         let quality = job.position > 0 ? job.quality : .received
+        // Before the position is shown: it is moved for that.
+        if quality == .inSync, positions.awaitsInSync.load() == 0 { positions.awaitsInSync.advance(to: 1) }
         let deadline = job.request.arrival + UInt64(max(job.timeoutMs, 0)) * 1_000_000
         if job.answersWhole {
             let bytes = job.encodeWhole(state)
             let response = PendingResponse(
-                position: job.position, deadline: deadline, request: job.request, bytes: bytes.count, topicCount: 1, kind: .whole)
+                position: job.position, deadline: deadline, request: job.request, bytes: bytes.count, topicCount: 1, kind: .whole,
+                replicas: job.replicas)
             return finish(quality, response, bytes)
         }
         let encoded = job.encodeTopics(state)
         let response = PendingResponse(
             position: job.position, deadline: deadline, request: job.request, bytes: encoded.bytes.count,
-            topicCount: encoded.topics, kind: .topics)
+            topicCount: encoded.topics, kind: .topics, replicas: job.replicas)
         return finish(quality, response, encoded.bytes)
     }
 

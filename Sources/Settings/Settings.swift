@@ -13,6 +13,7 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var autoCreateTopicsEnable = true
     public internal(set) var qosLeader = LeaderQoS.persisted
     public internal(set) var qosAll = AllQoS.durable
+    public internal(set) var minInsyncReplicas = 1
 
     public internal(set) var logRetentionMs = 604_800_000
     public internal(set) var logRetentionBytes = -1
@@ -48,6 +49,7 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var peerAdvertise: HostPort?
     public internal(set) var defaultReplicationFactor: Int?
     public internal(set) var replicaSilenceMs = 2000
+    public internal(set) var replicaLagTimeMaxMs = 10_000
 
     /// Nil: as many as there are write threads; of a cluster eight.
     public internal(set) var partitionGroups: Int?

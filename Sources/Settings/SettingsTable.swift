@@ -49,7 +49,10 @@ extension Settings {
         Setting(
             "replica.silence.ms", \.replicaSilenceMs, .integer(100...3_600_000),
             "Milliseconds after which a leader that is not heard of may be replaced, if its lease is gone as well; and after which a leader that "
-                + "does not hear of a majority gives up."),
+                + "does not hear of a majority gives up. A follower that is not heard of for so long is not in sync."),
+        Setting(
+            "replica.lag.time.max.ms", \.replicaLagTimeMaxMs, .integer(100...3_600_000),
+            "Milliseconds after which a follower is not in sync that has not had all that its leader had on stable storage."),
     ]
 
     private static let topics: [Setting] = [
@@ -67,6 +70,11 @@ extension Settings {
             "qos.all", \.qosAll, .choice(),
             "What acks=all means where the topic does not say it: durable, a majority has it on stable storage; replicated, a "
                 + "majority has it in memory."),
+        Setting(
+            "min.insync.replicas", \.minInsyncReplicas, .integer(1...64),
+            "How many replicas, the leader among them, must be in sync for acks=all to be taken, where the topic does not say it: with fewer "
+                + "producers are refused. Less than a majority is a majority; more than a majority must have a record on stable storage as well "
+                + "before it is acknowledged. A topic with fewer replicas can't be made."),
         Setting(
             "log.retention.ms", \.logRetentionMs, .integer(-1...Int.max),
             "Milliseconds after which a record may be deleted, by its timestamp, where the topic does not say it (retention.ms); "
@@ -197,6 +205,16 @@ extension Settings {
             problems.append(
                 "message.max.bytes (\(messageMaxBytes)) is more than socket.request.max.bytes (\(socketRequestMaxBytes)), "
                     + "so such a message could never arrive. Lower the one or raise the other.")
+        }
+        if etcdEndpoints == nil, minInsyncReplicas > 1 {
+            problems.append(
+                "min.insync.replicas is \(minInsyncReplicas), but a broker without etcd.endpoints has one replica of each topic: acks=all could "
+                    + "never be taken. Set it to 1.")
+        }
+        if let defaultReplicationFactor, minInsyncReplicas > defaultReplicationFactor {
+            problems.append(
+                "min.insync.replicas (\(minInsyncReplicas)) is more than default.replication.factor (\(defaultReplicationFactor)), so no topic "
+                    + "could be made without saying how many replicas it has. Lower the one or raise the other.")
         }
         if journalSegmentBytes % 4096 != 0 {
             problems.append("journal.segment.bytes (\(journalSegmentBytes)) must be a multiple of 4 KiB.")

@@ -52,6 +52,7 @@ public enum APIs {
         APISpec(.deleteTopics, "DeleteTopics", served: 1...6, firstFlexible: 4),
         APISpec(.deleteRecords, "DeleteRecords", served: 0...2, firstFlexible: 2),
         APISpec(.initProducerId, "InitProducerId", served: 0...4, firstFlexible: 2),
+        APISpec(.offsetForLeaderEpoch, "OffsetForLeaderEpoch", served: 2...4, firstFlexible: 4),
         APISpec(.describeConfigs, "DescribeConfigs", served: 1...4, firstFlexible: 4),
     ]
 

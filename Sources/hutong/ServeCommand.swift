@@ -137,7 +137,7 @@ extension BrokerConfiguration {
         let topicSettings = TopicSettings(
             qosLeader: QualityOfService(name: settings.qosLeader.rawValue) ?? .persisted,
             qosAll: QualityOfService(name: settings.qosAll.rawValue) ?? .durable,
-            maxMessageBytes: settings.messageMaxBytes, retentionMs: Int64(settings.logRetentionMs),
+            minInsyncReplicas: UInt8(settings.minInsyncReplicas), maxMessageBytes: settings.messageMaxBytes, retentionMs: Int64(settings.logRetentionMs),
             retentionBytes: Int64(settings.logRetentionBytes))
         let journal = JournalOptions(
             segmentBytes: settings.journalSegmentBytes, cacheSegments: settings.journalCacheSegments,
@@ -180,6 +180,7 @@ extension ClusterConfiguration {
         }
         var times = ReplicaTimes()
         times.silence = UInt64(settings.replicaSilenceMs) * 1_000_000
+        times.lag = UInt64(settings.replicaLagTimeMaxMs) * 1_000_000
         times.heartbeat = times.silence / 8
         times.candidacy = max(times.silence * 3 / 2, 1_000_000_000)
         times.backoff = times.silence / 4

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from broker import BACKENDS, VARIANTS, Broker, binary
+from cluster import Cluster
 from rawclient import Connection
 
 DEFAULT_VARIANTS = "single,two,group,two+2groups"
@@ -151,3 +152,14 @@ def connection(broker):
 def topic():
     """A name that no other test uses."""
     return f"topic-{next(topic_numbers)}"
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Three brokers and an etcd; the test is on the clients' host."""
+    made = Cluster(tmp_path)
+    try:
+        with made.network.from_host("client"):
+            yield made.start()
+    finally:
+        made.end()

@@ -97,6 +97,17 @@ INIT_PRODUCER_ID = Api(
     [("throttle_ms", "int32", "0+"), ("error", "int16", "0+"), ("producer_id", "int64", "0+"),
      ("producer_epoch", "int16", "0+")])
 
+OFFSET_FOR_LEADER_EPOCH = Api(
+    "OffsetForLeaderEpoch", 23, 4,
+    [("replica_id", "int32", "3+", -1),
+     ("topics", [("name", "string", "0+"),
+                 ("partitions", [("index", "int32", "0+"), ("current_epoch", "int32", "2+", -1),
+                                 ("epoch", "int32", "0+")], "0+")], "0+")],
+    [("throttle_ms", "int32", "2+"),
+     ("topics", [("name", "string", "0+"),
+                 ("partitions", [("error", "int16", "0+"), ("index", "int32", "0+"), ("epoch", "int32", "1+"),
+                                 ("end_offset", "int64", "0+")], "0+")], "0+")])
+
 APIS = {api.key: api for api in (
     API_VERSIONS, PRODUCE, FETCH, LIST_OFFSETS, METADATA, CREATE_TOPICS, DELETE_TOPICS, INIT_PRODUCER_ID)}
 
@@ -111,8 +122,11 @@ class Error:
     OFFSET_OUT_OF_RANGE = 1
     CORRUPT_MESSAGE = 2
     UNKNOWN_TOPIC_OR_PARTITION = 3
+    NOT_LEADER_OR_FOLLOWER = 6
     MESSAGE_TOO_LARGE = 10
     INVALID_TOPIC = 17
+    NOT_ENOUGH_REPLICAS = 19
+    NOT_ENOUGH_REPLICAS_AFTER_APPEND = 20
     UNSUPPORTED_VERSION = 35
     TOPIC_ALREADY_EXISTS = 36
     INVALID_PARTITIONS = 37
@@ -122,4 +136,6 @@ class Error:
     UNSUPPORTED_FOR_MESSAGE_FORMAT = 43
     OUT_OF_ORDER_SEQUENCE_NUMBER = 45
     INVALID_PRODUCER_EPOCH = 47
+    FENCED_LEADER_EPOCH = 74
+    UNKNOWN_LEADER_EPOCH = 75
     INVALID_RECORD = 87

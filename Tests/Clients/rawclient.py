@@ -4,7 +4,7 @@ import socket
 import struct
 
 from messages import (
-    CREATE_TOPICS, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, METADATA, PRODUCE)
+    CREATE_TOPICS, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, METADATA, OFFSET_FOR_LEADER_EPOCH, PRODUCE)
 from wire import request_frame
 
 PATIENCE = 20.0  # seconds until a missing answer is a failure
@@ -122,6 +122,11 @@ class Connection:
     def list_offset(self, topic, timestamp, partition=0, version=7):
         answer = self.ask(LIST_OFFSETS, version, topics=[
             {"name": topic, "partitions": [{"index": partition, "timestamp": timestamp}]}])
+        return answer["topics"][0]["partitions"][0]
+
+    def epoch_end(self, topic, epoch, partition=0, current=-1, version=4):
+        answer = self.ask(OFFSET_FOR_LEADER_EPOCH, version, topics=[
+            {"name": topic, "partitions": [{"index": partition, "current_epoch": current, "epoch": epoch}]}])
         return answer["topics"][0]["partitions"][0]
 
     def producer_id(self, version=4):

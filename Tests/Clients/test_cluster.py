@@ -22,16 +22,6 @@ FAULTS = int(os.environ.get("HUTONG_TEST_FAULTS", 12))
 CLIENTS = os.environ.get("HUTONG_TEST_CLUSTER_CLIENTS", ",".join(WORKERS)).split(",")
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    made = Cluster(tmp_path)
-    try:
-        with made.network.from_host("client"):
-            yield made.start()
-    finally:
-        made.end()
-
-
 def metadata(cluster, topic, asked=None):
     """What a broker that answers says of the topic: who leads each partition, in which epoch."""
     for number, broker in cluster.brokers.items():
@@ -71,10 +61,10 @@ def leader_of(cluster, topic):
     return await_leaders(cluster, topic)[0]
 
 
-def create(cluster, topic, partitions=PARTITIONS, replicas=3):
+def create(cluster, topic, partitions=PARTITIONS, replicas=3, configs=None):
     await_brokers(cluster)
     with Connection(cluster.brokers[1].address) as connection:
-        connection.create(topic, partitions, replication_factor=replicas)
+        connection.create(topic, partitions, replication_factor=replicas, configs=configs)
     return await_leaders(cluster, topic)
 
 

@@ -91,6 +91,9 @@ import Testing
         #expect(problems("socket.request.max.bytes: 1MiB").count == 1)
         #expect(problems("message.max.bytes: 33MiB").count == 1)
         #expect(problems("journal.segment.bytes: 67108865").count == 1)
+        #expect(problems("min.insync.replicas: 2").first?.contains("etcd.endpoints") == true)
+        #expect(problems("etcd.endpoints: http://etcd:2379\nmin.insync.replicas: 2").isEmpty)
+        #expect(problems("etcd.endpoints: http://etcd:2379\nmin.insync.replicas: 3\ndefault.replication.factor: 2").count == 1)
     }
 
     @Test(arguments: [

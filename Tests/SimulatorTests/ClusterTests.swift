@@ -151,4 +151,70 @@ import Testing
         let leadership = made[0].cluster.leadership(of: 0)
         #expect(leadership.leader == 2 && leadership.epoch == 4 && leadership.live.sorted() == [1, 2, 3])
     }
+
+    /// Who leads tells the others by the store who keeps up.
+    @Test func allSayWhoIsInSyncAsTheLeaderDoes() throws {
+        let shared = InMemoryCoordination(deliversAtOnce: true)
+        let made = members(3, shared)
+        func inSync() -> [[Int32]] { made.map { $0.cluster.leadership(of: 0).inSync.sorted() } }
+        func lead(_ member: Int, epoch: UInt32) throws {
+            let replicas = (1...3).map { ReplicaID(broker: $0, incarnation: 100) }
+            var revision: Int64 = 0
+            for news in made[member].inbox.take() { if case .assignment(0, _, let known) = news { revision = known } }
+            made[member].cluster.swap(
+                group: 0, GroupAssignment(epoch: epoch, leader: replicas[member], replicas: replicas), revision: revision)
+        }
+        try made[0].create("t", replicas: 3, token: 1)
+        for member in made { member.steps() }
+        for member in made { member.claim() }
+        #expect(inSync() == [[1, 2, 3], [1, 2, 3], [1, 2, 3]], "nobody has said anything yet")
+        try lead(1, epoch: 1)
+        made[1].cluster.inSync(0, [2, 3], epoch: 1)
+        #expect(inSync() == [[2, 3], [2, 3], [2, 3]])
+        made[1].cluster.inSync(0, [1, 2, 3], epoch: 1)
+        made[1].cluster.inSync(0, [1, 2], epoch: 1)
+        #expect(inSync() == [[1, 2], [1, 2], [1, 2]])
+        // The next leader has not said anything: what was so before goes for now, and itself.
+        try lead(2, epoch: 2)
+        #expect(inSync() == [[1, 2, 3], [1, 2, 3], [1, 2, 3]])
+        made[2].cluster.inSync(0, [3], epoch: 2)
+        // What the former one says is over.
+        made[1].cluster.inSync(0, [1, 2], epoch: 1)
+        #expect(inSync() == [[3], [3], [3]])
+    }
+
+    /// While the store is away the leader's own broker knows; the others are told once it is back.
+    @Test func whoIsInSyncIsToldAgain() throws {
+        let shared = InMemoryCoordination()
+        let made = (1...2).map { Member($0, shared) }
+        func deliver() {
+            for _ in 0..<8 {
+                for member in made {
+                    member.store.deliver()
+                    member.steps()
+                }
+            }
+        }
+        deliver()
+        try made[0].create("t", replicas: 2, token: 1)
+        deliver()
+        for member in made { member.claim() }
+        deliver()
+        var revision: Int64 = 0
+        for news in made[0].inbox.take() { if case .assignment(0, _, let known) = news { revision = known } }
+        let replicas = (1...2).map { ReplicaID(broker: $0, incarnation: 100) }
+        made[0].cluster.swap(group: 0, GroupAssignment(epoch: 1, leader: replicas[0], replicas: replicas), revision: revision)
+        deliver()
+        made[0].cluster.inSync(0, [1, 2], epoch: 1)
+        deliver()
+        // One change is under way; what comes meanwhile is told when it is told again.
+        made[0].cluster.inSync(0, [1], epoch: 1)
+        made[0].cluster.inSync(0, [1, 2], epoch: 1)
+        #expect(made[0].cluster.leadership(of: 0).inSync == [1, 2], "its own broker's word")
+        deliver()
+        #expect(made[1].cluster.leadership(of: 0).inSync == [1])
+        made[0].cluster.inSync(0, [1, 2], epoch: 1)
+        deliver()
+        #expect(made[1].cluster.leadership(of: 0).inSync == [1, 2])
+    }
 }

@@ -83,6 +83,61 @@ import Wire
         #expect(answered(clients) == ["durable", "received", "replicated"])
     }
 
+    /// A broker whose topics ask for so many replicas in sync: it was not so when they were made.
+    private func make(minInsync: UInt8, followers: [SimulatedFollower]) throws -> SimulatedBroker {
+        let disk = SimulatedDisk()
+        var configuration = SimulatedBroker.configuration()
+        let before = try SimulatedBroker(disk: disk, network: SimulatedNetwork(), configuration: configuration)
+        let client = TestClient(before)
+        for quality in Self.qualities { try client.createTopic(quality.topic, configs: quality.configs) }
+        _ = try before.stop()
+        configuration.topics.settings.minInsyncReplicas = minInsync
+        return try SimulatedBroker(disk: disk, network: SimulatedNetwork(), configuration: configuration, followers: followers)
+    }
+
+    @Test func moreThanAMajorityInSyncIsWaitedForOnAllDisks() throws {
+        let followers = [SimulatedFollower(), SimulatedFollower()]
+        let broker = try make(minInsync: 3, followers: followers)
+        broker.settle()
+        for follower in followers { follower.acknowledgePersisted() }
+        broker.settle()
+        broker.disk.holdsSyncs = true
+        let clients = try produce(broker)
+        broker.settle()
+        for follower in followers { follower.acknowledgeReceived() }
+        followers[0].acknowledgePersisted()
+        broker.disk.holdsSyncs = false
+        broker.settle()
+        #expect(answered(clients) == ["persisted", "received"], "whatever qos.all says")
+        followers[1].acknowledgePersisted()
+        broker.settle()
+        #expect(answered(clients) == ["durable", "replicated"])
+    }
+
+    @Test func tooFewInSyncAreRefusedBeforeAnythingIsAppended() throws {
+        let broker = try make(minInsync: 3, followers: [])
+        broker.settle()
+        let client = TestClient(broker)
+        for topic in ["replicated", "durable"] {
+            let answer = try client.ask(TestClient.produce(topic, ["x"]), version: 8).topics[0].partitions[0]
+            #expect(answer.errorCode == .notEnoughReplicas && answer.baseOffset == -1)
+            #expect(try client.offsets(topic) == (0, 0))
+            // Who asks for less gets it.
+            #expect(try client.produce(topic, ["x"], acks: 1) == 0)
+        }
+    }
+
+    @Test func whatAMajorityFulfilsMeansDurable() throws {
+        let followers = [SimulatedFollower(), SimulatedFollower()]
+        let broker = try make(minInsync: 2, followers: followers)
+        broker.settle()
+        let clients = try produce(broker)
+        broker.settle()
+        followers[0].acknowledgePersisted()
+        broker.settle()
+        #expect(answered(clients) == ["durable", "persisted", "received", "replicated"])
+    }
+
     @Test func aConnectionsAnswersLeaveInOrder() throws {
         let followers = [SimulatedFollower(), SimulatedFollower()]
         let (broker, _) = try make(followers: followers)

@@ -11,7 +11,7 @@ public let sampledMessages: [any Sampled.Type] = [
     ListOffsetsResponse.self, MetadataRequest.self, MetadataResponse.self, ApiVersionsRequest.self,
     ApiVersionsResponse.self, CreateTopicsRequest.self, CreateTopicsResponse.self, DeleteTopicsRequest.self,
     DeleteTopicsResponse.self, DeleteRecordsRequest.self, DeleteRecordsResponse.self, InitProducerIdRequest.self, InitProducerIdResponse.self,
-    DescribeConfigsRequest.self, DescribeConfigsResponse.self,
+    DescribeConfigsRequest.self, DescribeConfigsResponse.self, OffsetForLeaderEpochRequest.self, OffsetForLeaderEpochResponse.self,
 ]
 
 extension ApiVersionsRequest: Sampled {
@@ -396,6 +396,47 @@ extension DeleteTopicsResponse: Sampled {
             if v >= 6 { topic.topicId = values.uuid() }
             topic.errorCode = values.error()
             if v >= 5 { topic.errorMessage = values.nullableString() }
+            return topic
+        }
+        return m
+    }
+}
+
+extension OffsetForLeaderEpochRequest: Sampled {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+        var m = Self()
+        if v >= 3 { m.replicaId = values.int32() }
+        m.topics = values.array { values in
+            var topic = Topic()
+            topic.topic = values.string()
+            topic.partitions = values.array { values in
+                var partition = Partition()
+                partition.partition = values.int32()
+                partition.currentLeaderEpoch = values.int32()
+                partition.leaderEpoch = values.int32()
+                return partition
+            }
+            return topic
+        }
+        return m
+    }
+}
+
+extension OffsetForLeaderEpochResponse: Sampled {
+    public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
+        var m = Self()
+        m.throttleTimeMs = values.int32()
+        m.topics = values.array { values in
+            var topic = Topic()
+            topic.topic = values.string()
+            topic.partitions = values.array { values in
+                var partition = Partition()
+                partition.errorCode = values.error()
+                partition.partition = values.int32()
+                partition.leaderEpoch = values.int32()
+                partition.endOffset = values.int64()
+                return partition
+            }
             return topic
         }
         return m

@@ -35,6 +35,8 @@ final class Cluster: BrokerDirectory, Sendable {
         var isRefused = false
         /// Who leads, as far as the replicas here have heard of each other.
         var heard: [UInt16: (leader: Int32?, epoch: UInt32)] = [:]
+        /// Who keeps up with the replicas that lead here.
+        var inSync: [UInt16: InSyncEntry] = [:]
         /// The changes of the metadata that the control stage knows.
         var controlKnows: UInt64 = 0
     }
@@ -191,6 +193,20 @@ final class Cluster: BrokerDirectory, Sendable {
     /// Who leads, as far as the group's replica here has heard: where the store is away, that is news.
     func heard(_ group: UInt16, leader: Int32?, epoch: UInt32) { state.withLock { $0.heard[group] = (leader, epoch) } }
 
+    /// Who keeps up with the group's replica here, which leads in that epoch: others are told by the store.
+    func inSync(_ group: UInt16, _ brokers: [Int32], epoch: UInt32) {
+        let entry = InSyncEntry(epoch: epoch, brokers: brokers.uniqued())
+        let known = state.withLock { state in
+            state.inSync[group] = entry
+            return state.view.inSync[group]
+        }
+        // A later leader's word counts. Where the store does not take it now, it is told again.
+        guard known?.entry != entry, known?.entry.epoch ?? 0 <= epoch else { return }
+        attempt(ClusterKey.inSync(group)) {
+            [StoreChange(key: ClusterKey.inSync(group), expected: known?.revision ?? 0, value: ClusterValue.encode(entry))]
+        }
+    }
+
     /// Where another broker is to be connected to.
     func peer(_ broker: Int32) -> (host: String, port: UInt16)? {
         state.withLock { $0.view.brokers[broker].map { ($0.peerHost, $0.peerPort) } }
@@ -208,14 +224,16 @@ final class Cluster: BrokerDirectory, Sendable {
     }
 
     func leadership(of group: UInt16) -> GroupLeadership {
-        let (known, brokers, heard) = state.withLock { state in
-            (state.view.groups[group]?.entry ?? state.planned[group], state.view.brokers, state.heard[group])
+        let (known, brokers, heard, toldInSync, ownInSync) = state.withLock { state in
+            (state.view.groups[group]?.entry ?? state.planned[group], state.view.brokers, state.heard[group],
+             state.view.inSync[group]?.entry, state.inSync[group])
         }
         guard let entry = known else {
-            return GroupLeadership(leader: nil, epoch: 0, replicas: [], live: [])
+            return GroupLeadership(leader: nil, epoch: 0, replicas: [], live: [], inSync: [])
         }
         guard let assignment = entry.assignment else {
-            return GroupLeadership(leader: nil, epoch: 0, replicas: entry.brokers, live: entry.brokers.filter { brokers[$0] != nil })
+            let live = entry.brokers.filter { brokers[$0] != nil }
+            return GroupLeadership(leader: nil, epoch: 0, replicas: entry.brokers, live: live, inSync: live)
         }
         // A disk that was wiped is not the replica that it was.
         let live = assignment.replicas.filter { brokers[$0.broker]?.incarnations[group] == $0.incarnation }
@@ -226,8 +244,12 @@ final class Cluster: BrokerDirectory, Sendable {
             // The store may say so still, or already.
             if heard.epoch == epoch, leader == settings.nodeId, heard.leader != leader { leader = nil }
         }
+        // Who leads knows it itself. A leader that has not said anything yet goes on with what was so under the one before.
+        let told = leader == settings.nodeId && ownInSync?.epoch == epoch ? ownInSync : toldInSync
+        let inSync = live.map(\.broker).filter { broker in broker == leader || told.map { $0.brokers.contains(broker) } ?? true }
         return GroupLeadership(
-            leader: leader, epoch: epoch, replicas: assignment.replicas.map(\.broker).uniqued(), live: live.map(\.broker))
+            leader: leader, epoch: epoch, replicas: assignment.replicas.map(\.broker).uniqued(), live: live.map(\.broker).uniqued(),
+            inSync: inSync.uniqued())
     }
 
     func replicas(of group: UInt16) -> Int {

@@ -23,6 +23,13 @@ struct GroupEntry: Codable, Equatable, Sendable {
     var assignment: GroupAssignment?
 }
 
+/// Who keeps up with a partition group's leader: the key `insync/NUMBER`. Its leader changes it.
+struct InSyncEntry: Codable, Equatable, Sendable {
+    /// In which the leader says so.
+    var epoch: UInt32
+    var brokers: [Int32]
+}
+
 /// The cluster as a whole: the key `cluster`.
 struct ClusterEntry: Codable, Equatable, Sendable {
     var id: String
@@ -39,10 +46,12 @@ enum ClusterKey {
     static let nextChange = "changes.next"
     static let brokers = "brokers/"
     static let groups = "groups/"
+    static let inSync = "insync/"
     static let changes = "changes/"
 
     static func broker(_ id: Int32) -> String { brokers + String(id) }
     static func group(_ number: UInt16) -> String { groups + String(number) }
+    static func inSync(_ group: UInt16) -> String { inSync + String(group) }
     /// In the order of their numbers.
     static func change(_ number: UInt64) -> String {
         let digits = String(number)

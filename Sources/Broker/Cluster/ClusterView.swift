@@ -15,6 +15,7 @@ struct ClusterView: Sendable {
     private(set) var cluster: ClusterEntry?
     private(set) var brokers: [Int32: BrokerRegistration] = [:]
     private(set) var groups: [UInt16: (entry: GroupEntry, revision: Int64)] = [:]
+    private(set) var inSync: [UInt16: (entry: InSyncEntry, revision: Int64)] = [:]
     /// The sum of the changes up to `nextChange`.
     private(set) var metadata = MetadataState()
     /// The number of the change that comes next, and the revision at which it became so; 0: there has been none.
@@ -69,6 +70,11 @@ struct ClusterView: Sendable {
             guard entry.revision > groups[number]?.revision ?? 0 else { return }
             groups[number] = (group, entry.revision)
             changes.groups.insert(number)
+        } else if let number: UInt16 = ClusterKey.number(entry.key, behind: ClusterKey.inSync) {
+            guard let told = ClusterValue.decode(InSyncEntry.self, value) else {
+                return changes.flaws.append("\(entry.key) can't be understood: a later version wrote it")
+            }
+            if entry.revision > inSync[number]?.revision ?? 0 { inSync[number] = (told, entry.revision) }
         } else if let number: UInt64 = ClusterKey.number(entry.key, behind: ClusterKey.changes) {
             guard number == nextChange else { return }
             guard let made = ClusterValue.decode([MetadataChange].self, value) else {

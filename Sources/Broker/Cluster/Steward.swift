@@ -85,6 +85,7 @@ final class Steward: ReplicaHost, Stage {
     func repair(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) { wishes.put(.repair(group: group, range, bytes)) }
     func swap(group: Int, _ value: GroupAssignment, revision: Int64) { cluster.swap(group: group, value, revision: revision) }
     func heard(group: Int, leader: Int32?, epoch: UInt32) { cluster.heard(UInt16(group), leader: leader, epoch: epoch) }
+    func inSync(group: Int, _ brokers: [Int32], epoch: UInt32) { cluster.inSync(UInt16(group), brokers, epoch: epoch) }
     func connect(to broker: Int32) {
         guard let peer = cluster.peer(broker) else { return }
         ground.dial(broker, peer.host, peer.port, inbox)

@@ -20,6 +20,10 @@ struct FollowerProgress {
     var heard: UInt64
     var spoken: UInt64 = 0
     var moved: UInt64 = 0
+    /// The last time of which it is known that it had all there was of the log then on stable storage; nil: none in this epoch.
+    var caughtUp: UInt64?
+    /// Where the log ended, and when: once the follower has come there, it had caught up at that time.
+    var mark: (end: UInt64, at: UInt64)?
 
     init(heard: UInt64) { self.heard = heard }
 

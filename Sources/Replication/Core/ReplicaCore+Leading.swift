@@ -2,6 +2,7 @@
 
 extension ReplicaCore {
     mutating func beginLeading(_ epoch: UInt32, _ now: UInt64) {
+        let promised = promises.keys.sorted()
         promises = [:]
         plan = nil
         epochFrameEnd = nil
@@ -10,6 +11,7 @@ extension ReplicaCore {
         followers = [:]
         effects.append(.beginEpoch(epoch))
         takeSet(now)
+        beginInSync(promised, now)
     }
 
     /// The epoch's frame has been appended; it ends there.
@@ -29,6 +31,7 @@ extension ReplicaCore {
             followers[replica] = FollowerProgress(heard: now)
             if epochFrameEnd != nil { begin(with: replica, now) }
         }
+        updateInSync(now)
     }
 
     /// Tells a follower the log's history.
@@ -82,8 +85,10 @@ extension ReplicaCore {
         progress.persisted = max(progress.persisted, min(persisted, reached))
         progress.heard = now
         progress.isUnsure = isUnsure
+        progress.noteCatchingUp(with: appended, now)
         followers[from] = progress
         advance(now)
+        if !inSync.contains(from) { updateInSync(now) }
     }
 
     /// The log, or a follower, has come further.
@@ -100,7 +105,7 @@ extension ReplicaCore {
         }
     }
 
-    private func reach(_ replica: ReplicaID) -> UInt64 { replica == own ? persisted : followers[replica]?.persisted ?? 0 }
+    func reach(_ replica: ReplicaID) -> UInt64 { replica == own ? persisted : followers[replica]?.persisted ?? 0 }
 
     /// How far a majority has the journal in memory.
     public var replicated: UInt64 {
@@ -147,6 +152,7 @@ extension ReplicaCore {
         }
         let near = 1 + followers.count { assignment.replicas.contains($0.key) && now < $0.value.heard + times.silence }
         if near < assignment.majority { return leaveEpoch(now) }
+        updateInSync(now)
         propose()
         changeIncarnations(now)
         renewEpoch()

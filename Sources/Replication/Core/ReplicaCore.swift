@@ -10,6 +10,8 @@ public struct ReplicaTimes: Sendable {
     public var candidacy: UInt64 = 3_000_000_000
     /// Before standing, up to so long is waited besides, at random.
     public var backoff: UInt64 = 1_000_000_000
+    /// A follower that has not caught up for so long is not in sync.
+    public var lag: UInt64 = 10_000_000_000
     /// What is unanswered is sent again.
     public var retry: UInt64 = 500_000_000
     /// So many bytes go to a follower before the first of them is acknowledged as received, and in one message.
@@ -102,6 +104,8 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     var deadline: UInt64 = 0
     var askAt: UInt64 = 0
     var followers: [ReplicaID: FollowerProgress] = [:]
+    /// Leading: the replicas of the set that keep up, this one among them; else empty.
+    public internal(set) var inSync: [ReplicaID] = []
     var nextSession: UInt32 = 0
     /// Where the epoch's frame ends; nil: it has not been appended.
     var epochFrameEnd: UInt64?
@@ -343,6 +347,7 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         if case .leader = role { effects.append(.stop(epoch)) }
         role = .follower
         followers = [:]
+        inSync = []
         promises = [:]
         plan = nil
         proposed = nil
