@@ -23,6 +23,9 @@ SERVED = {
     "DeleteRecords": (admin, 0, 2),
     "InitProducerId": (producer, 0, 4),
     "DescribeConfigs": (admin, 1, 4),
+    "ElectLeaders": (admin, 0, 2),
+    "AlterPartitionReassignments": (admin, 0, 0),
+    "ListPartitionReassignments": (admin, 0, 0),
 }
 
 

@@ -34,7 +34,8 @@ extension ControlStage {
         propose(changes, .createTopics(response), request, io)
     }
 
-    private struct Flaw: Error {
+    /// Why something that was asked for can't be done: the error, and a sentence.
+    struct Flaw: Error {
         let error: ErrorCode
         let reason: String
 

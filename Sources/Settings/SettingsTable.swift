@@ -50,6 +50,13 @@ extension Settings {
             "replica.silence.ms", \.replicaSilenceMs, .integer(100...3_600_000),
             "Milliseconds after which a leader that is not heard of may be replaced, if its lease is gone as well; and after which a leader that "
                 + "does not hear of a majority gives up."),
+        Setting(
+            "auto.leader.rebalance.enable", \.autoLeaderRebalanceEnable, .boolean,
+            "Whether a broker hands what it leads to the broker that is to lead it, the first of a partition's replicas, once that one keeps up."),
+        Setting(
+            "leader.imbalance.check.interval.seconds", \.leaderImbalanceCheckIntervalSeconds, .integer(1...86_400),
+            "How often a broker looks whether others are to lead what it leads, in seconds; and how long they must have kept up. One partition group is "
+                + "handed over at a time."),
     ]
 
     private static let topics: [Setting] = [

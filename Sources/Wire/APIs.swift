@@ -53,6 +53,9 @@ public enum APIs {
         APISpec(.deleteRecords, "DeleteRecords", served: 0...2, firstFlexible: 2),
         APISpec(.initProducerId, "InitProducerId", served: 0...4, firstFlexible: 2),
         APISpec(.describeConfigs, "DescribeConfigs", served: 1...4, firstFlexible: 4),
+        APISpec(.electLeaders, "ElectLeaders", served: 0...2, firstFlexible: 2),
+        APISpec(.alterPartitionReassignments, "AlterPartitionReassignments", served: 0...0, firstFlexible: 0),
+        APISpec(.listPartitionReassignments, "ListPartitionReassignments", served: 0...0, firstFlexible: 0),
     ]
 
     private static let byKey: [APISpec?] = {

@@ -20,6 +20,7 @@ import Testing
 
         final class Opened: Sendable {
             let groups = Mutex<[UInt16: UInt32]>([:])
+            let removed = Mutex<Set<UInt16>>([])
         }
 
         final class Refused: Sendable {
@@ -36,6 +37,7 @@ import Testing
                 Cluster.Settings(nodeId: id, id: nil, groups: groups, defaultReplicas: nil, registration: registration), store: store,
                 inbox: inbox, control: waker, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
                 open: { group, key in opened.groups.withLock { $0[group] = key } },
+                remove: { group in opened.removed.withLock { _ = $0.insert(group) } },
                 refuse: { reason in refused.reason.withLock { $0 = reason } })
             metadata = ClusterMetadata(cluster: cluster, waker: waker)
             cluster.start()
@@ -94,7 +96,7 @@ import Testing
         made[2].claim()
         for member in made {
             let assigned = member.inbox.take().compactMap { news -> GroupAssignment? in
-                if case .assignment(_, let value, _) = news { value } else { nil }
+                if case .assignment(_, let value, _, _) = news { value } else { nil }
             }
             #expect(assigned.count == 3 && assigned.allSatisfy { $0.epoch == 0 && $0.leader == nil && $0.replicas.count == 3 })
         }

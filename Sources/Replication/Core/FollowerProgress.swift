@@ -18,8 +18,36 @@ struct FollowerProgress {
     var heard: UInt64
     var spoken: UInt64 = 0
     var moved: UInt64 = 0
+    /// All that the leader had then, it is known to have persisted; nil: that is not known of any time.
+    private var caughtUp: UInt64?
+    /// Since when it has kept up without a break.
+    private(set) var keepsUpSince: UInt64 = 0
+    /// What it has to persist so that it is known to have caught up with that time.
+    private var mark: (position: UInt64, time: UInt64) = (0, 0)
 
     init(heard: UInt64) { self.heard = heard }
+
+    /// It is streamed to from `end` on, and has nothing behind it.
+    mutating func begin(end: UInt64, appended: UInt64, now: UInt64) {
+        // What it has said before may no longer be so: it may have lost it.
+        if end < persisted { caughtUp = nil }
+        persisted = min(persisted, end)
+        if caughtUp == nil { mark = (appended, now) }
+    }
+
+    /// It has acknowledged something: how far behind it is counts in time, so that the rate of what comes makes no difference.
+    mutating func acknowledged(appended: UInt64, patience: UInt64, now: UInt64) {
+        guard persisted >= mark.position else { return }
+        if !keepsUp(patience: patience, now: now) { keepsUpSince = now }
+        caughtUp = mark.time
+        mark = (appended, now)
+    }
+
+    /// Whether it is heard of, and has all that the leader had so long ago.
+    func keepsUp(patience: UInt64, now: UInt64) -> Bool {
+        guard let caughtUp else { return false }
+        return now < heard + patience && now < caughtUp + patience
+    }
 
     /// How many bytes are on their way to it.
     var inFlight: UInt64 { sent - received }
