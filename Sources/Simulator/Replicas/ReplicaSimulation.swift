@@ -489,8 +489,8 @@ public final class ReplicaSimulation {
         count(losesPower ? "powerCut" : "crash")
         tell("\(replicas[index].id) goes down\(losesPower ? ", its power cut" : "")")
         // A torn end may have been acknowledged, for all that anyone can tell. Together with a disk that is gone that is more than three
-        // replicas can stand.
-        replicas[index].crash(random: &random, tears: losesPower && isSettled)
+        // replicas can stand; and in a set of fewer nobody else has what came behind it.
+        replicas[index].crash(random: &random, tears: losesPower && isSettled && modelStore.value.replicas.count >= 3)
     }
 
     /// Whether the process of a broker that is down may begin again with what it has.
