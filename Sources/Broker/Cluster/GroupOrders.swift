@@ -11,6 +11,8 @@ struct GroupOrders: Sendable {
         var tried: Int64?
         /// That revision has been replaced by somebody else: another one is waited for.
         var isStale = false
+        /// It is done, at that revision: it counts when the news of it have come, so that who is told of it also sees it.
+        var done: Int64?
         var attempts = 0
     }
 
@@ -34,6 +36,11 @@ struct GroupOrders: Sendable {
                     finish(group, "partition group \(group) is not there")
                     continue
                 }
+                if let done = first.done {
+                    guard known.revision >= done else { break }
+                    finish(group, nil)
+                    continue
+                }
                 // One is under way, or what was faster is not known yet.
                 if let tried = first.tried, !first.isStale || known.revision <= tried { break }
                 let entry = GroupOrders.changed(known.entry, by: first.order)
@@ -54,7 +61,7 @@ struct GroupOrders: Sendable {
     mutating func take(_ outcome: SwapOutcome, of group: UInt16) {
         guard let first = pending[group]?.first else { return }
         switch outcome {
-        case .done: finish(group, nil)
+        case .done(let revision): pending[group]![0].done = revision
         case .conflict where first.attempts < GroupOrders.attempts: pending[group]![0].isStale = true
         case .conflict: finish(group, "partition group \(group) changes all the time; try again")
         case .unknown(let reason): finish(group, "the cluster's store does not answer: \(reason)")
