@@ -58,40 +58,71 @@ public struct SpreadingPlan: Equatable, Sendable {
         return counts
     }
 
-    /// Whoever has least takes what others leave; then whoever has most gives to whoever has least, until they differ by one at most.
+    /// Whoever has least takes what others leave. Then replicas go from who has more to who has less, by way of others where that moves fewer, until they
+    /// differ by one at most: the cheapest way first, which makes all of them together the cheapest (successive shortest paths).
     private mutating func spreadReplicas(over brokers: Set<Int32>) {
         let before = groups
         for index in groups.indices {
             for place in groups[index].brokers.indices where !brokers.contains(groups[index].brokers[place]) {
                 let counts = replicas(brokers)
                 // There is one: a group has no more replicas than there are brokers.
-                let heir = SpreadingPlan.least(counts, where: { !groups[index].brokers.contains($0) })!
-                groups[index].brokers[place] = heir
+                groups[index].brokers[place] = counts.keys.sorted().filter { !groups[index].brokers.contains($0) }.min { counts[$0]! < counts[$1]! }!
             }
         }
-        while true {
-            let counts = replicas(brokers)
-            let least = SpreadingPlan.least(counts)!
-            let most = counts.keys.sorted().max { counts[$0]! < counts[$1]! }!
-            guard counts[most]! > counts[least]! + 1 else { return }
-            // Who has more is in a group in which the other is not; rather in one that it does not have yet, or does not lead.
-            let candidates = groups.indices.filter { groups[$0].brokers.contains(most) && !groups[$0].brokers.contains(least) }
-            let chosen = candidates.min { left, right in
-                SpreadingPlan.cost(of: most, before[left], groups[left]) < SpreadingPlan.cost(of: most, before[right], groups[right])
-            }!
-            let place = groups[chosen].brokers.firstIndex(of: most)!
-            groups[chosen].brokers[place] = least
+        let ids = brokers.sorted()
+        while let steps = cheapestWay(ids, replicas(brokers), before) {
+            for step in steps {
+                let place = groups[step.index].brokers.firstIndex(of: step.from)!
+                groups[step.index].brokers[place] = step.to
+            }
         }
     }
 
-    private static func least(_ counts: [Int32: Int], where isEligible: (Int32) -> Bool = { _ in true }) -> Int32? {
-        counts.keys.sorted().filter(isEligible).min { counts[$0]! < counts[$1]! }
+    /// A group's replica that goes from one broker to another.
+    private struct Step {
+        var index: Int
+        var from: Int32
+        var to: Int32
+        var cost: Int
     }
 
-    /// What it costs that the broker gives its replica away: nothing where it has none yet.
-    private static func cost(of broker: Int32, _ before: Group, _ now: Group) -> Int {
-        guard before.brokers.contains(broker) else { return 0 }
-        return now.brokers.first == broker ? 2 : 1
+    /// A replica more that has to be copied costs so much; that its group's leader changes, 1.
+    private static let copyCost = 1000
+
+    /// The cheapest way from a broker that has at least two more than another to that one; or one more, where fewer are copied by that. Nil: there is none.
+    private func cheapestWay(_ ids: [Int32], _ counts: [Int32: Int], _ before: [Group]) -> [Step]? {
+        let steps = ids.map { from in ids.compactMap { to in from == to ? nil : cheapestStep(from, to, before) } }.flatMap { $0 }
+        var best: (cost: Int, steps: [Step])?
+        for start in ids {
+            var reached: [Int32: (cost: Int, last: Step?)] = [start: (0, nil)]
+            for _ in ids {
+                for step in steps where step.to != start {
+                    guard let cost = reached[step.from]?.cost, cost + step.cost < reached[step.to]?.cost ?? .max else { continue }
+                    reached[step.to] = (cost + step.cost, step)
+                }
+            }
+            for end in ids where end != start {
+                guard let cost = reached[end]?.cost, cost < best?.cost ?? .max else { continue }
+                let difference = counts[start]! - counts[end]!
+                guard difference >= 2 || difference == 1 && cost < 0 else { continue }
+                var way: [Step] = []
+                var at = end
+                while let step = reached[at]?.last, way.count < ids.count {
+                    way.append(step)
+                    at = step.from
+                }
+                if at == start { best = (cost, way) }
+            }
+        }
+        return best?.steps
+    }
+
+    /// How a broker gives a replica to another. Who gives one away that it does not have yet, or gets one that it has, saves a copy.
+    private func cheapestStep(_ from: Int32, _ to: Int32, _ before: [Group]) -> Step? {
+        groups.indices.filter { groups[$0].brokers.contains(from) && !groups[$0].brokers.contains(to) }.map { index in
+            let copies = (before[index].brokers.contains(to) ? 0 : 1) - (before[index].brokers.contains(from) ? 0 : 1)
+            return Step(index: index, from: from, to: to, cost: copies * SpreadingPlan.copyCost + (groups[index].brokers.first == from ? 1 : 0))
+        }.min { $0.cost < $1.cost }
     }
 
     // MARK: Leaders

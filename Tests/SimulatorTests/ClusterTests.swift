@@ -176,10 +176,11 @@ import Testing
         let news = member.inbox.take().compactMap { news -> (GroupAssignment, Int64)? in
             if case .assignment(0, let value, _, let revision) = news { (value, revision) } else { nil }
         }
-        guard var (value, revision) = news.last else {
+        guard let (known, revision) = news.last else {
             Issue.record("the group's value is not known")
             return
         }
+        var value = known
         value.replicas = replicas
         member.cluster.swap(group: 0, value, revision: revision)
     }

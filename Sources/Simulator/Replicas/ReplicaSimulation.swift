@@ -180,8 +180,7 @@ public final class ReplicaSimulation {
         if let at = replica.retiresAt {
             guard now >= at else { return }
             count("retired")
-            nextIncarnation += 1
-            replicas[index].disk = ModelDisk(incarnation: nextIncarnation)
+            empty(index)
             replicas[index].retiresAt = nil
             return tell("\(replica.id) is deleted: now \(replicas[index].id)")
         }
@@ -550,9 +549,14 @@ public final class ReplicaSimulation {
         guard canLose(index) else { return }
         crash(index, losesPower: true)
         count("wiped")
+        empty(index)
+        tell("broker \(replicas[index].broker)'s disk is wiped: now \(replicas[index].id)")
+    }
+
+    /// The broker has another disk, with another name.
+    private func empty(_ index: Int) {
         nextIncarnation += 1
         replicas[index].disk = ModelDisk(incarnation: nextIncarnation)
-        tell("broker \(replicas[index].broker)'s disk is wiped: now \(replicas[index].id)")
     }
 
     /// A stopped replica's frame becomes unreadable.
