@@ -111,7 +111,8 @@ final class ReplicaGroup {
         case .release: isReleasing = true
         case .assignment(_, let value, let target, let revision):
             assignment = (value, target, revision)
-            core?.saw(value, target: target, revision: revision, now: now)
+            // Who takes no part begins no epoch that is handed to it.
+            if phase != .halted { core?.saw(value, target: target, revision: revision, now: now) }
         case .swapped(_, let tried, let value, let target, let revision):
             if core?.isSwapping(tried) ?? false { core?.swapped(value, target: target, revision: revision, now: now) }
         case .live(let brokers):

@@ -21,8 +21,6 @@ final class Cluster: BrokerDirectory, Sendable {
         var registration: BrokerRegistration
         /// Numbers that nobody else draws.
         var random: @Sendable () -> UInt64 = { .random(in: 1 ... .max) }
-        /// The groups that have a directory here, from an earlier life, with their journals' keys.
-        var present: [UInt16: UInt32] = [:]
     }
 
     private struct State {
@@ -31,7 +29,7 @@ final class Cluster: BrokerDirectory, Sendable {
         /// Groups that the steward was asked to open; those that have a directory here though it was not, with their journals' keys; and those that it
         /// was asked to remove, until it has.
         var asked: Set<UInt16> = []
-        var present: [UInt16: UInt32]
+        var present: [UInt16: UInt32] = [:]
         var leaving: Set<UInt16> = []
         /// What operators have asked for, by group, until the store has it.
         var orders = GroupOrders()
@@ -71,7 +69,7 @@ final class Cluster: BrokerDirectory, Sendable {
         self.open = open
         self.remove = remove
         self.refuse = refuse
-        state = Mutex(State(registration: settings.registration, present: settings.present))
+        state = Mutex(State(registration: settings.registration))
     }
 
     // MARK: The store's news
@@ -151,6 +149,15 @@ final class Cluster: BrokerDirectory, Sendable {
     }
 
     // MARK: Groups that leave
+
+    /// These groups have a directory here, from an earlier life, with their journals' keys.
+    func found(_ present: [UInt16: UInt32]) {
+        let view = state.withLock { state in
+            state.present = present
+            return state.view
+        }
+        for number in present.keys.sorted() where view.isKnown { tell(number, view) }
+    }
 
     /// Whether a group's journal may be deleted here.
     enum Leaving {

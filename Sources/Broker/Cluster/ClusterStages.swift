@@ -74,8 +74,7 @@ final class ClusterStages {
         cluster = Cluster(
             Cluster.Settings(
                 nodeId: configuration.nodeId, id: configuration.clusterId, groups: wanted.groups, defaultReplicas: wanted.defaultReplicas,
-                registration: registration, random: ground.random,
-                present: try ClusterStages.findGroups(configuration.dataDirectory, wanted.groups, ground.blocking)),
+                registration: registration, random: ground.random),
             store: ground.store, inbox: inbox, control: control, logger: logger, open: { wishes.put(.open($0, key: $1)) },
             remove: { wishes.put(.remove($0)) }, refuse: ground.refuse)
         let assembly = makeAssembly { [cluster] in cluster.metadata }
@@ -117,18 +116,6 @@ final class ClusterStages {
             throw BrokerError(
                 "\(directory) has the data of a broker that is alone. Name another directory with --data-dir, or leave etcd.endpoints away.")
         }
-    }
-
-    /// The groups that have a directory here, with their journals' keys. What another life was deleting is gone then.
-    private static func findGroups(_ directory: String, _ groups: Int, _ blocking: BlockingFiles) throws -> [UInt16: UInt32] {
-        var found: [UInt16: UInt32] = [:]
-        for group in 0..<UInt16(groups) {
-            let path = "\(directory)/group-\(group)"
-            if (try? blocking.files.list(path + Steward.removedSuffix)) != nil { try blocking.removeTree(path + Steward.removedSuffix) }
-            // What can't be read is told of when it is opened; it is not deleted.
-            found[group] = (try? ReplicaRecordFile.read(path, blocking: blocking))?.identity.key
-        }
-        return found
     }
 
     private static func makeRooms(

@@ -48,6 +48,8 @@ final class Steward: ReplicaHost, Stage {
     private var waiting: [[Wish]]
     private var news: OwnedArray<Sender<Unmanaged<ReadGroupNews>>>
     private var keys: [UInt16: UInt32] = [:]
+    /// Whether it was looked for what earlier lives have left.
+    private var hasLooked = false
     /// When something of each group was looked at last because it may be damaged.
     private var examinedAt: [UInt64]
     private let ground: ClusterGround
@@ -100,6 +102,10 @@ final class Steward: ReplicaHost, Stage {
     func step(_ now: Moment) -> Int {
         self.now = now.monotonic
         var progress = 0
+        if !hasLooked {
+            hasLooked = true
+            findGroups()
+        }
         for wish in wishes.take() {
             progress += 1
             if case .released(let group) = wish { released(group) } else { waiting[group(of: wish)].append(wish) }
@@ -261,6 +267,22 @@ final class Steward: ReplicaHost, Stage {
     }
 
     // MARK: Groups that leave
+
+    /// Tells the cluster of the groups that have a directory here. What another life was deleting is gone then.
+    private func findGroups() {
+        var found: [UInt16: UInt32] = [:]
+        for room in rooms {
+            let removed = room.paths.directory + Steward.removedSuffix
+            do {
+                if (try? blocking.files.list(removed)) != nil { try blocking.removeTree(removed) }
+            } catch {
+                logger.error("\(removed), of a group that has left, can't be deleted: \(error)")
+            }
+            // What can't be read is told of when it is opened; it is not deleted.
+            found[room.number] = (try? ReplicaRecordFile.read(room.paths.directory, blocking: blocking))?.identity.key
+        }
+        cluster.found(found)
+    }
 
     func released(group: Int) { wishes.put(.released(group: group)) }
 
