@@ -24,6 +24,9 @@ SERVED = {
     "InitProducerId": (producer, 0, 4),
     "DescribeConfigs": (admin, 1, 4),
     "OffsetForLeaderEpoch": (consumer, 2, 4),
+    "ElectLeaders": (admin, 0, 2),
+    "AlterPartitionReassignments": (admin, 0, 0),
+    "ListPartitionReassignments": (admin, 0, 0),
 }
 
 

@@ -48,8 +48,11 @@ public final class KafkaClient {
 
     /// Topics by name, or all (nil), with the brokers. Topics that do not exist are created only if `create` says so, and
     /// the broker is set to.
-    public func metadata(topics: [String]?, create: Bool = false) throws -> MetadataResponse {
+    ///
+    /// - Parameter groups: whether partitions are to be told with their partition groups, by brokers that know of them.
+    public func metadata(topics: [String]?, create: Bool = false, groups: Bool = false) throws -> MetadataResponse {
         var request = MetadataRequest()
+        request.includePartitionGroups = groups
         request.topics = topics.map { $0.map { .init(name: $0) } }
         request.allowAutoTopicCreation = create
         let response = try callAny(request)
@@ -200,7 +203,7 @@ public final class KafkaClient {
     }
 
     /// Sends to the first broker that can be reached.
-    private func callAny<R: Request>(_ request: R, patienceMs: Int = 0) throws -> R.Response {
+    func callAny<R: Request>(_ request: R, patienceMs: Int = 0) throws -> R.Response {
         var failure: any Error = ClientError.connection("No broker to connect to was named.")
         for address in bootstrap {
             do { return try use(address) { try $0.call(request, patienceMs: patienceMs) } } catch { failure = error }

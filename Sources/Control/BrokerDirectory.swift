@@ -45,6 +45,11 @@ public protocol BrokerDirectory: AnyObject {
     func groups(replicas: Int) -> Result<[UInt16], DirectoryRefusal>
     /// The replicas of the group.
     func replicas(of group: UInt16) -> Int
+    /// The brokers that are to have the group, the one first that is to lead. Who has it may still be others.
+    func target(of group: UInt16) -> [Int32]
+    /// Puts down what is wanted of groups, together under a token of the caller's; what comes of it is told by `nextOrderOutcome`, whose caller is woken.
+    func order(_ orders: [UInt16: GroupOrder], token: UInt64)
+    func nextOrderOutcome() -> GroupOrderOutcome?
 }
 
 /// Why a topic can't have so many replicas: a sentence.
@@ -57,6 +62,7 @@ public struct DirectoryRefusal: Error, Sendable {
 public final class LoneBroker: BrokerDirectory {
     private let address: BrokerAddress
     private let epochs: [UInt32]
+    private var outcomes: [GroupOrderOutcome] = []
 
     /// - Parameter epochs: by partition group.
     public init(_ address: BrokerAddress, epochs: [UInt32]) {
@@ -68,6 +74,11 @@ public final class LoneBroker: BrokerDirectory {
     public var controller: Int32 { address.nodeId }
     public var defaultReplicas: Int { 1 }
     public func replicas(of group: UInt16) -> Int { 1 }
+    public func target(of group: UInt16) -> [Int32] { [address.nodeId] }
+
+    /// All is as it can be wanted.
+    public func order(_ orders: [UInt16: GroupOrder], token: UInt64) { outcomes.append(GroupOrderOutcome(token: token, failures: [:])) }
+    public func nextOrderOutcome() -> GroupOrderOutcome? { outcomes.isEmpty ? nil : outcomes.removeFirst() }
 
     public func leadership(of group: UInt16) -> GroupLeadership {
         let epoch = Int(group) < epochs.count ? epochs[Int(group)] : 0

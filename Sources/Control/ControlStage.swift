@@ -52,6 +52,22 @@ public struct ControlStage: Stage, ~Copyable {
         case producerId
     }
 
+    /// What is to be answered once what operators want of groups is in the store.
+    enum OrderReply {
+        case reassigned(AlterPartitionReassignmentsResponse, [PartitionName: UInt16])
+        case elected(ElectLeadersResponse, [PartitionName: UInt16], patience: UInt64)
+    }
+
+    /// Elections that were asked for, until the groups are led by whom they are to be led.
+    struct Election {
+        var request: ClientRequest
+        var io: Int
+        var response: ElectLeadersResponse
+        var places: [PartitionName: UInt16]
+        var groups: Set<UInt16>
+        var deadline: UInt64
+    }
+
     private struct Waiting {
         var request: ClientRequest
         var io: Int
@@ -70,6 +86,8 @@ public struct ControlStage: Stage, ~Copyable {
     /// The metadata as it will be when all that is proposed is committed.
     private(set) var planned: MetadataState
     private var waiting: [UInt64: Waiting] = [:]
+    private var ordered: [UInt64: (request: ClientRequest, io: Int, reply: OrderReply)] = [:]
+    var elections: [UInt64: Election] = [:]
     private var nextToken: UInt64 = 1
     /// Producer ids that are committed as given out, and not given out yet.
     var freeProducerIds: Range<Int64> = 0..<0
@@ -120,6 +138,11 @@ public struct ControlStage: Stage, ~Copyable {
             progress += 1
             finish(outcome)
         }
+        while let outcome = directory.nextOrderOutcome() {
+            progress += 1
+            finish(outcome, now.monotonic)
+        }
+        if !elections.isEmpty { progress += finishElections(now.monotonic) }
         madeBytes = 0
         for io in 0..<links.requests.count { progress += takeRequests(io) }
         for io in 0..<links.answers.count {
@@ -135,12 +158,14 @@ public struct ControlStage: Stage, ~Copyable {
 
     public var isDrained: Bool { store.isIdle }
 
+    public var deadline: UInt64 { elections.values.map(\.deadline).min() ?? .max }
+
     // MARK: Requests and answers
 
     private mutating func takeRequests(_ io: Int) -> Int {
         var count = 0
         // Each request that is taken will want a place for its answer, and those that wait for the disk as well.
-        while madeBytes < ControlStage.bytesAStep, budget.allows(0), links.answers[io].hasRoom(for: waiting.count + 1), links.releases[io].hasRoom(),
+        while madeBytes < ControlStage.bytesAStep, budget.allows(0), links.answers[io].hasRoom(for: waiting.count + ordered.count + elections.count + 1), links.releases[io].hasRoom(),
             let request = links.requests[io].pop()
         {
             count += 1
@@ -163,6 +188,9 @@ public struct ControlStage: Stage, ~Copyable {
         case .deleteTopics: try handleDeleteTopics(request, io)
         case .describeConfigs: try handleDescribeConfigs(request, io)
         case .initProducerId: try handleInitProducerId(request, io)
+        case .electLeaders: try handleElectLeaders(request, io)
+        case .alterPartitionReassignments: try handleAlterPartitionReassignments(request, io)
+        case .listPartitionReassignments: try handleListPartitionReassignments(request, io)
         case .produce: try refuseOldProduce(request, io)
         default: throw WireError("API \(request.key) is not served here")
         }
@@ -222,6 +250,36 @@ public struct ControlStage: Stage, ~Copyable {
         } catch {
             logger.error("an answer can't be encoded: \((error as? WireError)?.reason ?? "\(error)")")
             send(Answer(closing: waited.request.connection, number: waited.request.answer), waited.io)
+        }
+    }
+
+    /// Orders what operators want of groups; the reply follows.
+    mutating func order(_ orders: [UInt16: GroupOrder], _ reply: OrderReply, _ request: ClientRequest, _ io: Int) {
+        let token = nextToken
+        nextToken += 1
+        ordered[token] = (request, io, reply)
+        directory.order(orders, token: token)
+    }
+
+    private mutating func finish(_ outcome: GroupOrderOutcome, _ now: UInt64) {
+        guard let (request, io, reply) = ordered.removeValue(forKey: outcome.token) else { return }
+        switch reply {
+        case .reassigned(var response, let places):
+            response.fail(outcome.failures, places)
+            self.reply(response, request, io)
+        case .elected(var response, let places, let patience):
+            response.fail(places) { outcome.failures[$0].map { Flaw(.kafkaStorageError, $0) } }
+            let groups = Set(places.values).subtracting(outcome.failures.keys)
+            elections[outcome.token] = Election(
+                request: request, io: io, response: response, places: places, groups: groups, deadline: now + patience)
+        }
+    }
+
+    /// Answers a request that had to wait.
+    mutating func reply(_ response: some Response, _ request: ClientRequest, _ io: Int) {
+        do { try answer(response, request, io) } catch {
+            logger.error("an answer can't be encoded: \((error as? WireError)?.reason ?? "\(error)")")
+            send(Answer(closing: request.connection, number: request.answer), io)
         }
     }
 

@@ -2,17 +2,6 @@ import Intake
 import Metadata
 import Wire
 
-/// Why a topic can't be made: what its client is told.
-struct TopicFlaw: Error {
-    let error: ErrorCode
-    let reason: String
-
-    init(_ error: ErrorCode, _ reason: String) {
-        self.error = error
-        self.reason = reason
-    }
-}
-
 extension ControlStage {
     /// The most partitions of one topic.
     private static var partitionLimit: Int32 { 10_000 }
@@ -26,7 +15,7 @@ extension ControlStage {
             var answer = CreateTopicsResponse.Topic()
             answer.name = topic.name
             let isRepeated = !names.insert(topic.name).inserted
-            let flaw = isRepeated ? TopicFlaw(.invalidRequest, "the topic is named twice") : self.flaw(topic)
+            let flaw = isRepeated ? Flaw(.invalidRequest, "the topic is named twice") : self.flaw(topic)
             switch flaw.map(Result.failure) ?? change(for: topic) {
             case .failure(let flaw):
                 answer.errorCode = flaw.error
@@ -46,21 +35,21 @@ extension ControlStage {
     }
 
     /// Why the topic can't be made; nil: it can.
-    private func flaw(_ topic: CreateTopicsRequest.Topic) -> TopicFlaw? {
-        if let reason = TopicName.validate(topic.name) { return TopicFlaw(.invalidTopicException, reason) }
-        if planned.topics[topic.name] != nil { return TopicFlaw(.topicAlreadyExists, "topic \(topic.name) exists already") }
+    private func flaw(_ topic: CreateTopicsRequest.Topic) -> Flaw? {
+        if let reason = TopicName.validate(topic.name) { return Flaw(.invalidTopicException, reason) }
+        if planned.topics[topic.name] != nil { return Flaw(.topicAlreadyExists, "topic \(topic.name) exists already") }
         if let other = planned.topics.keys.first(where: { TopicName.collides($0, topic.name) }) {
-            return TopicFlaw(.invalidTopicException, "\(topic.name) differs from topic \(other) only in '.' and '_'")
+            return Flaw(.invalidTopicException, "\(topic.name) differs from topic \(other) only in '.' and '_'")
         }
         if topic.assignments.isEmpty {
             guard topic.numPartitions == -1 || (1...Self.partitionLimit).contains(topic.numPartitions) else {
-                return TopicFlaw(.invalidPartitions, "a topic has from 1 to \(Self.partitionLimit) partitions")
+                return Flaw(.invalidPartitions, "a topic has from 1 to \(Self.partitionLimit) partitions")
             }
         } else if let reason = flaw(topic.assignments) {
-            return TopicFlaw(.invalidReplicaAssignment, reason)
+            return Flaw(.invalidReplicaAssignment, reason)
         }
         for config in topic.configs {
-            if let reason = TopicConfig.flaw(config.name, config.value) { return TopicFlaw(.invalidConfig, reason) }
+            if let reason = TopicConfig.flaw(config.name, config.value) { return Flaw(.invalidConfig, reason) }
         }
         return nil
     }
@@ -76,7 +65,7 @@ extension ControlStage {
         return nil
     }
 
-    private func change(for topic: CreateTopicsRequest.Topic) -> Result<MetadataChange, TopicFlaw> {
+    private func change(for topic: CreateTopicsRequest.Topic) -> Result<MetadataChange, Flaw> {
         var partitions = Int(topic.numPartitions)
         if !topic.assignments.isEmpty { partitions = topic.assignments.count }
         if partitions == -1 { partitions = defaults.partitions }

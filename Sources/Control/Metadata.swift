@@ -24,10 +24,10 @@ extension ControlStage {
     /// A change that makes the topic; or why it can't have so many replicas, or so few.
     func creation(
         _ name: String, partitions: Int, replicas: Int, configs: [String: String]
-    ) -> Result<MetadataChange, TopicFlaw> {
-        directory.groups(replicas: replicas).mapError { TopicFlaw(.invalidReplicationFactor, $0.reason) }.flatMap { groups in
+    ) -> Result<MetadataChange, Flaw> {
+        directory.groups(replicas: replicas).mapError { Flaw(.invalidReplicationFactor, $0.reason) }.flatMap { groups in
             if let reason = TopicConfig.flaw(replicas: replicas, TopicConfig.settings(configs, defaults: defaults.settings)) {
-                return .failure(TopicFlaw(.invalidConfig, reason))
+                return .failure(Flaw(.invalidConfig, reason))
             }
             return .success(
                 .createTopic(
@@ -48,16 +48,16 @@ extension ControlStage {
         response.controllerId = directory.controller
         // In version 0 an empty list means all topics; later null does.
         if let asked = message.topics, version > 0 || !asked.isEmpty {
-            response.topics = asked.map { self.topic($0) }
+            response.topics = asked.map { self.topic($0, withGroups: message.includePartitionGroups) }
         } else {
-            response.topics = table.topics.map { self.topic($0) }
+            response.topics = table.topics.map { self.topic($0, withGroups: message.includePartitionGroups) }
         }
         return response
     }
 
-    private func topic(_ asked: MetadataRequest.Topic) -> MetadataResponse.Topic {
+    private func topic(_ asked: MetadataRequest.Topic, withGroups: Bool) -> MetadataResponse.Topic {
         let known = asked.name.map { table.topic(named: $0) } ?? table.topic(id: asked.topicId)
-        if let known { return topic(known) }
+        if let known { return topic(known, withGroups: withGroups) }
         var answer = MetadataResponse.Topic()
         answer.name = asked.name
         answer.topicId = asked.topicId
@@ -69,7 +69,7 @@ extension ControlStage {
         return answer
     }
 
-    private func topic(_ known: Topic) -> MetadataResponse.Topic {
+    private func topic(_ known: Topic, withGroups: Bool) -> MetadataResponse.Topic {
         var answer = MetadataResponse.Topic()
         answer.name = known.name
         answer.topicId = known.id
@@ -77,6 +77,7 @@ extension ControlStage {
         answer.partitions = known.partitions.enumerated().map { number, place in
             var partition = MetadataResponse.Partition()
             partition.partitionIndex = Int32(number)
+            if withGroups { partition.group = place.group }
             let leadership = leaderships[place.group] ?? directory.leadership(of: place.group)
             leaderships[place.group] = leadership
             partition.leaderId = leadership.leader ?? -1

@@ -63,6 +63,15 @@ public struct BlockingFiles {
         try sync(directory)
     }
 
+    /// Removes a directory with all that is in it. After an error, or a crash, some of it may be left.
+    public func removeTree(_ path: String) throws(IOError) {
+        for name in try files.list(path) {
+            let inner = "\(path)/\(name)"
+            if (try? files.list(inner)) != nil { try removeTree(inner) } else { try files.remove(inner) }
+        }
+        try files.removeDirectory(path)
+    }
+
     /// Puts a whole new file in place at once: after a crash there is the old one or the new one, entire.
     public func replace(_ path: String, by unfinished: String, in directory: String, with image: AlignedBuffer) throws(IOError) {
         try? files.remove(unfinished)

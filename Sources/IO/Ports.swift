@@ -96,6 +96,8 @@ public protocol FilePort: Port {
     func makeDirectory(_ path: String) throws(IOError)
     func rename(_ path: String, to: String) throws(IOError)
     func remove(_ path: String) throws(IOError)
+    /// An empty directory.
+    func removeDirectory(_ path: String) throws(IOError)
     /// How many bytes of the directory's file system can still be had; nil where it does not say.
     func freeBytes(_ directory: String) -> UInt64?
 

@@ -216,6 +216,10 @@ public final class RingPort: SocketPort, FilePort {
         if unlink(path) != 0 { throw IOError(code: errno, doing: "removing \(path)") }
     }
 
+    public func removeDirectory(_ path: String) throws(IOError) {
+        if rmdir(path) != 0 { throw IOError(code: errno, doing: "removing directory \(path)") }
+    }
+
     public func freeBytes(_ directory: String) -> UInt64? {
         var status = statvfs()
         return statvfs(directory, &status) == 0 ? UInt64(status.f_bavail) * UInt64(status.f_frsize) : nil

@@ -38,6 +38,7 @@ final class ReplicaGroup {
     private(set) var stored: StoredReplica?
     /// The journal's directory.
     private var directory = ""
+    private var directoryFile: Int32?
     private var replacer: FileReplacer?
     private var writing: ReplicaRecord?
     /// Buffers that the write stage still reads, with the number of the order behind theirs.
@@ -56,7 +57,9 @@ final class ReplicaGroup {
     /// To be cut off when the write stage has stopped.
     private var waitingCut: Range<UInt64>?
     private var repair = ReplicaRepair()
-    private var assignment: (GroupAssignment, Int64)?
+    private var assignment: (value: GroupAssignment, target: GroupTarget, revision: Int64)?
+    /// The journal is to be let go of, as soon as nothing of it is under way.
+    private var isReleasing = false
     private var live: [Int32: UInt64] = [:]
     private var lastAppended: UInt64 = 0
     private var lastFlushed: UInt64 = 0
@@ -109,11 +112,13 @@ final class ReplicaGroup {
         case .failed(_, let reason):
             logger.error("\(name): \(reason). This replica takes no part")
             phase = .halted
-        case .assignment(_, let value, let revision):
-            assignment = (value, revision)
-            core?.saw(value, revision: revision, now: now)
-        case .swapped(_, let tried, let value, let revision):
-            if core?.isSwapping(tried) ?? false { core?.swapped(value, revision: revision, now: now) }
+        case .release: isReleasing = true
+        case .assignment(_, let value, let target, let revision):
+            assignment = (value, target, revision)
+            // Who takes no part begins no epoch that is handed to it.
+            if phase != .halted { core?.saw(value, target: target, revision: revision, now: now) }
+        case .swapped(_, let tried, let value, let target, let revision):
+            if core?.isSwapping(tried) ?? false { core?.swapped(value, target: target, revision: revision, now: now) }
         case .live(let brokers):
             live = brokers.compactMapValues { $0[UInt16(number)] }
             core?.saw(live: live, now: now)
@@ -133,6 +138,7 @@ final class ReplicaGroup {
         lastAppended = opened.end
         lastFlushed = opened.end
         if replacer == nil, let file = try? files.open(opened.directory, .directory) {
+            directoryFile = file
             replacer = FileReplacer(files: files, tag: UInt64(number), directory: file)
         }
         directory = opened.directory
@@ -140,7 +146,7 @@ final class ReplicaGroup {
             let shape = LogShape(start: opened.start, history: opened.stored.record.history, end: opened.end, damaged: opened.damaged)
             let own = ReplicaID(broker: nodeId, incarnation: opened.stored.incarnation)
             core = ReplicaCore(own: own, record: opened.stored.record, shape: shape, times: times, seed: seed, now: now)
-            if let (value, revision) = assignment { core!.saw(value, revision: revision, now: now) }
+            if let assignment { core!.saw(assignment.value, target: assignment.target, revision: assignment.revision, now: now) }
             core!.saw(live: live, now: now)
         } else {
             core!.reopened(
@@ -268,6 +274,7 @@ final class ReplicaGroup {
     /// Goes on. Returns how much was done.
     func step(_ now: UInt64) -> Int {
         var progress = giveBack()
+        if isReleasing { return progress + release(now) }
         guard core != nil else { return progress }
         if phase == .open { progress += follow(now) }
         if phase == .stopping, let stopOrder, orders.consumed - stopOrder >= 0 { progress += finishStopping(now) }
@@ -285,7 +292,7 @@ final class ReplicaGroup {
 
     /// Time has passed.
     func tick(_ now: UInt64) {
-        guard phase == .open || phase == .damaged else { return }
+        guard !isReleasing, phase == .open || phase == .damaged else { return }
         core?.tick(now: now)
         if phase == .open { askForRepair(now) }
         _ = carryOut(now)
@@ -297,6 +304,33 @@ final class ReplicaGroup {
         toldInSync = core.inSync
         tellInSyncAt = now + ReplicaGroup.tellInterval
         host.inSync(group: number, toldInSync.map(\.broker), epoch: epoch)
+    }
+
+    /// Hands the lead to the broker that is to have it, if that is another. Whether that is tried.
+    func balance(_ now: UInt64) -> Bool {
+        guard !isReleasing, phase == .open, core?.balance(now: now) ?? false else { return false }
+        logger.notice("\(name): broker \(core?.handsOverTo?.broker ?? -1) is to lead, and has kept up: handing over")
+        _ = carryOut(now)
+        return true
+    }
+
+    /// Lets go of the journal once the record is on stable storage and the write stage has taken what it was given. From then on it is as if the
+    /// group had never been here.
+    private func release(_ now: UInt64) -> Int {
+        core = nil
+        outgoing = []
+        let isCarriedOut = [leadOrder, stopOrder].allSatisfy { $0.map { orders.consumed - $0 >= 0 } ?? true }
+        guard replacer?.isIdle ?? true, held.isEmpty, isCarriedOut else { return 0 }
+        isReleasing = false
+        if let directoryFile { files.close(directoryFile) }
+        (replacer, directoryFile, stored, writing) = (nil, nil, nil, nil)
+        phase = .closed
+        (carry, carrySession) = ([], nil)
+        (leadOrder, stopOrder, waitingCut, waitingEffects) = (nil, nil, nil, [])
+        (committed, repair) = (0, ReplicaRepair())
+        positions.serving.advance(to: 0)
+        host.released(group: number)
+        return 1
     }
 
     private func giveBack() -> Int {

@@ -38,10 +38,12 @@ public enum ReplicaNews: Sendable {
     case repaired(group: Int, Range<UInt64>)
     /// It can't be opened: the replica takes no part.
     case failed(group: Int, reason: String)
-    /// The store's value of a group, of that revision.
-    case assignment(group: Int, GroupAssignment, revision: Int64)
-    /// What came of trying to put the value into the store; nil: it is not known.
-    case swapped(group: Int, tried: GroupAssignment, GroupAssignment?, revision: Int64)
+    /// The group is not to be here any more: the replica takes no part, and its journal is let go of; `released` follows at the host.
+    case release(group: Int)
+    /// The store's value of a group, and what operators want of it, of that revision.
+    case assignment(group: Int, GroupAssignment, GroupTarget, revision: Int64)
+    /// What came of trying to put the value into the store: what it has now; nil: it is not known.
+    case swapped(group: Int, tried: GroupAssignment, GroupAssignment?, GroupTarget, revision: Int64)
     /// The brokers that live, with the incarnations of their disks by group.
     case live([Int32: [UInt16: UInt64]])
     /// There is a connection to the broker.
@@ -62,6 +64,8 @@ public protocol ReplicaHost: AnyObject {
     func repair(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8])
     /// Try to put the value into the store in place of the one of that revision; `swapped` follows.
     func swap(group: Int, _ value: GroupAssignment, revision: Int64)
+    /// Nothing of the group's journal is used by the replicate stage any more, and nobody is told that anything is persisted here.
+    func released(group: Int)
     /// Who leads the group as far as its replica here has heard, and in which epoch.
     func heard(group: Int, leader: Int32?, epoch: UInt32)
     /// Which brokers' replicas keep up with this one's, its own among them, in the epoch in which it leads the group. Told when it changes, and

@@ -39,6 +39,8 @@ public struct ReplicaStage: Stage, ~Copyable {
     private static let tick: UInt64 = 10_000_000
     /// A way that has broken is made anew after so many nanoseconds.
     private static let patience: UInt64 = 200_000_000
+    /// At least so many nanoseconds lie between two groups that are handed over so that leaders are balanced.
+    private static let betweenHandovers: UInt64 = 500_000_000
     /// So many frames of one connection are taken in one step.
     private static let framesAStep = 256
 
@@ -58,6 +60,9 @@ public struct ReplicaStage: Stage, ~Copyable {
     private var nextSource: UInt64 = 0
     private var isAccepting = false
     private var nextTick: UInt64 = 0
+    /// When it is looked next whether another broker is to lead one of the groups; nil: never.
+    private var nextBalance: UInt64?
+    private let balance: UInt64?
     private var live: [Int32: [UInt16: UInt64]] = [:]
     /// When a way that is broken is asked for again.
     private var connectsAt: [Int32: UInt64] = [:]
@@ -77,6 +82,8 @@ public struct ReplicaStage: Stage, ~Copyable {
         self.inbox = inbox
         self.host = host
         self.logger = logger
+        balance = times.balance
+        nextBalance = times.balance.map { _ in 0 }
         journals = JournalSource(files: files, firstTag: Tag.firstRead)
         var made: [ReplicaGroup] = []
         var paths: [JournalPaths] = []
@@ -116,6 +123,7 @@ public struct ReplicaStage: Stage, ~Copyable {
         if isTick {
             nextTick = now.monotonic + ReplicaStage.tick
             reconnect(now.monotonic)
+            balanceLeaders(now.monotonic)
         }
         for group in groups {
             if isTick { group.tick(now.monotonic) }
@@ -137,8 +145,8 @@ public struct ReplicaStage: Stage, ~Copyable {
 
     private mutating func take(_ news: ReplicaNews, _ now: UInt64) {
         switch news {
-        case .opened(let group, _), .mended(let group, _), .damage(let group, _), .repaired(let group, _), .failed(let group, _), .assignment(let group, _, _), .swapped(let group, _, _, _),
-            .resign(let group):
+        case .opened(let group, _), .mended(let group, _), .damage(let group, _), .repaired(let group, _), .failed(let group, _), .release(let group),
+            .assignment(let group, _, _, _), .swapped(let group, _, _, _, _), .resign(let group):
             guard groups.indices.contains(group) else { return }
             groups[group].take(news, now)
         case .live(let brokers):
@@ -164,6 +172,13 @@ public struct ReplicaStage: Stage, ~Copyable {
             connectsAt[broker] = now + 1_000_000_000
             host.connect(to: broker)
         }
+    }
+
+    /// Hands over what others are to lead, one group at a time, so that clients have to look for few leaders at once.
+    private mutating func balanceLeaders(_ now: UInt64) {
+        guard let balance, let next = nextBalance, now >= next else { return }
+        let isUnderWay = groups.contains { $0.balance(now) }
+        nextBalance = now + (isUnderWay ? min(balance, ReplicaStage.betweenHandovers) : balance)
     }
 
     // MARK: Sockets

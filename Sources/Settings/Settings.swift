@@ -50,6 +50,8 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var defaultReplicationFactor: Int?
     public internal(set) var replicaSilenceMs = 2000
     public internal(set) var replicaLagTimeMaxMs = 10_000
+    public internal(set) var autoLeaderRebalanceEnable = true
+    public internal(set) var leaderImbalanceCheckIntervalSeconds = 5
 
     /// Nil: as many as there are write threads; of a cluster eight.
     public internal(set) var partitionGroups: Int?

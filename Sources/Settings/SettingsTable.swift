@@ -53,6 +53,13 @@ extension Settings {
         Setting(
             "replica.lag.time.max.ms", \.replicaLagTimeMaxMs, .integer(100...3_600_000),
             "Milliseconds after which a follower is not in sync that has not had all that its leader had on stable storage."),
+        Setting(
+            "auto.leader.rebalance.enable", \.autoLeaderRebalanceEnable, .boolean,
+            "Whether a broker hands what it leads to the broker that is to lead it, the first of a partition's replicas, once that one keeps up."),
+        Setting(
+            "leader.imbalance.check.interval.seconds", \.leaderImbalanceCheckIntervalSeconds, .integer(1...86_400),
+            "How often a broker looks whether others are to lead what it leads, in seconds; and how long they must have kept up. One partition group is "
+                + "handed over at a time."),
     ]
 
     private static let topics: [Setting] = [

@@ -54,6 +54,9 @@ public enum APIs {
         APISpec(.initProducerId, "InitProducerId", served: 0...4, firstFlexible: 2),
         APISpec(.offsetForLeaderEpoch, "OffsetForLeaderEpoch", served: 2...4, firstFlexible: 4),
         APISpec(.describeConfigs, "DescribeConfigs", served: 1...4, firstFlexible: 4),
+        APISpec(.electLeaders, "ElectLeaders", served: 0...2, firstFlexible: 2),
+        APISpec(.alterPartitionReassignments, "AlterPartitionReassignments", served: 0...0, firstFlexible: 0),
+        APISpec(.listPartitionReassignments, "ListPartitionReassignments", served: 0...0, firstFlexible: 0),
     ]
 
     private static let byKey: [APISpec?] = {

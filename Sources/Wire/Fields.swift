@@ -227,6 +227,14 @@ extension Wire {
         value = optional
     }
 
+    /// An array of 32-bit integers that may be null.
+    public mutating func nullableInt32Array<V: RangeExpression<Int16>>(
+        _ value: inout [Int32]?, _ versions: V = Int16(0)...
+    ) throws(WireError) {
+        guard versions.contains(version) else { return }
+        try elements(&value, unit: 4) { wire, element throws(WireError) in try wire.integer(&element) }
+    }
+
     private var nullArray: WireError { WireError("a null array before byte \(position), where version \(version) has none") }
 
     private mutating func anyArray<T: WireStruct>(_ value: inout [T]?) throws(WireError) {

@@ -8,6 +8,6 @@ struct Hutong: ParsableCommand {
         version: "hutong 0.1.0",
         subcommands: [
             ServeCommand.self, PlacementCommand.self, ConfigCommand.self, TopicCommand.self, ProduceCommand.self,
-            ConsumeCommand.self, BenchCommand.self, JournalCommand.self, SimCommand.self,
+            ConsumeCommand.self, BenchCommand.self, JournalCommand.self, SimCommand.self, ClusterCommand.self,
         ])
 }

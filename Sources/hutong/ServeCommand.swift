@@ -185,6 +185,8 @@ extension ClusterConfiguration {
         times.candidacy = max(times.silence * 3 / 2, 1_000_000_000)
         times.backoff = times.silence / 4
         times.retry = times.silence / 4
+        times.steady = UInt64(settings.leaderImbalanceCheckIntervalSeconds) * 1_000_000_000
+        times.balance = settings.autoLeaderRebalanceEnable ? times.steady : nil
         // A frame may be as long as a segment.
         guard settings.journalSegmentBytes <= 128 << 20 else {
             throw BrokerError("journal.segment.bytes is \(settings.journalSegmentBytes), but in a cluster it may be 128 MiB at most.")

@@ -154,13 +154,13 @@ class Cluster:
 
     def start(self):
         self.etcd.start()
-        for broker in self.brokers.values():
-            broker.start()
+        for number in self.ids:
+            self.brokers[number].start()
         return self
 
     @property
     def servers(self):
-        return ",".join(broker.server for broker in self.brokers.values())
+        return ",".join(self.brokers[number].server for number in self.ids)
 
     def end(self):
         for broker in self.brokers.values():

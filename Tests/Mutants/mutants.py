@@ -236,8 +236,8 @@ MUTANTS = [
         "persisted-at-appended",
         "persisted answers leave when the batch is in memory",
         "Sources/Responses/RespondStage.swift",
-        "        case 1: return group.flushed.load()",
-        "        case 1: return group.appended.load()",
+        "        case .persisted: group.flushed.load()",
+        "        case .persisted: group.appended.load()",
     ),
     Mutant(
         "answers-out-of-order",

@@ -25,7 +25,7 @@ import Testing
                     ReplicaCore(own: id, record: ReplicaRecord(), shape: LogShape(), times: times, seed: UInt64(id.broker), now: now))
             }
             for index in cores.indices {
-                cores[index].saw(assignment, revision: revision, now: now)
+                cores[index].saw(assignment, target: GroupTarget(brokers: [1, 2, 3]), revision: revision, now: now)
                 cores[index].saw(live: [1: 101, 2: 102, 3: 103], now: now)
             }
         }
@@ -100,9 +100,9 @@ import Testing
                     revision += 1
                     assignment = value
                 }
-                cores[index].swapped(assignment, revision: revision, now: now)
+                cores[index].swapped(assignment, target: GroupTarget(brokers: [1, 2, 3]), revision: revision, now: now)
                 for other in cores.indices where other != index && !deaf.contains(other) {
-                    cores[other].saw(assignment, revision: revision, now: now)
+                    cores[other].saw(assignment, target: GroupTarget(brokers: [1, 2, 3]), revision: revision, now: now)
                 }
             default: break
             }

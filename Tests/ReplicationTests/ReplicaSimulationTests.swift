@@ -4,7 +4,7 @@ import Testing
 @Suite struct ReplicaSimulationTests {
     @Test(arguments: [3, 5]) func nothingCommittedIsLostAndProgressResumes(brokers: Int) {
         var counts: [String: Int] = [:]
-        for seed in 1...40 as ClosedRange<UInt64> {
+        for seed in 1...60 as ClosedRange<UInt64> {
             let report = ReplicaSimulation(seed: seed, brokers: brokers).run(steps: 10_000)
             #expect(report.failure == nil, "seed \(seed), \(brokers) brokers")
             for (what, number) in report.counts { counts[what, default: 0] += number }

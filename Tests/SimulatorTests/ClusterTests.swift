@@ -1,3 +1,4 @@
+import Control
 import Coordination
 import Host
 import Logging
@@ -20,6 +21,7 @@ import Testing
 
         final class Opened: Sendable {
             let groups = Mutex<[UInt16: UInt32]>([:])
+            let removed = Mutex<Set<UInt16>>([])
         }
 
         final class Refused: Sendable {
@@ -36,6 +38,7 @@ import Testing
                 Cluster.Settings(nodeId: id, id: nil, groups: groups, defaultReplicas: nil, registration: registration), store: store,
                 inbox: inbox, control: waker, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
                 open: { group, key in opened.groups.withLock { $0[group] = key } },
+                remove: { group in opened.removed.withLock { _ = $0.insert(group) } },
                 refuse: { reason in refused.reason.withLock { $0 = reason } })
             metadata = ClusterMetadata(cluster: cluster, waker: waker)
             cluster.start()
@@ -94,7 +97,7 @@ import Testing
         made[2].claim()
         for member in made {
             let assigned = member.inbox.take().compactMap { news -> GroupAssignment? in
-                if case .assignment(_, let value, _) = news { value } else { nil }
+                if case .assignment(_, let value, _, _) = news { value } else { nil }
             }
             #expect(assigned.count == 3 && assigned.allSatisfy { $0.epoch == 0 && $0.leader == nil && $0.replicas.count == 3 })
         }
@@ -152,6 +155,109 @@ import Testing
         #expect(leadership.leader == 2 && leadership.epoch == 4 && leadership.live.sorted() == [1, 2, 3])
     }
 
+    /// A topic with two replicas, whose first group is at brokers 1 and 2; all disks are known.
+    private func membersWithTopic() throws -> [Member] {
+        let made = members(3, InMemoryCoordination(deliversAtOnce: true))
+        try made[0].create("t", replicas: 2, token: 1)
+        for member in made { member.steps() }
+        for member in made { member.claim() }
+        #expect(made[0].cluster.target(of: 0) == [1, 2])
+        return made
+    }
+
+    private func order(_ wanted: [UInt16: GroupOrder], _ member: Member) -> [UInt16: String]? {
+        member.cluster.order(wanted, token: 77)
+        guard let outcome = member.cluster.nextOrderOutcome(), outcome.token == 77 else { return nil }
+        return outcome.failures
+    }
+
+    /// The group's value as a broker knows it, which then is replaced.
+    private func swap(_ member: Member, _ replicas: [ReplicaID]) {
+        let news = member.inbox.take().compactMap { news -> (GroupAssignment, Int64)? in
+            if case .assignment(0, let value, _, let revision) = news { (value, revision) } else { nil }
+        }
+        guard let (known, revision) = news.last else {
+            Issue.record("the group's value is not known")
+            return
+        }
+        var value = known
+        value.replicas = replicas
+        member.cluster.swap(group: 0, value, revision: revision)
+    }
+
+    @Test func whatOperatorsWantOutlivesTheLeadersChanges() throws {
+        let made = try membersWithTopic()
+        #expect(order([0: .move(to: [3, 1])], made[1]) == [:])
+        #expect(made[2].opened.groups.withLock { $0[0] } != nil, "who is to have it opens a journal")
+        swap(made[0], [ReplicaID(broker: 1, incarnation: 100), ReplicaID(broker: 2, incarnation: 100), ReplicaID(broker: 3, incarnation: 100)])
+        for member in made {
+            #expect(member.cluster.target(of: 0) == [3, 1])
+            #expect(member.cluster.leadership(of: 0).replicas == [3, 1, 2], "who is to lead comes first")
+        }
+        #expect(order([0: .elect, 9: .elect], made[0]) == [9: "partition group 9 is not there"])
+        let elections = made[2].inbox.take().compactMap { news -> UInt32? in
+            if case .assignment(0, _, let target, _) = news { target.elections } else { nil }
+        }
+        #expect(elections.last == 1)
+        #expect(order([0: .stay], made[0]) == [:])
+        #expect(made[0].cluster.target(of: 0) == [3, 1])
+    }
+
+    @Test func aGroupLeavesOnlyOnceTheStoreKnowsThatItDoes() throws {
+        let made = try membersWithTopic()
+        let leaver = made[1]
+        #expect(order([0: .move(to: [1, 3])], made[0]) == [:])
+        #expect(leaver.opened.removed.withLock { $0.isEmpty }, "it still has a replica that counts")
+        swap(made[0], [ReplicaID(broker: 1, incarnation: 100), ReplicaID(broker: 3, incarnation: 100)])
+        #expect(leaver.opened.removed.withLock { $0 } == [0])
+        leaver.cluster.withdraw(0)
+        guard case .mayGo = leaver.cluster.leaving(0) else {
+            Issue.record("nobody counts on it any more")
+            return
+        }
+        // It is wanted again before all is gone: first it goes, then it begins anew.
+        leaver.opened.groups.withLock { $0 = [:] }
+        #expect(order([0: .move(to: [1, 2])], made[0]) == [:])
+        #expect(leaver.opened.groups.withLock { $0.isEmpty })
+        leaver.cluster.left(0)
+        #expect(leaver.opened.groups.withLock { $0[0] } != nil)
+    }
+
+    @Test func aGroupThatIsWantedAgainInTimeStays() throws {
+        let made = try membersWithTopic()
+        #expect(order([0: .move(to: [1, 3])], made[0]) == [:])
+        swap(made[0], [ReplicaID(broker: 1, incarnation: 100), ReplicaID(broker: 3, incarnation: 100)])
+        #expect(order([0: .move(to: [2, 1])], made[0]) == [:])
+        made[1].cluster.withdraw(0)
+        guard case .stays = made[1].cluster.leaving(0) else {
+            Issue.record("it is to be here")
+            return
+        }
+    }
+
+    /// Two operators at once: each order is tried again with what the other has made of the group.
+    @Test func ordersThatMeetAreBothCarriedOut() throws {
+        let shared = InMemoryCoordination()
+        let made = (1...3).map { Member($0, shared) }
+        func deliver() {
+            for _ in 0..<6 {
+                for member in made {
+                    member.store.deliver()
+                    member.steps()
+                }
+            }
+        }
+        deliver()
+        try made[0].create("t", replicas: 2, token: 1)
+        deliver()
+        made[0].cluster.order([0: .move(to: [2, 3])], token: 5)
+        made[1].cluster.order([0: .elect], token: 6)
+        deliver()
+        #expect(made[0].cluster.nextOrderOutcome()?.failures == [:])
+        #expect(made[1].cluster.nextOrderOutcome()?.failures == [:])
+        for member in made { #expect(member.cluster.target(of: 0) == [2, 3]) }
+    }
+
     /// Who leads tells the others by the store who keeps up.
     @Test func allSayWhoIsInSyncAsTheLeaderDoes() throws {
         let shared = InMemoryCoordination(deliversAtOnce: true)
@@ -160,7 +266,7 @@ import Testing
         func lead(_ member: Int, epoch: UInt32) throws {
             let replicas = (1...3).map { ReplicaID(broker: $0, incarnation: 100) }
             var revision: Int64 = 0
-            for news in made[member].inbox.take() { if case .assignment(0, _, let known) = news { revision = known } }
+            for news in made[member].inbox.take() { if case .assignment(0, _, _, let known) = news { revision = known } }
             made[member].cluster.swap(
                 group: 0, GroupAssignment(epoch: epoch, leader: replicas[member], replicas: replicas), revision: revision)
         }
@@ -201,7 +307,7 @@ import Testing
         for member in made { member.claim() }
         deliver()
         var revision: Int64 = 0
-        for news in made[0].inbox.take() { if case .assignment(0, _, let known) = news { revision = known } }
+        for news in made[0].inbox.take() { if case .assignment(0, _, _, let known) = news { revision = known } }
         let replicas = (1...2).map { ReplicaID(broker: $0, incarnation: 100) }
         made[0].cluster.swap(group: 0, GroupAssignment(epoch: 1, leader: replicas[0], replicas: replicas), revision: revision)
         deliver()

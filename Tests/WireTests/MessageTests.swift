@@ -151,3 +151,25 @@ func bytes(_ hex: String) -> [UInt8] {
     let digits = hex.compactMap(\.hexDigitValue)
     return stride(from: 0, to: digits.count, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
 }
+
+@Suite struct PartitionGroupTagTests {
+    /// Who does not ask for groups sends and gets the bytes that Kafka knows; who does is told.
+    @Test func isThereWhereItIsAskedFor() throws {
+        var request = MetadataRequest()
+        let plain = try request.encode(version: 12)
+        request.includePartitionGroups = true
+        #expect(try request.encode(version: 12).count > plain.count)
+        #expect(try MetadataRequest.decode(request.encode(version: 12), version: 12) == request)
+        #expect(try !MetadataRequest.decode(request.encode(version: 8), version: 8).includePartitionGroups)
+        for group in [nil, 0, 7, UInt16.max] {
+            var response = MetadataResponse()
+            var topic = MetadataResponse.Topic()
+            var partition = MetadataResponse.Partition()
+            partition.group = group
+            topic.partitions = [partition]
+            response.topics = [topic]
+            let read = try MetadataResponse.decode(response.encode(version: 12), version: 12)
+            #expect(read == response && read.topics[0].partitions[0].group == group)
+        }
+    }
+}

@@ -26,8 +26,13 @@ final class Cluster: BrokerDirectory, Sendable {
     private struct State {
         var view = ClusterView()
         var registration: BrokerRegistration
-        /// Groups that the steward was asked to open.
+        /// Groups that the steward was asked to open; those that have a directory here though it was not, with their journals' keys; and those that it
+        /// was asked to remove, until it has.
         var asked: Set<UInt16> = []
+        var present: [UInt16: UInt32] = [:]
+        var leaving: Set<UInt16> = []
+        /// What operators have asked for, by group, until the store has it.
+        var orders = GroupOrders()
         /// Groups that were named to the control stage and are to be made with the topic that needs them.
         var planned: [UInt16: GroupEntry] = [:]
         /// What this broker tries to make of a group or the cluster itself, so that it tries once at a time.
@@ -47,15 +52,16 @@ final class Cluster: BrokerDirectory, Sendable {
     private let state: Mutex<State>
     private let control: Waker
     private let logger: Logger
-    /// Called when a group's journal is to be opened here.
+    /// Called when a group's journal is to be opened here; and when it is not to be here any more.
     private let open: @Sendable (UInt16, _ key: UInt32) -> Void
+    private let remove: @Sendable (UInt16) -> Void
     /// Called when the broker can't be part of this cluster: a sentence.
     private let refuse: @Sendable (String) -> Void
 
     /// - Parameter control: wakes the control stage.
     init(
         _ settings: Settings, store: any CoordinationStore, inbox: Inbox<ReplicaNews>, control: Waker, logger: Logger,
-        open: @escaping @Sendable (UInt16, UInt32) -> Void, refuse: @escaping @Sendable (String) -> Void
+        open: @escaping @Sendable (UInt16, UInt32) -> Void, remove: @escaping @Sendable (UInt16) -> Void, refuse: @escaping @Sendable (String) -> Void
     ) {
         self.settings = settings
         self.store = store
@@ -63,6 +69,7 @@ final class Cluster: BrokerDirectory, Sendable {
         self.control = control
         self.logger = logger
         self.open = open
+        self.remove = remove
         self.refuse = refuse
         state = Mutex(State(registration: settings.registration))
     }
@@ -87,6 +94,7 @@ final class Cluster: BrokerDirectory, Sendable {
         if changes.brokers { inbox.put(.live(view.incarnations)) }
         for number in changes.groups.sorted() { tell(number, view) }
         if changes.brokers || !changes.groups.isEmpty { form(view) }
+        carryOutOrders()
         control.ring()
     }
 
@@ -128,10 +136,67 @@ final class Cluster: BrokerDirectory, Sendable {
     /// A partition group's value has changed.
     private func tell(_ number: UInt16, _ view: ClusterView) {
         guard let (entry, revision) = view.groups[number] else { return }
-        if let assignment = entry.assignment { inbox.put(.assignment(group: Int(number), assignment, revision: revision)) }
-        let isOurs = entry.brokers.contains(settings.nodeId) || entry.assignment?.replicas.contains { $0.broker == settings.nodeId } ?? false
-        guard isOurs, Int(number) < settings.groups, state.withLock({ $0.asked.insert(number).inserted }) else { return }
-        open(number, entry.key)
+        if let assignment = entry.assignment { inbox.put(.assignment(group: Int(number), assignment, entry.target, revision: revision)) }
+        let isOurs = entry.names(settings.nodeId)
+        guard Int(number) < settings.groups else { return }
+        let isNews = state.withLock { state in
+            if state.leaving.contains(number) { return false }
+            if isOurs { return state.asked.insert(number).inserted }
+            // A directory that is not this cluster's group's is nobody's to delete.
+            guard state.asked.contains(number) || state.present[number] == entry.key else { return false }
+            return state.leaving.insert(number).inserted
+        }
+        guard isNews else { return }
+        if isOurs { open(number, entry.key) } else { remove(number) }
+    }
+
+    // MARK: Groups that leave
+
+    /// These groups have a directory here, from an earlier life, with their journals' keys.
+    func found(_ present: [UInt16: UInt32]) {
+        let view = state.withLock { state in
+            state.present = present
+            return state.view
+        }
+        for number in present.keys.sorted() where view.isKnown { tell(number, view) }
+    }
+
+    /// Whether a group's journal may be deleted here.
+    enum Leaving {
+        /// The store has not said yet that it knows.
+        case waits
+        case mayGo
+        /// It is to be here again.
+        case stays(key: UInt32)
+    }
+
+    /// The replica takes no part any more: its disk's name is taken back, so that no leader counts on it again.
+    func withdraw(_ group: UInt16) {
+        state.withLock { $0.registration.incarnations[group] = nil }
+        hold()
+    }
+
+    /// Whoever learns after this broker's registration without the disk's name that the group is to be here again, knows that it has no replica yet: so
+    /// what counts is whether the store names this broker once it has that registration.
+    func leaving(_ group: UInt16) -> Leaving {
+        state.withLock { state in
+            guard state.view.brokers[settings.nodeId] == state.registration, let entry = state.view.groups[group]?.entry else { return .waits }
+            guard entry.names(settings.nodeId) else { return .mayGo }
+            state.leaving.remove(group)
+            state.asked.insert(group)
+            return .stays(key: entry.key)
+        }
+    }
+
+    /// Nothing of the group is here any more.
+    func left(_ group: UInt16) {
+        let view = state.withLock { state in
+            state.leaving.remove(group)
+            state.asked.remove(group)
+            state.present[group] = nil
+            return state.view
+        }
+        tell(group, view)
     }
 
     /// This broker has a disk of that name for the group.
@@ -163,18 +228,18 @@ final class Cluster: BrokerDirectory, Sendable {
         guard let known = state.withLock({ $0.view.groups[number] }) else { return }
         var entry = known.entry
         entry.assignment = value
-        let brokers = Set(value.replicas.map(\.broker))
-        entry.brokers = entry.brokers.filter { brokers.contains($0) } + brokers.subtracting(entry.brokers).sorted()
+        let target = entry.target
         let change = StoreChange(key: ClusterKey.group(number), expected: revision, value: ClusterValue.encode(entry))
         store.swap([change]) { [self] outcome in
             switch outcome {
-            case .done(let revision): inbox.put(.swapped(group: group, tried: value, value, revision: revision))
+            case .done(let revision): inbox.put(.swapped(group: group, tried: value, value, target, revision: revision))
             case .conflict:
                 let now = state.withLock { $0.view.groups[number] }
-                inbox.put(.swapped(group: group, tried: value, now?.entry.assignment, revision: now?.revision ?? 0))
+                inbox.put(
+                    .swapped(group: group, tried: value, now?.entry.assignment, now?.entry.target ?? target, revision: now?.revision ?? 0))
             case .unknown(let reason):
                 logger.notice("partition group \(group): it is not known whether the store has taken a change: \(reason)")
-                inbox.put(.swapped(group: group, tried: value, nil, revision: 0))
+                inbox.put(.swapped(group: group, tried: value, nil, target, revision: 0))
             }
         }
     }
@@ -248,8 +313,12 @@ final class Cluster: BrokerDirectory, Sendable {
         let told = leader == settings.nodeId && ownInSync?.epoch == epoch ? ownInSync : toldInSync
         let inSync = live.map(\.broker).filter { broker in broker == leader || told.map { $0.brokers.contains(broker) } ?? true }
         return GroupLeadership(
-            leader: leader, epoch: epoch, replicas: assignment.replicas.map(\.broker).uniqued(), live: live.map(\.broker).uniqued(),
-            inSync: inSync.uniqued())
+            leader: leader, epoch: epoch, replicas: assignment.replicas.map(\.broker).uniqued().ordered(as: entry.brokers),
+            live: live.map(\.broker).uniqued(), inSync: inSync.uniqued())
+    }
+
+    func target(of group: UInt16) -> [Int32] {
+        state.withLock { ($0.view.groups[group]?.entry ?? $0.planned[group])?.brokers ?? [] }
     }
 
     func replicas(of group: UInt16) -> Int {
@@ -273,6 +342,32 @@ final class Cluster: BrokerDirectory, Sendable {
             state.planned.merge(made) { $1 }
             return .success(made.keys.sorted())
         }
+    }
+
+    // MARK: What operators ask for
+
+    func order(_ wanted: [UInt16: GroupOrder], token: UInt64) {
+        state.withLock { $0.orders.add(wanted, token: token) }
+        carryOutOrders()
+    }
+
+    func nextOrderOutcome() -> GroupOrderOutcome? { state.withLock { $0.orders.outcomes.popFirst() } }
+
+    /// Swaps what operators want into the groups' values. Who was faster, most likely the group's leader, is heard of first; then it is tried again.
+    private func carryOutOrders() {
+        let changes = state.withLock { state in
+            state.orders.next(state.view).map { group, entry, revision in
+                (group, StoreChange(key: ClusterKey.group(group), expected: revision, value: ClusterValue.encode(entry)))
+            }
+        }
+        for (group, change) in changes {
+            store.swap([change]) { [self] outcome in
+                state.withLock { $0.orders.take(outcome, of: group) }
+                carryOutOrders()
+                control.ring()
+            }
+        }
+        control.ring()
     }
 
     // MARK: The metadata
@@ -307,6 +402,9 @@ final class Cluster: BrokerDirectory, Sendable {
 }
 
 extension [Int32] {
+    /// Those that the other list has first, as they stand there.
+    fileprivate func ordered(as other: [Int32]) -> [Int32] { other.filter { contains($0) } + filter { !other.contains($0) } }
+
     /// Each once, in the order in which they come first.
     fileprivate func uniqued() -> [Int32] {
         var seen: Set<Int32> = []

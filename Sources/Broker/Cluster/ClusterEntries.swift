@@ -17,10 +17,17 @@ struct BrokerRegistration: Codable, Equatable, Sendable {
 struct GroupEntry: Codable, Equatable, Sendable {
     /// Of its journal, wherever it is.
     var key: UInt32
-    /// Who is to have it.
+    /// Who is to have it; the first of them is to lead. Only operators change it.
     var brokers: [Int32]
+    /// Counts the times that an operator has asked for that one to take over at once; nil: none.
+    var elections: UInt32?
     /// Nil until all of them have told the names of their disks for it: a disk that comes later is known to be new.
     var assignment: GroupAssignment?
+
+    var target: GroupTarget { GroupTarget(brokers: brokers, elections: elections ?? 0) }
+
+    /// Whether the broker is to have it, or counts as one who has.
+    func names(_ broker: Int32) -> Bool { brokers.contains(broker) || assignment?.replicas.contains { $0.broker == broker } ?? false }
 }
 
 /// Who keeps up with a partition group's leader: the key `insync/NUMBER`. Its leader changes it.

@@ -76,7 +76,7 @@ final class ClusterStages {
                 nodeId: configuration.nodeId, id: configuration.clusterId, groups: wanted.groups, defaultReplicas: wanted.defaultReplicas,
                 registration: registration, random: ground.random),
             store: ground.store, inbox: inbox, control: control, logger: logger, open: { wishes.put(.open($0, key: $1)) },
-            refuse: ground.refuse)
+            remove: { wishes.put(.remove($0)) }, refuse: ground.refuse)
         let assembly = makeAssembly { [cluster] in cluster.metadata }
         rooms = try ClusterStages.makeRooms(configuration, plan, assembly, ground.blocking, logger)
         var news = OwnedArray<Sender<Unmanaged<ReadGroupNews>>>(minimumCapacity: rooms.count)

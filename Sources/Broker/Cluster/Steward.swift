@@ -19,6 +19,10 @@ final class Steward: ReplicaHost, Stage {
         case mend(group: Int, Range<UInt64>, [UInt8])
         case examine(group: Int, position: UInt64)
         case repair(group: Int, Range<UInt64>, [UInt8])
+        /// The group is not to be here any more: its journal is closed and deleted, once nobody can count on it.
+        case remove(UInt16)
+        /// The replicate stage has let go of it.
+        case released(group: Int)
     }
 
     /// What is under way for a group.
@@ -32,6 +36,9 @@ final class Steward: ReplicaHost, Stage {
         case resting(Wish, until: UInt64)
         /// Readers take it on.
         case opening(ReadGroupNews, OpenedReplica)
+        /// A group that leaves: the replicate stage lets go of it; then the store is told.
+        case releasing
+        case withdrawing
     }
 
     private let rooms: [GroupRoom]
@@ -41,6 +48,8 @@ final class Steward: ReplicaHost, Stage {
     private var waiting: [[Wish]]
     private var news: OwnedArray<Sender<Unmanaged<ReadGroupNews>>>
     private var keys: [UInt16: UInt32] = [:]
+    /// Whether it was looked for what earlier lives have left.
+    private var hasLooked = false
     /// When something of each group was looked at last because it may be damaged.
     private var examinedAt: [UInt64]
     private let ground: ClusterGround
@@ -94,9 +103,13 @@ final class Steward: ReplicaHost, Stage {
     func step(_ now: Moment) -> Int {
         self.now = now.monotonic
         var progress = 0
+        if !hasLooked {
+            hasLooked = true
+            findGroups()
+        }
         for wish in wishes.take() {
-            waiting[group(of: wish)].append(wish)
             progress += 1
+            if case .released(let group) = wish { released(group) } else { waiting[group(of: wish)].append(wish) }
         }
         for group in rooms.indices { progress += step(group) }
         return progress
@@ -104,14 +117,19 @@ final class Steward: ReplicaHost, Stage {
 
     /// Other threads' stages don't ring when they are done: they are looked at.
     var deadline: UInt64 {
-        let isWaiting = phases.contains { if case .idle = $0 { false } else { true } }
-        return isWaiting ? now + Steward.look : .max
+        phases.reduce(.max) { earliest, phase in
+            switch phase {
+            case .idle, .releasing: earliest
+            case .withdrawing: min(earliest, now + Steward.storeLook)
+            case .closing, .vacating, .resting, .opening: min(earliest, now + Steward.look)
+            }
+        }
     }
 
     private func group(of wish: Wish) -> Int {
         switch wish {
-        case .open(let group, _): Int(group)
-        case .reopen(let group, _, _), .mend(let group, _, _), .examine(let group, _), .repair(let group, _, _): group
+        case .open(let group, _), .remove(let group): Int(group)
+        case .reopen(let group, _, _), .mend(let group, _, _), .examine(let group, _), .repair(let group, _, _), .released(let group): group
         }
     }
 
@@ -137,6 +155,8 @@ final class Steward: ReplicaHost, Stage {
             guard news.isDone.load(ordering: .acquiring) else { return 0 }
             phases[group] = .idle
             inbox.put(.opened(group: group, opened))
+        case .releasing: return 0
+        case .withdrawing: return withdraw(group)
         }
         return 1
     }
@@ -146,9 +166,16 @@ final class Steward: ReplicaHost, Stage {
         case .mend(_, let range, let bytes): return mend(group, range, bytes)
         case .examine(_, let position): return examine(group, position)
         case .repair(_, let range, let bytes): return repair(group, range, bytes)
+        case .remove:
+            phases[group] = .releasing
+            return inbox.put(.release(group: group))
         case .open(_, let key): keys[UInt16(group)] = key
-        case .reopen: break
+        case .reopen, .released: break
         }
+        close(group, wish)
+    }
+
+    private func close(_ group: Int, _ wish: Wish) {
         let closed = ReadGroupNews(rooms[group].closed, isOpen: false)
         tell(closed, group)
         phases[group] = .closing(closed, wish)
@@ -162,6 +189,7 @@ final class Steward: ReplicaHost, Stage {
     private func open(_ wish: Wish, _ group: Int) {
         phases[group] = .idle
         do {
+            if case .remove = wish { return try delete(group) }
             var cut: Range<UInt64>?
             var committed: UInt64 = 0
             if case .reopen(_, let range, let known) = wish { (cut, committed) = (range, known) }
@@ -178,6 +206,7 @@ final class Steward: ReplicaHost, Stage {
     /// After an error, and between two looks, in nanoseconds.
     private static let rest: UInt64 = 1_000_000_000
     private static let look: UInt64 = 200_000
+    private static let storeLook: UInt64 = 10_000_000
 
     /// Nothing works on the group's journal from here on; what is asked of it is refused.
     private func fail(_ group: Int, _ reason: String) {
@@ -237,6 +266,60 @@ final class Steward: ReplicaHost, Stage {
         cluster.claimed(room.number, incarnation: stored.incarnation)
         return stored
     }
+
+    // MARK: Groups that leave
+
+    /// Tells the cluster of the groups that have a directory here. What another life was deleting is gone then.
+    private func findGroups() {
+        var found: [UInt16: UInt32] = [:]
+        for room in rooms {
+            let removed = room.paths.directory + Steward.removedSuffix
+            do {
+                if (try? blocking.files.list(removed)) != nil { try blocking.removeTree(removed) }
+            } catch {
+                logger.error("\(removed), of a group that has left, can't be deleted: \(error)")
+            }
+            // What can't be read is told of when it is opened; it is not deleted.
+            found[room.number] = (try? ReplicaRecordFile.read(room.paths.directory, blocking: blocking))?.identity.key
+        }
+        cluster.found(found)
+    }
+
+    func released(group: Int) { wishes.put(.released(group: group)) }
+
+    /// What the replica has asked for before is of no use any more.
+    private func released(_ group: Int) {
+        guard case .releasing = phases[group] else { return }
+        waiting[group].removeAll { if case .open = $0 { false } else { true } }
+        cluster.withdraw(UInt16(group))
+        phases[group] = .withdrawing
+    }
+
+    private func withdraw(_ group: Int) -> Int {
+        switch cluster.leaving(UInt16(group)) {
+        case .waits: return 0
+        case .mayGo: close(group, .remove(UInt16(group)))
+        case .stays(let key): begin(.open(UInt16(group), key: key), group)
+        }
+        return 1
+    }
+
+    /// Its directory gets another name first: a start after a crash goes on with what has that name, and never takes half a journal for a whole one.
+    private func delete(_ group: Int) throws {
+        let room = rooms[group]
+        let removed = room.paths.directory + Steward.removedSuffix
+        if (try? blocking.files.list(removed)) != nil { try blocking.removeTree(removed) }
+        if (try? blocking.files.list(room.paths.directory)) != nil {
+            try blocking.files.rename(room.paths.directory, to: removed)
+            try blocking.syncDirectory(configuration.dataDirectory)
+            try blocking.removeTree(removed)
+        }
+        if room.write.isVacant { room.write.fill(assembly.closedSequencer(room.closed, table: assembly.currentTable())) }
+        logger.notice("partition group \(group): other brokers have it now: what was here is deleted")
+        cluster.left(UInt16(group))
+    }
+
+    static let removedSuffix = ".removed"
 
     // MARK: Damage
 

@@ -20,12 +20,42 @@ struct FollowerProgress {
     var heard: UInt64
     var spoken: UInt64 = 0
     var moved: UInt64 = 0
-    /// The last time of which it is known that it had all there was of the log then on stable storage; nil: none in this epoch.
-    var caughtUp: UInt64?
-    /// Where the log ended, and when: once the follower has come there, it had caught up at that time.
-    var mark: (end: UInt64, at: UInt64)?
+    /// All that the leader had then, it is known to have persisted; nil: that is not known of any time.
+    private(set) var caughtUp: UInt64?
+    /// Since when it has kept up without a break.
+    private(set) var keepsUpSince: UInt64 = 0
+    /// What it has to persist so that it is known to have caught up with that time.
+    private var mark: (position: UInt64, time: UInt64) = (0, 0)
 
     init(heard: UInt64) { self.heard = heard }
+
+    /// It was there a moment ago, and has as long to catch up as it may lag.
+    mutating func trust(now: UInt64) {
+        caughtUp = now
+        keepsUpSince = now
+    }
+
+    /// It is streamed to from `end` on, and has nothing behind it.
+    mutating func begin(end: UInt64, appended: UInt64, now: UInt64) {
+        // What it has said before may no longer be so: it may have lost it.
+        if end < persisted { caughtUp = nil }
+        persisted = min(persisted, end)
+        if caughtUp == nil { mark = (appended, now) }
+    }
+
+    /// It has acknowledged something: how far behind it is counts in time, so that the rate of what comes makes no difference.
+    mutating func acknowledged(appended: UInt64, patience: UInt64, now: UInt64) {
+        guard persisted >= mark.position else { return }
+        if !keepsUp(lag: patience, silence: patience, now: now) { keepsUpSince = now }
+        caughtUp = persisted >= appended ? now : mark.time
+        mark = (appended, now)
+    }
+
+    /// Whether it is heard of, and has all that the leader had a time ago.
+    func keepsUp(lag: UInt64, silence: UInt64, now: UInt64) -> Bool {
+        guard let caughtUp else { return false }
+        return now < heard + silence && now < caughtUp + lag
+    }
 
     /// How many bytes are on their way to it.
     var inFlight: UInt64 { sent - received }

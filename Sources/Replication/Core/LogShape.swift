@@ -112,3 +112,16 @@ public struct GroupAssignment: Hashable, Codable, Sendable {
     public var majority: Int { GroupAssignment.majority(of: replicas.count) }
     public static func majority(of count: Int) -> Int { count / 2 + 1 }
 }
+
+/// What operators want of a partition group. It stands in the store beside the assignment, which the group's leader makes follow it.
+public struct GroupTarget: Hashable, Codable, Sendable {
+    /// Who is to have it, each once; the first of them that keeps up is to lead.
+    public var brokers: [Int32]
+    /// Counts the times that an operator has asked for the one that is to lead to take over at once.
+    public var elections: UInt32
+
+    public init(brokers: [Int32] = [], elections: UInt32 = 0) {
+        self.brokers = brokers
+        self.elections = elections
+    }
+}

@@ -1,19 +1,9 @@
 // Which replicas keep up with the leader: what Kafka calls in sync.
 
-extension FollowerProgress {
-    /// It has acknowledged something, or nothing new. Where it has all that the log had at some time, it had caught up then: under a steady load
-    /// it never has all that there is.
-    mutating func noteCatchingUp(with end: UInt64, _ now: UInt64) {
-        if let mark, persisted < mark.end { return }
-        caughtUp = persisted >= end ? now : mark?.at ?? caughtUp
-        mark = (end, now)
-    }
-}
-
 extension ReplicaCore {
     /// An epoch begins. Whoever has promised it was there a moment ago: it has as long to catch up as it may lag.
     mutating func beginInSync(_ promised: [ReplicaID], _ now: UInt64) {
-        for replica in promised { followers[replica]?.caughtUp = now }
+        for replica in promised { followers[replica]?.trust(now: now) }
         inSync = assignment.replicas.filter { $0 == own || promised.contains($0) }
     }
 
@@ -26,8 +16,7 @@ extension ReplicaCore {
     }
 
     private func keepsUp(_ replica: ReplicaID, _ now: UInt64) -> Bool {
-        guard let progress = followers[replica], let caughtUp = progress.caughtUp else { return false }
-        return now < progress.heard + times.silence && now < caughtUp + times.lag
+        followers[replica]?.keepsUp(lag: times.lag, silence: times.silence, now: now) ?? false
     }
 
     private func hasCommitted(_ replica: ReplicaID) -> Bool {

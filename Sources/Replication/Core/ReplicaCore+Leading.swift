@@ -59,9 +59,8 @@ extension ReplicaCore {
         progress.state = .streaming
         progress.sent = end
         progress.received = end
-        // What it has said before may no longer be so: it may have lost it.
-        progress.persisted = min(progress.persisted, end)
         progress.heard = now
+        progress.begin(end: end, appended: appended, now: now)
         followers[from] = progress
         stream(to: from, now)
     }
@@ -85,7 +84,7 @@ extension ReplicaCore {
         progress.persisted = max(progress.persisted, min(persisted, reached))
         progress.heard = now
         progress.isUnsure = isUnsure
-        progress.noteCatchingUp(with: appended, now)
+        progress.acknowledged(appended: appended, patience: times.silence, now: now)
         followers[from] = progress
         advance(now)
         if !inSync.contains(from) { updateInSync(now) }
@@ -150,11 +149,13 @@ extension ReplicaCore {
                 }
             }
         }
-        let near = 1 + followers.count { assignment.replicas.contains($0.key) && now < $0.value.heard + times.silence }
+        let near = assignment.replicas.count { isNear($0, now) }
         if near < assignment.majority { return leaveEpoch(now) }
         updateInSync(now)
         propose()
-        changeIncarnations(now)
+        if isResigning, swapping == nil { return leaveEpoch(now) }
+        changeSet(now)
+        elect(now)
         renewEpoch()
     }
 
@@ -169,30 +170,44 @@ extension ReplicaCore {
         swap(value)
     }
 
+    private func isNear(_ replica: ReplicaID, _ now: UInt64) -> Bool {
+        replica == own || followers[replica].map { now < $0.heard + times.silence } ?? false
+    }
+
     // MARK: The set
 
-    /// Disks that were wiped: replicas of brokers whose other incarnation is in the set.
+    /// Disks of the target's brokers that are there and not in the set: of brokers that are to have the group, or whose disk was wiped.
     var learners: [ReplicaID] {
-        assignment.replicas.compactMap { replica in
-            guard let incarnation = live[replica.broker], incarnation != replica.incarnation else { return nil }
-            let learner = ReplicaID(broker: replica.broker, incarnation: incarnation)
+        target.brokers.compactMap { broker in
+            guard let incarnation = live[broker] else { return nil }
+            let learner = ReplicaID(broker: broker, incarnation: incarnation)
             return assignment.replicas.contains(learner) ? nil : learner
         }
     }
 
-    /// A disk that was wiped counts again once it has caught up; then what it was before is taken out. Not in one step: majorities
-    /// of sets that differ by two replicas need not meet.
-    private mutating func changeIncarnations(_ now: UInt64) {
+    /// What is in the set and not to be: replicas of brokers that the target does not name, and what a wiped disk was before. First those that are not
+    /// there. A broker of the target that is away keeps its place.
+    private var surplus: [ReplicaID] {
+        let unwanted = assignment.replicas.filter { replica in
+            !target.brokers.contains(replica.broker) || live[replica.broker].map { $0 != replica.incarnation } ?? false
+        }
+        return unwanted.filter { live[$0.broker] != $0.incarnation } + unwanted.filter { live[$0.broker] == $0.incarnation }
+    }
+
+    /// Makes the set what it is to be: a replica more once it has caught up, then one less, until all are of the target. Not in one step: majorities of
+    /// sets that differ by two replicas need not meet. A leader does not take itself out: it lets another lead, who does.
+    private mutating func changeSet(_ now: UInt64) {
         guard proposed == nil, swapping == nil else { return }
-        for learner in learners.sorted() where followers[learner]?.state == .streaming && followers[learner]!.persisted >= committed {
-            _ = change(to: assignment.replicas + [learner], now: now)
+        let surplus = surplus
+        guard assignment.replicas.count <= target.brokers.count || surplus.isEmpty else {
+            for replica in surplus where replica != own {
+                if change(to: assignment.replicas.filter { $0 != replica }, now: now) { return }
+            }
+            if surplus == [own] { _ = handOver(to: successor(except: own, now), now) }
             return
         }
-        for replica in assignment.replicas {
-            guard let incarnation = live[replica.broker], incarnation != replica.incarnation,
-                assignment.replicas.contains(ReplicaID(broker: replica.broker, incarnation: incarnation))
-            else { continue }
-            _ = change(to: assignment.replicas.filter { $0 != replica }, now: now)
+        for learner in learners where followers[learner]?.state == .streaming && followers[learner]!.persisted >= committed {
+            _ = change(to: assignment.replicas + [learner], now: now)
             return
         }
     }
@@ -205,8 +220,10 @@ extension ReplicaCore {
         else { return false }
         let change = Set(replicas).symmetricDifference(assignment.replicas)
         guard change.count == 1, let changed = change.first, Set(replicas).count == replicas.count else { return false }
-        // Who is to count must have what is committed.
+        // Who is to count must have what is committed; and who is left must be able to go on.
         if replicas.contains(changed), followers[changed]?.persisted ?? 0 < committed { return false }
+        let next = GroupAssignment(replicas: replicas)
+        guard next.majorityReached({ isNear($0, now) ? reach($0) : 0 }) >= committed else { return false }
         proposed = replicas
         propose()
         takeSet(now)
@@ -219,5 +236,44 @@ extension ReplicaCore {
         var value = assignment
         value.replicas = proposed
         swap(value)
+    }
+
+    // MARK: Who is to lead
+
+    /// The first replica of the target, but for `except`, that is there and keeps up; this one does.
+    func successor(except: ReplicaID? = nil, _ now: UInt64) -> ReplicaID? {
+        target.brokers.lazy.compactMap { broker in
+            self.live[broker].map { ReplicaID(broker: broker, incarnation: $0) }
+        }.first { replica in
+            replica != except && self.assignment.replicas.contains(replica)
+                && (replica == self.own || self.followers[replica]?.keepsUp(lag: self.times.silence, silence: self.times.silence, now: now) ?? false)
+        }
+    }
+
+    /// Gives the next epoch to another replica, by the swap that it would stand with; this one leads on until the store says so, or until the other asks for
+    /// its promise. Returns whether that is tried: it is not while another swap's outcome is unknown.
+    mutating func handOver(to replica: ReplicaID?, _ now: UInt64) -> Bool {
+        guard let replica, replica != own, case .leader(let epoch) = role, isServing, swapping == nil, proposed == nil,
+            assignment.epoch == epoch, assignment.leader == own, record.promised < ReplicaCore.highestEpoch - 1
+        else { return false }
+        var value = assignment
+        value.epoch = max(epoch, record.promised) + 1
+        value.leader = replica
+        swap(value)
+        return true
+    }
+
+    /// Lets the one lead that is to, if that is another and it has kept up for a while. Returns whether that is tried.
+    public mutating func balance(now: UInt64) -> Bool {
+        guard case .leader = role, let replica = successor(now), replica != own, now >= followers[replica]!.keepsUpSince + times.steady
+        else { return false }
+        return handOver(to: replica, now)
+    }
+
+    /// An operator has asked for the one that is to lead.
+    private mutating func elect(_ now: UInt64) {
+        guard isElectionAsked, isServing, swapping == nil, proposed == nil else { return }
+        isElectionAsked = false
+        _ = handOver(to: successor(now), now)
     }
 }

@@ -8,6 +8,10 @@ extension ReplicaCore {
         case .standing: break
         case .candidate(let epoch), .recovering(let epoch):
             if now >= deadline { return leaveEpoch(now) }
+            if let until = predecessor?.until, now >= until {
+                predecessor = nil
+                choose(now)
+            }
             if now >= askAt { ask(epoch, now) }
         case .leader: lead(now)
         }
@@ -43,6 +47,16 @@ extension ReplicaCore {
         // An epoch that this replica won in an earlier life, or by a swap whose outcome it never learned, nobody leads.
         if leader == own { return true }
         return live[leader.broker] != leader.incarnation && now >= heard + times.silence
+    }
+
+    /// An epoch that the store gives to this replica is its own to begin, whether it has swapped for it or another has handed it over: nobody else ever
+    /// does, and that it is not promised shows that this one has not either, in no earlier life.
+    mutating func takeOver(from former: ReplicaID?, _ now: UInt64) {
+        guard role == .follower, swapping == nil, isVoter, assignment.leader == own, assignment.epoch > record.promised,
+            assignment.epoch < ReplicaCore.highestEpoch
+        else { return }
+        if let former, former != own { predecessor = (former, now + times.heartbeat) }
+        beginCandidacy(assignment.epoch, now)
     }
 
     // MARK: Promises
@@ -87,6 +101,7 @@ extension ReplicaCore {
 
     private mutating func choose(_ now: UInt64) {
         guard case .candidate(let epoch) = role, stored.promised == epoch, flushed == appended else { return }
+        if let predecessor, promises[predecessor.replica] == nil { return }
         promises[own] = shape
         switch LogChoice.make(own: own, promises: promises, replicas: assignment.replicas) {
         case .wait: break

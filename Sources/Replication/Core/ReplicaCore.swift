@@ -12,6 +12,10 @@ public struct ReplicaTimes: Sendable {
     public var backoff: UInt64 = 1_000_000_000
     /// A follower that has not caught up for so long is not in sync.
     public var lag: UInt64 = 10_000_000_000
+    /// Who is to lead must have kept up for so long before it is given the lead.
+    public var steady: UInt64 = 5_000_000_000
+    /// That often a broker looks whether others should lead what it leads; nil: never.
+    public var balance: UInt64? = 5_000_000_000
     /// What is unanswered is sent again.
     public var retry: UInt64 = 500_000_000
     /// So many bytes go to a follower before the first of them is acknowledged as received, and in one message.
@@ -56,6 +60,7 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
 
     /// The store's value as it was seen last, and its revision.
     public internal(set) var assignment = GroupAssignment()
+    public internal(set) var target = GroupTarget()
     var revision: Int64 = 0
     /// The brokers whose leases are there, with their disks' incarnations for this group.
     var live: [Int32: UInt64] = [:]
@@ -103,6 +108,8 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     /// When the candidacy ends, and when what is unanswered is asked again.
     var deadline: UInt64 = 0
     var askAt: UInt64 = 0
+    /// Who handed the epoch over, while its log is waited for, and until when: what it acknowledged alone shall not be lost by that.
+    var predecessor: (replica: ReplicaID, until: UInt64)?
     var followers: [ReplicaID: FollowerProgress] = [:]
     /// Leading: the replicas of the set that keep up, this one among them; else empty.
     public internal(set) var inSync: [ReplicaID] = []
@@ -112,6 +119,9 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     var isServing = false
     /// The set that a swap under way may have put in place of the known one: counted besides.
     var proposed: [ReplicaID]?
+    /// An operator wants the one that is to lead to take over; and: this one is to lead no longer, whoever does.
+    var isElectionAsked = false
+    var isResigning = false
     var random: SeededRandom
 
     /// - Parameters:
@@ -181,6 +191,9 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     public mutating func takeEffect(where isWanted: (ReplicaEffect) -> Bool) -> ReplicaEffect? {
         effects.firstIndex(where: isWanted).map { effects.remove(at: $0) }
     }
+
+    /// To whom it is being handed over.
+    public var handsOverTo: ReplicaID? { swapping.flatMap { $0.leader == own ? nil : $0.leader } }
 
     /// Whether the outcome of that swap is waited for.
     public func isSwapping(_ value: GroupAssignment) -> Bool { swapping == value }
@@ -259,11 +272,19 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     }
 
     /// The store's value has changed; or has been read again.
-    public mutating func saw(_ value: GroupAssignment, revision: Int64, now: UInt64) {
+    public mutating func saw(_ value: GroupAssignment, target: GroupTarget, revision: Int64, now: UInt64) {
+        let before = assignment
+        see(value, target, revision: revision, now)
+        takeOver(from: before.leader, now)
+    }
+
+    private mutating func see(_ value: GroupAssignment, _ target: GroupTarget, revision: Int64, _ now: UInt64) {
         guard revision > self.revision else { return }
         let before = assignment
+        if case .leader = role, target.elections > self.target.elections { isElectionAsked = true }
         self.revision = revision
         assignment = value
+        self.target = target
         if let epoch = role.epoch, value.epoch > epoch || value.leader != own { stepDown(now) }
         if value.epoch != before.epoch || value.leader != before.leader {
             heard = now
@@ -278,15 +299,11 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
 
     /// A swap has come to its end: `value` and its revision are what the store has now. Nil: the outcome is unknown; what came of
     /// it will be seen.
-    public mutating func swapped(_ value: GroupAssignment?, revision: Int64, now: UInt64) {
-        let tried = swapping
+    public mutating func swapped(_ value: GroupAssignment?, target: GroupTarget, revision: Int64, now: UInt64) {
         swapping = nil
-        // Who leads may have asked for an epoch that is its own as well.
-        let wanted = role == .standing || tried.map { $0.leader == own && $0.epoch > role.epoch ?? .max } ?? false
         if role == .standing { role = .follower }
-        guard let value else { return }
-        saw(value, revision: revision, now: now)
-        if wanted, value == tried, value == assignment, value.epoch > record.promised { beginCandidacy(value.epoch, now) }
+        if let value { see(value, target, revision: revision, now) }
+        takeOver(from: nil, now)
     }
 
     /// The brokers whose leases are there, with their disks' incarnations for this group.
@@ -295,10 +312,11 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         if case .leader = role { takeSet(now) }
     }
 
-    /// The disk has failed, or an operator wants another to lead.
+    /// Another is to lead: at once one that keeps up, if there is any.
     public mutating func resign(now: UInt64) {
         guard role.epoch != nil else { return }
-        leaveEpoch(now)
+        isResigning = true
+        if swapping == nil, !handOver(to: successor(except: own, now), now) { leaveEpoch(now) }
     }
 
     // MARK: Common to all roles
@@ -350,7 +368,10 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         inSync = []
         promises = [:]
         plan = nil
+        predecessor = nil
         proposed = nil
+        isElectionAsked = false
+        isResigning = false
         isServing = false
         epochFrameEnd = nil
         heard = now

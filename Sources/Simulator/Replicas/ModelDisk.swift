@@ -56,9 +56,10 @@ struct ModelDisk {
     }
 }
 
-/// The metadata store of the model: one value, swapped by revision; and leases.
+/// The metadata store of the model: one value, swapped by revision, with what operators want beside it; and leases.
 struct ModelStore {
     var value: GroupAssignment
+    var target: GroupTarget
     var revision: Int64 = 1
     var isAway = false
     /// When each broker's lease ends, and the incarnation that it was given with.
@@ -71,6 +72,15 @@ struct ModelStore {
         revision += 1
         return true
     }
+
+    /// An operator changes what is wanted.
+    mutating func want(_ new: GroupTarget) {
+        target = new
+        revision += 1
+    }
+
+    /// Whether the broker is to have a replica, or has one.
+    func names(_ broker: Int32) -> Bool { target.brokers.contains(broker) || value.replicas.contains { $0.broker == broker } }
 
     func live(now: UInt64) -> [Int32: UInt64] { leases.filter { $0.value.end > now }.mapValues(\.incarnation) }
 }

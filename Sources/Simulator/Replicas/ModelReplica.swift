@@ -5,8 +5,10 @@ import Replication
 struct ModelReplica {
     let broker: Int32
     var disk: ModelDisk
-    /// Nil: the process is down.
+    /// Nil: the process is down, or the replica is not wanted here.
     var core: ReplicaCore?
+    /// When what it has is deleted, because neither target nor set names it.
+    var retiresAt: UInt64?
     /// Nothing is stepped until then.
     var pausedUntil: UInt64 = 0
     /// The disk is slow until then.

@@ -17,7 +17,7 @@ public final class ReplicaSimulation {
     /// What must have come to pass, among many seeds.
     public static let faults = [
         "crash", "powerCut", "pause", "wiped", "rot", "drop", "duplicate", "delay", "cut", "oneWayCut", "bridge", "storeAway",
-        "swapUnknown", "setChanged", "mended", "cutOff", "leftOut", "allDown", "slowDisk",
+        "swapUnknown", "setChanged", "mended", "cutOff", "leftOut", "allDown", "slowDisk", "moved", "handedOver", "elected", "resigned", "retired",
     ]
 
     private struct Envelope {
@@ -60,6 +60,10 @@ public final class ReplicaSimulation {
     private var report: Report
     private let times: ReplicaTimes
     private var isDisturbed = true
+    /// The group is moved around, rather than staying with all brokers.
+    private let moves: Bool
+    /// The target was changed, and the set is not yet what it says.
+    private var isMoving = false
     /// Who ends and begins again at once.
     private var restarting: Set<Int32> = []
     /// Percentages of messages.
@@ -83,10 +87,13 @@ public final class ReplicaSimulation {
         times.retry = 60 * Self.millisecond
         times.window = 24
         times.message = 8
+        times.steady = 300 * Self.millisecond
         self.times = times
+        moves = seed % 2 == 0
         replicas = (0..<Int32(brokers)).map { ModelReplica(broker: $0, disk: ModelDisk(incarnation: UInt64($0) + 1)) }
-        modelStore = ModelStore(value: GroupAssignment(replicas: []))
-        modelStore.value.replicas = replicas.map(\.id)
+        modelStore = ModelStore(value: GroupAssignment(), target: GroupTarget(brokers: replicas.map(\.broker)))
+        if moves { modelStore.target.brokers = Array(modelStore.target.brokers.prefix(3)) }
+        modelStore.value.replicas = modelStore.target.brokers.map { replicas[Int($0)].id }
     }
 
     // MARK: Running
@@ -95,7 +102,7 @@ public final class ReplicaSimulation {
     ///   - steps: how many steps of about a millisecond things go wrong for.
     public func run(steps: Int) -> Report {
         do {
-            for index in replicas.indices { start(index) }
+            for index in replicas.indices where modelStore.names(replicas[index].broker) { start(index) }
             for _ in 0..<steps {
                 disturb()
                 try step()
@@ -120,11 +127,13 @@ public final class ReplicaSimulation {
         for index in replicas.indices where replicas[index].isAwake(now) {
             try work(index)
             replicas[index].core!.tick(now: now)
+            if random.below(100) == 0 { _ = replicas[index].core!.balance(now: now) }
             try carryOut(index, [])
         }
+        for index in replicas.indices { openOrRetire(index) }
     }
 
-    /// After all has healed: there is a leader, it commits, everyone has everything.
+    /// After all has healed: the one leads that is to, it commits, all that are to have everything do, and nobody else has anything.
     private func proveProgress() throws {
         isDisturbed = false
         cuts = []
@@ -132,18 +141,24 @@ public final class ReplicaSimulation {
         storeBackAt = now
         for index in replicas.indices {
             replicas[index].pausedUntil = 0
-            if replicas[index].core == nil { start(index) }
+            if replicas[index].core == nil, replicas[index].retiresAt == nil { start(index) }
         }
         let before = committed.count
         for _ in 0..<30_000 {
             try step()
-            if committed.count > before + 20, replicas.allSatisfy({ $0.core!.committed >= UInt64(before + 20) }) {
+            if committed.count > before + 20, isSettled, modelStore.value.leader?.broker == modelStore.target.brokers[0],
+                replicas.allSatisfy({ replica in
+                    modelStore.names(replica.broker)
+                        ? replica.core?.committed ?? 0 >= UInt64(before + 20) : replica.core == nil && replica.disk.frames.isEmpty
+                })
+            {
                 let ids = Set(committed.map(\.id))
                 guard promised.allSatisfy(ids.contains) else { throw Violation("what was promised is not there") }
                 return
             }
         }
-        throw Violation("no progress after the faults: \(replicas.map { $0.core!.description })")
+        throw Violation(
+            "no progress after the faults: the store has \(modelStore.value), wanted is \(modelStore.target), \(replicas.map { $0.core?.description ?? "\($0.id)" })")
     }
 
     // MARK: Brokers
@@ -151,6 +166,36 @@ public final class ReplicaSimulation {
     private func start(_ index: Int) {
         replicas[index].start(times: times, seed: random.next(), now: now)
         tell("\(replicas[index].id) starts, log up to \(replicas[index].log.count), \(replicas[index].disk.record), damaged \(replicas[index].core!.damaged)")
+    }
+
+    /// Whether each broker of the target has its replica in the set, and nobody else has one.
+    private var isSettled: Bool {
+        Set(modelStore.value.replicas) == Set(modelStore.target.brokers.map { replicas[Int($0)].id })
+    }
+
+    /// As a broker's steward does. What is wanted here is opened. What is not takes no part any more; its name is taken back; and if then it still is
+    /// not wanted, it is deleted some time later, whatever the store says by then.
+    private func openOrRetire(_ index: Int) {
+        let replica = replicas[index]
+        if let at = replica.retiresAt {
+            guard now >= at else { return }
+            count("retired")
+            empty(index)
+            replicas[index].retiresAt = nil
+            return tell("\(replica.id) is deleted: now \(replicas[index].id)")
+        }
+        guard now >= replica.pausedUntil, !isCut(replica.broker, Self.store), !isCut(Self.store, replica.broker), !modelStore.isAway,
+            random.below(20) == 0
+        else { return }
+        if modelStore.names(replica.broker) {
+            // The others come back in their time.
+            if replica.core == nil, replica.disk.frames.isEmpty { start(index) }
+        } else if replica.core != nil {
+            replicas[index].crash(random: &random, tears: false)
+        } else if !replica.disk.frames.isEmpty || replica.disk.record != ReplicaRecord() {
+            modelStore.leases[replica.broker] = nil
+            replicas[index].retiresAt = now + UInt64(random.below(500)) * Self.millisecond
+        }
     }
 
     /// Disk and clients of a broker that is awake.
@@ -171,7 +216,8 @@ public final class ReplicaSimulation {
             replicas[index].core!.mended(range, now: now)
         }
         replicas[index].mending.removeAll { now >= $0.at }
-        if replicas[index].serving != nil, random.chance(30) {
+        // At the end clients wait for their answers, so that followers can keep up.
+        if replicas[index].serving != nil, random.chance(isDisturbed ? 30 : 10), isDisturbed || replicas[index].pending.count < 20 {
             append(index, epoch: replicas[index].serving!)
             replicas[index].pending.append((replicas[index].log.count, nextId - 1))
         }
@@ -332,6 +378,7 @@ public final class ReplicaSimulation {
 
     private func runStore() throws {
         guard !modelStore.isAway else { return }
+        // Of who takes no part there is no name.
         for replica in replicas where replica.isAwake(now) && !isCut(replica.broker, Self.store) {
             modelStore.leases[replica.broker] = (now + Self.lease, replica.disk.incarnation)
         }
@@ -342,13 +389,20 @@ public final class ReplicaSimulation {
                 swap.isUnknown = true
             } else {
                 let before = modelStore.value.replicas
-                if modelStore.swap(swap.value, revision: swap.revision) { tell("the store has \(modelStore.value)") }
+                if modelStore.swap(swap.value, revision: swap.revision) {
+                    tell("the store has \(modelStore.value)")
+                    if let leader = swap.value.leader, leader.broker != swap.from { count("handedOver") }
+                }
                 if modelStore.value.replicas != before { count("setChanged") }
+                if isMoving, isSettled {
+                    count("moved")
+                    isMoving = false
+                }
             }
             try answer(swap)
         }
         for index in replicas.indices where replicas[index].isAwake(now) && !isCut(Self.store, replicas[index].broker) && random.chance(20) {
-            replicas[index].core!.saw(modelStore.value, revision: modelStore.revision, now: now)
+            replicas[index].core!.saw(modelStore.value, target: modelStore.target, revision: modelStore.revision, now: now)
             replicas[index].core!.saw(live: modelStore.live(now: now), now: now)
             try carryOut(index, [])
         }
@@ -358,9 +412,9 @@ public final class ReplicaSimulation {
         guard let index = replicas.firstIndex(where: { $0.broker == swap.from }), replicas[index].core?.isSwapping(swap.value) ?? false
         else { return }
         if swap.isUnknown || isCut(Self.store, swap.from) {
-            replicas[index].core!.swapped(nil, revision: 0, now: now)
+            replicas[index].core!.swapped(nil, target: modelStore.target, revision: 0, now: now)
         } else {
-            replicas[index].core!.swapped(modelStore.value, revision: modelStore.revision, now: now)
+            replicas[index].core!.swapped(modelStore.value, target: modelStore.target, revision: modelStore.revision, now: now)
         }
         try carryOut(index, [])
     }
@@ -374,7 +428,7 @@ public final class ReplicaSimulation {
             healsAt = .max
             tell("the network heals")
         }
-        for index in replicas.indices where replicas[index].core == nil && random.below(400) == 0 { start(index) }
+        for index in replicas.indices where isStartable(index) && random.below(400) == 0 { start(index) }
         // Where a record is being stored, a process that ends and is there again at once has forgotten what it has not stored.
         if let index = replicas.firstIndex(where: { $0.recording != nil }), random.below(60) == 0 {
             crash(index, losesPower: false)
@@ -385,9 +439,10 @@ public final class ReplicaSimulation {
             start(Int(broker))
         }
         restarting = []
+        if moves, random.below(700) == 0 { move() }
         guard random.below(150) == 0 else { return }
         let index = random.below(replicas.count)
-        switch random.below(13) {
+        switch random.below(15) {
         case 0: crash(index, losesPower: false)
         case 1: crash(index, losesPower: true)
         case 2:
@@ -413,6 +468,14 @@ public final class ReplicaSimulation {
         case 11:
             count("slowDisk")
             replicas[index].slowUntil = now + UInt64(random.below(3000)) * Self.millisecond
+        case 12:
+            guard replicas[index].isAwake(now), replicas[index].serving != nil else { return }
+            count("resigned")
+            replicas[index].core!.resign(now: now)
+        case 13:
+            guard !modelStore.isAway else { return }
+            count("elected")
+            modelStore.want(GroupTarget(brokers: modelStore.target.brokers, elections: modelStore.target.elections + 1))
         default:
             guard random.chance(20) else { return }
             count("allDown")
@@ -425,9 +488,32 @@ public final class ReplicaSimulation {
         count(losesPower ? "powerCut" : "crash")
         tell("\(replicas[index].id) goes down\(losesPower ? ", its power cut" : "")")
         // A torn end may have been acknowledged, for all that anyone can tell. Together with a disk that is gone that is more than three
-        // replicas can stand.
-        let isWhole = Set(modelStore.value.replicas) == Set(replicas.map(\.id))
-        replicas[index].crash(random: &random, tears: losesPower && isWhole)
+        // replicas can stand; and in a set of fewer nobody else has what came behind it.
+        replicas[index].crash(random: &random, tears: losesPower && isSettled && modelStore.value.replicas.count >= 3)
+    }
+
+    /// Whether the process of a broker that is down may begin again with what it has.
+    private func isStartable(_ index: Int) -> Bool {
+        replicas[index].core == nil && replicas[index].retiresAt == nil && modelStore.names(replicas[index].broker)
+    }
+
+    /// An operator wants others to have the group, or in another order; now and then another number of them.
+    private func move() {
+        guard !modelStore.isAway else { return }
+        let count = random.chance(60) ? min(3, replicas.count) : 1 + random.below(replicas.count)
+        var brokers = modelStore.target.brokers
+        if random.chance(50) {
+            // One takes another's place.
+            brokers[random.below(brokers.count)] = Int32(random.below(replicas.count))
+        } else {
+            brokers = replicas.map(\.broker)
+            for place in brokers.indices { brokers.swapAt(place, place + random.below(brokers.count - place)) }
+            brokers = Array(brokers.prefix(count))
+        }
+        guard Set(brokers).count == brokers.count else { return }
+        modelStore.want(GroupTarget(brokers: brokers, elections: modelStore.target.elections))
+        isMoving = true
+        tell("wanted is \(brokers)")
     }
 
     private func cutNetwork(_ index: Int) {
@@ -463,9 +549,14 @@ public final class ReplicaSimulation {
         guard canLose(index) else { return }
         crash(index, losesPower: true)
         count("wiped")
+        empty(index)
+        tell("broker \(replicas[index].broker)'s disk is wiped: now \(replicas[index].id)")
+    }
+
+    /// The broker has another disk, with another name.
+    private func empty(_ index: Int) {
         nextIncarnation += 1
         replicas[index].disk = ModelDisk(incarnation: nextIncarnation)
-        tell("broker \(replicas[index].broker)'s disk is wiped: now \(replicas[index].id)")
     }
 
     /// A stopped replica's frame becomes unreadable.
@@ -482,10 +573,10 @@ public final class ReplicaSimulation {
 
     /// Whether every other replica of the set has a whole disk: of what was lost there is always another copy among any majority.
     private func canLose(_ index: Int) -> Bool {
-        guard modelStore.value.replicas.contains(replicas[index].id) else { return false }
-        return replicas.allSatisfy { other in
-            other.broker == replicas[index].broker
-                || modelStore.value.replicas.contains(other.id) && other.disk.damaged.isEmpty && other.core?.damaged.isEmpty ?? true
-        } && modelStore.value.replicas.count == replicas.count
+        guard isSettled, modelStore.value.replicas.count >= 3, modelStore.target.brokers.contains(replicas[index].broker) else { return false }
+        return modelStore.target.brokers.allSatisfy { broker in
+            let other = replicas[Int(broker)]
+            return other.broker == replicas[index].broker || other.disk.damaged.isEmpty && other.core?.damaged.isEmpty ?? true
+        }
     }
 }

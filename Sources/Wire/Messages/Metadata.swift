@@ -25,6 +25,8 @@ public struct MetadataRequest: Request {
     public var allowAutoTopicCreation = true
     public var includeClusterAuthorizedOperations = false
     public var includeTopicAuthorizedOperations = false
+    /// Whether partitions are to be told with their partition groups: Hutong's own (``PartitionGroupTag``), in flexible versions.
+    public var includePartitionGroups = false
 
     public init() {}
 
@@ -39,8 +41,18 @@ public struct MetadataRequest: Request {
         try wire.bool(&allowAutoTopicCreation, 4...)
         try wire.bool(&includeClusterAuthorizedOperations, 8...10)
         try wire.bool(&includeTopicAuthorizedOperations, 8...)
-        try wire.tags()
+        try wire.tags(includePartitionGroups ? [PartitionGroupTag.number] : []) { wire, tag throws(WireError) in
+            guard tag == PartitionGroupTag.number else { return false }
+            try wire.bool(&includePartitionGroups)
+            return true
+        }
     }
+}
+
+/// A tagged field of Hutong's own in Metadata: who asks for it is told which partitions share a partition group, with its replicas and its leader.
+/// Kafka counts its tags up from 0; nobody else is sent this one.
+public enum PartitionGroupTag {
+    public static let number: UInt32 = 10_000
 }
 
 public struct MetadataResponse: Response {
@@ -75,6 +87,8 @@ public struct MetadataResponse: Response {
         public var replicaNodes: [Int32] = []
         public var isrNodes: [Int32] = []
         public var offlineReplicas: [Int32] = []
+        /// The partition group, where it was asked for (``PartitionGroupTag``).
+        public var group: UInt16?
 
         public init() {}
 
@@ -86,7 +100,13 @@ public struct MetadataResponse: Response {
             try wire.int32Array(&replicaNodes)
             try wire.int32Array(&isrNodes)
             try wire.int32Array(&offlineReplicas, 5...)
-            try wire.tags()
+            try wire.tags(group == nil ? [] : [PartitionGroupTag.number]) { wire, tag throws(WireError) in
+                guard tag == PartitionGroupTag.number else { return false }
+                var bits = Int16(bitPattern: group ?? 0)
+                try wire.int16(&bits)
+                group = UInt16(bitPattern: bits)
+                return true
+            }
         }
     }
 

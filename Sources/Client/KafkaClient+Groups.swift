@@ -1,0 +1,50 @@
+import Wire
+
+// What operators want of partition groups. Any broker takes it.
+
+extension KafkaClient {
+    /// Has partitions moved to these brokers, or, where there are none, what is under way cancelled. It is put down when this returns, and goes on then.
+    /// Throws the first refusal.
+    public func reassign(_ partitions: [TopicPartition], to replicas: [Int32]?) throws {
+        var request = AlterPartitionReassignmentsRequest()
+        request.timeoutMs = Int32(clamping: timeoutMs)
+        request.topics = Dictionary(grouping: partitions, by: \.topic).sorted { $0.key < $1.key }.map { topic, partitions in
+            .init(name: topic, partitions: partitions.map(\.partition).sorted().map { .init(partitionIndex: $0, replicas: replicas) })
+        }
+        let response = try callAny(request, patienceMs: timeoutMs)
+        try Self.check(response.errorCode, "reassignment", message: response.errorMessage)
+        for topic in response.responses {
+            for partition in topic.partitions {
+                try Self.check(partition.errorCode, "\(topic.name) [\(partition.partitionIndex)]", message: partition.errorMessage)
+            }
+        }
+    }
+
+    /// What is being moved.
+    public func reassignments() throws -> [TopicPartition: ListPartitionReassignmentsResponse.Partition] {
+        let response = try callAny(ListPartitionReassignmentsRequest())
+        try Self.check(response.errorCode, "reassignments", message: response.errorMessage)
+        var found: [TopicPartition: ListPartitionReassignmentsResponse.Partition] = [:]
+        for topic in response.topics {
+            for partition in topic.partitions { found[TopicPartition(topic.name, partition.partitionIndex)] = partition }
+        }
+        return found
+    }
+
+    /// Has the partitions led by the brokers that are to lead them; waits until they do. Those that do already, or can't be, are no error.
+    public func electPreferredLeaders(_ partitions: [TopicPartition]) throws {
+        var request = ElectLeadersRequest()
+        request.timeoutMs = Int32(clamping: timeoutMs)
+        request.topicPartitions = Dictionary(grouping: partitions, by: \.topic).sorted { $0.key < $1.key }.map { topic, partitions in
+            .init(topic: topic, partitions: partitions.map(\.partition).sorted())
+        }
+        let response = try callAny(request, patienceMs: timeoutMs)
+        try Self.check(response.errorCode, "election")
+        for topic in response.replicaElectionResults {
+            for partition in topic.partitionResult
+            where ![.none, .electionNotNeeded, .preferredLeaderNotAvailable].contains(partition.errorCode) {
+                try Self.check(partition.errorCode, "\(topic.topic) [\(partition.partitionId)]", message: partition.errorMessage)
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+import Intake
+import Metadata
+import Wire
+
+extension ControlStage {
+    /// So long an election is waited for at most, in milliseconds.
+    private static var longestElection: Int32 { 300_000 }
+
+    /// The groups of the named partitions are handed to the brokers that are to lead them. It is answered when they do.
+    mutating func handleElectLeaders(_ request: ClientRequest, _ io: Int) throws {
+        let message = try ElectLeadersRequest.decode(request.body, version: request.version)
+        let isPreferred = message.electionType == ElectLeadersRequest.Kind.preferred.rawValue
+        let asked = message.topicPartitions ?? table.topics.map { topic in
+            ElectLeadersRequest.Topic(topic: topic.name, partitions: topic.partitions.indices.map(Int32.init))
+        }
+        var response = ElectLeadersResponse()
+        if !isPreferred { response.errorCode = .invalidRequest }
+        var orders: [UInt16: GroupOrder] = [:]
+        var places: [PartitionName: UInt16] = [:]
+        for topic in asked {
+            var answer = ElectLeadersResponse.Topic()
+            answer.topic = topic.topic
+            for partition in topic.partitions {
+                let name = PartitionName(topic: topic.topic, partition: partition)
+                var result = ElectLeadersResponse.Partition()
+                result.partitionId = partition
+                if let flaw = isPreferred ? flaw(name) : Flaw(
+                    .invalidRequest, "an unclean election would lose what is committed: it is not served. A group is led again once a majority of its replicas is there")
+                {
+                    result.errorCode = flaw.error
+                    result.errorMessage = flaw.reason
+                } else if let group = group(of: name) {
+                    places[name] = group
+                    orders[group] = .elect
+                }
+                answer.partitionResult.append(result)
+            }
+            response.replicaElectionResults.append(answer)
+        }
+        guard !orders.isEmpty else { return try answer(response, request, io) }
+        let patience = UInt64(max(0, min(message.timeoutMs, ControlStage.longestElection))) * 1_000_000
+        order(orders, .elected(response, places, patience: patience), request, io)
+    }
+
+    /// Why the partition's preferred leader can't be elected; nil: it can.
+    private func flaw(_ name: PartitionName) -> Flaw? {
+        guard let group = group(of: name) else { return Flaw(.unknownTopicOrPartition, "there is no such partition") }
+        let leadership = directory.leadership(of: group)
+        guard let wanted = directory.target(of: group).first else { return Flaw(.preferredLeaderNotAvailable, "the partition is not there yet") }
+        if leadership.leader == wanted { return Flaw(.electionNotNeeded, "broker \(wanted) leads already") }
+        guard leadership.live.contains(wanted) else {
+            return Flaw(.preferredLeaderNotAvailable, "broker \(wanted), which is to lead, does not have the partition now")
+        }
+        return nil
+    }
+
+    /// Elections that have come to their end, or whose time is up, are answered. Returns how many.
+    mutating func finishElections(_ now: UInt64) -> Int {
+        var count = 0
+        for (token, election) in elections {
+            let isLed = election.groups.allSatisfy { directory.leadership(of: $0).leader == directory.target(of: $0).first }
+            guard isLed || now >= election.deadline else { continue }
+            elections[token] = nil
+            count += 1
+            var response = election.response
+            response.fail(election.places) { group in
+                directory.leadership(of: group).leader == directory.target(of: group).first
+                    ? nil : Flaw(.preferredLeaderNotAvailable, "the broker that is to lead has not taken over in time: it may lag behind")
+            }
+            reply(response, election.request, election.io)
+        }
+        return count
+    }
+}
+
+extension ElectLeadersResponse {
+    /// What some groups' partitions are to be told.
+    mutating func fail(_ places: [PartitionName: UInt16], _ flaw: (UInt16) -> Flaw?) {
+        for topic in replicaElectionResults.indices {
+            for index in replicaElectionResults[topic].partitionResult.indices
+            where replicaElectionResults[topic].partitionResult[index].errorCode == .none {
+                let name = PartitionName(
+                    topic: replicaElectionResults[topic].topic, partition: replicaElectionResults[topic].partitionResult[index].partitionId)
+                guard let found = places[name].flatMap(flaw) else { continue }
+                replicaElectionResults[topic].partitionResult[index].errorCode = found.error
+                replicaElectionResults[topic].partitionResult[index].errorMessage = found.reason
+            }
+        }
+    }
+}
