@@ -111,6 +111,9 @@ public final class ClusterStageSet {
         return Int(places[Int(partition)].group)
     }
 
+    /// Whether the group's replica here knows how far it had come, and can read all of it.
+    public func isSure(group: Int) -> Bool { made.replicate.body.isSure(group: group) }
+
     /// For logs: what each group's replica here is doing.
     public var description: String { "\(made.replicate.body.description); steward: \(made.steward.description)" }
 

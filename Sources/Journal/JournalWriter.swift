@@ -101,7 +101,9 @@ public struct JournalWriter: ~Copyable {
         if position == segmentEnd && !nextSegment() { return nil }
         let stride = Frame.stride(Int(header.length))
         precondition(UInt64(stride) <= segmentEnd - position, "a frame does not cross a segment's end")
-        place!.copyMemory(from: frame, byteCount: stride)
+        // The header last: a flush may take the beginning of a frame along that is not whole yet, which is not to look like one.
+        (place! + Frame.headerBytes).copyMemory(from: frame + Frame.headerBytes, byteCount: stride - Frame.headerBytes)
+        place!.copyMemory(from: frame, byteCount: Frame.headerBytes)
         defer {
             place! += stride
             position += UInt64(stride)

@@ -136,6 +136,9 @@ public struct ReplicaStage: Stage, ~Copyable {
 
     public var deadline: UInt64 { nextTick }
 
+    /// Whether the group's replica here knows how far it had come, and can read all of it.
+    public func isSure(group: Int) -> Bool { groups[group].core.map { !$0.isUnsure && $0.damaged.isEmpty } ?? false }
+
     /// For logs: what each replica is doing.
     public var description: String { groups.map { "group \($0.number) \($0.phase) \($0.core?.description ?? "")" }.joined(separator: "; ") }
 
@@ -168,7 +171,7 @@ public struct ReplicaStage: Stage, ~Copyable {
 
     /// Ways to all others that live.
     private mutating func reconnect(_ now: UInt64) {
-        for broker in live.keys where broker != nodeId && !link(to: broker).isConnected && now >= connectsAt[broker] ?? 0 {
+        for broker in live.keys.sorted() where broker != nodeId && !link(to: broker).isConnected && now >= connectsAt[broker] ?? 0 {
             connectsAt[broker] = now + 1_000_000_000
             host.connect(to: broker)
         }
@@ -259,11 +262,14 @@ public struct ReplicaStage: Stage, ~Copyable {
                 guard !range.isEmpty else { break }
                 let number = group.number
                 let logger = logger
+                let host = host
                 for piece in journals.pieces(
                     range, cache: group.cache, paths: paths[number],
                     failed: { [weak link] in
                         logger.error("partition group \(number): positions \(range.lowerBound) to \(range.upperBound) can't be read for another broker")
                         link?.disconnect()
+                        // Others may have it.
+                        host.examine(group: number, position: range.lowerBound)
                     })
                 { link.put(piece) }
             default: break

@@ -92,6 +92,8 @@ struct ProducerTable {
     /// Open addressing: a state's number, or -1.
     private var buckets: [Int32]
     private var clockHand = 0
+    /// A producer that is unknown may be one that was known before.
+    var hasForgotten = false
     let limit: Int
 
     init(limit: Int) {
@@ -128,8 +130,9 @@ struct ProducerTable {
     /// What to do with a batch; the rules are Kafka's (ProducerStateManager's, KIP-98 and KIP-360).
     /// - Parameter found: what `find` says of its producer.
     func judge(_ found: Int?, epoch: Int16, firstSequence: Int32, lastSequence: Int32) -> SequenceVerdict {
-        // Of a producer that is unknown, or was forgotten, any sequence may be the next.
-        guard let found else { return .append }
+        // Of a producer that was forgotten any sequence may be the next. One that never was here begins with zero: what comes before that
+        // overtakes its predecessor, which another leader's successor has refused.
+        guard let found else { return firstSequence == 0 || hasForgotten ? .append : .refuse(.outOfOrderSequenceNumber) }
         guard epoch == states[found].epoch else {
             guard epoch > states[found].epoch else { return .refuse(.invalidProducerEpoch) }
             return firstSequence == 0 || states[found].isUncertain ? .append : .refuse(.outOfOrderSequenceNumber)
@@ -167,6 +170,7 @@ struct ProducerTable {
     /// same answer.
     mutating func doubt() {
         for number in states.indices { states[number].isUncertain = true }
+        hasForgotten = true
     }
 
     /// Forgets those that have been silent since `time`, a few at each call.
@@ -190,6 +194,7 @@ struct ProducerTable {
     }
 
     private mutating func forget(_ number: Int) {
+        hasForgotten = true
         remove(bucket: bucket(states[number].partition, states[number].id))
         let last = states.count - 1
         if number != last {
@@ -229,7 +234,7 @@ struct ProducerTable {
     mutating func restore(_ state: ProducerState) {
         if 2 * (states.count + 1) > buckets.count { grow() }
         let bucket = bucket(state.partition, state.id)
-        guard buckets[bucket] < 0, states.count < limit else { return }
+        guard buckets[bucket] < 0, states.count < limit else { return hasForgotten = true }
         buckets[bucket] = Int32(states.count)
         states.append(state)
     }

@@ -104,6 +104,8 @@ public struct SequencerState: Sendable {
     // MARK: Checkpoints
 
     private static let format: UInt32 = 2
+    /// Stands beside the number of producers.
+    private static let forgottenBit: UInt32 = 1 << 31
     /// Stands beside a producer's count of batches.
     private static let uncertainBit: UInt8 = 0x80
 
@@ -129,7 +131,7 @@ public struct SequencerState: Sendable {
             for offset in nextOffsets { put(offset) }
             put(UInt32(logStarts.count))
             for offset in logStarts { put(offset) }
-            put(UInt32(producers.count))
+            put(UInt32(producers.count) | (producers.hasForgotten ? SequencerState.forgottenBit : 0))
             for state in producers.all {
                 put(state.partition)
                 put(state.id)
@@ -169,7 +171,8 @@ public struct SequencerState: Sendable {
             logStarts.append(offset)
         }
         guard let count = get(UInt32.self) else { return nil }
-        for _ in 0..<count {
+        producers.hasForgotten = count & SequencerState.forgottenBit != 0
+        for _ in 0..<count & ~SequencerState.forgottenBit {
             guard let partition = get(UInt32.self), let id = get(Int64.self), let time = get(Int64.self),
                 let epoch = get(Int16.self), let flags = get(UInt8.self), flags & ~SequencerState.uncertainBit <= ProducerState.kept
             else { return nil }

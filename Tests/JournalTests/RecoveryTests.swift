@@ -37,9 +37,9 @@ private final class HandMadeJournal {
     /// Adds a frame behind the last; what is not said is as it should be.
     func add(
         epoch: UInt32 = 1, previous claimed: UInt32? = nil, at place: UInt64? = nil, flushed: UInt64 = 0,
-        journal: JournalIdentity = identity
+        journal: JournalIdentity = identity, bytes: Int = 3
     ) throws {
-        let batch = try RecordBatch.build([Record(timestamp: 1, value: [1, 2, 3])])
+        let batch = try RecordBatch.build([Record(timestamp: 1, value: [UInt8](repeating: 7, count: bytes))])
         let at = image.base + Int(position)
         (at + Frame.headerBytes).copyMemory(from: batch, byteCount: batch.count)
         let header = FrameHeader(
@@ -82,13 +82,15 @@ private final class HandMadeJournal {
 
     private(set) var taken: [UInt64] = []
 
-    func recover(epochs: [(UInt32, UInt64)] = [], checkpoint: Checkpoint? = nil) throws -> RecoveredJournal {
+    func recover(
+        epochs: [(UInt32, UInt64)] = [], checkpoint: Checkpoint? = nil, isReplica: Bool = false
+    ) throws -> RecoveredJournal {
         try blocking.replace(paths.segment(0), by: paths.unfinishedSegment, in: paths.directory, with: image)
         let memory = AlignedBuffer(count: Self.segmentBytes)
         let reader = SegmentReader(
             blocking: blocking, paths: paths, journal: Self.identity, segmentBytes: Self.segmentBytes,
             epochs: EpochHistory(epochs.map { EpochHistory.Start(epoch: $0.0, position: $0.1) }), memory: memory.base)
-        var recovery = try Recovery(reader: reader, paths: paths, segments: 0...0, checkpoint: checkpoint)
+        var recovery = try Recovery(reader: reader, paths: paths, segments: 0...0, checkpoint: checkpoint, isReplica: isReplica)
         var counter = Counter()
         defer { taken = counter.frames }
         return try recovery.run(&counter)
@@ -116,6 +118,41 @@ private final class HandMadeJournal {
         journal.skip(8)
         try journal.add(epoch: 9)
         #expect(try journal.recover().highestEpoch == 9)
+    }
+
+    /// What looks like a torn end may have been acknowledged by a replica: others may know. Alone, it was never promised.
+    @Test func aReplicasSpoiltEndIsDamage() throws {
+        let journal = HandMadeJournal()
+        for _ in 0..<5 { try journal.add() }
+        let last = journal.ends[3]
+        journal.damage(before: journal.position)
+        let alone = try journal.recover()
+        #expect(alone.position == last && alone.damaged.isEmpty && !alone.isEndUnknown)
+        let replica = try journal.recover(isReplica: true)
+        #expect(replica.damaged == [last..<journal.ends[4]] && replica.isEndUnknown && replica.frames == 4)
+    }
+
+    /// Of its last frame some blocks were never written: so nobody was told that it is there.
+    @Test func aReplicasUnfinishedFrameIsCutOff() throws {
+        let journal = HandMadeJournal()
+        for _ in 0..<3 { try journal.add() }
+        let last = journal.position
+        try journal.add(bytes: 3000)
+        journal.lose((last / 512 + 2) * 512..<UInt64(HandMadeJournal.segmentBytes))
+        let found = try journal.recover(isReplica: true)
+        #expect(found.position == last && found.damaged.isEmpty && !found.isEndUnknown)
+    }
+
+    /// Later blocks were written and earlier ones were not: a replica says that it does not know what was there.
+    @Test func aReplicasGapIsDamage() throws {
+        let journal = HandMadeJournal()
+        for _ in 0..<5 { try journal.add() }
+        let (from, end) = (journal.ends[1], journal.ends[2])
+        journal.lose(from..<end)
+        let alone = try journal.recover()
+        #expect(alone.position == from && alone.damaged.isEmpty)
+        let replica = try journal.recover(isReplica: true)
+        #expect(replica.damaged == [from..<end] && replica.position == journal.position && !replica.isEndUnknown)
     }
 
     /// An epoch's first frames were lost by the drive, and what an earlier life had cut off there stands in their place, in the

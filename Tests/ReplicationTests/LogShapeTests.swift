@@ -56,6 +56,17 @@ func history(_ starts: (UInt32, UInt64)...) -> LogHistory { LogHistory(starts.ma
         #expect(choose([a: whole, b: whole]) == .take(LogPlan(history: whole.history, end: 100, keeps: 100, reads: [])))
     }
 
+    /// Who may have had more is no proof that there was no more; unless somebody has begun an epoch since, or there is nobody left to ask.
+    @Test func whoIsUnsureProvesNothing() {
+        let unsure = LogShape(history: history((1, 0)), end: 100, isUnsure: true)
+        #expect(choose([a: whole, b: unsure]) == .wait)
+        #expect(choose([a: unsure, b: whole]) == .wait)
+        #expect(choose([a: whole, b: whole, c: unsure]) == .take(LogPlan(history: whole.history, end: 100, keeps: 100, reads: [])))
+        #expect(choose([a: unsure, b: unsure, c: unsure]) == .take(LogPlan(history: whole.history, end: 100, keeps: 100, reads: [])))
+        let later = LogShape(history: history((1, 0), (2, 90)), end: 95)
+        #expect(choose([a: later, b: unsure]) == .take(LogPlan(history: later.history, end: 95, keeps: 95, reads: [])))
+    }
+
     @Test func whatIsLackingIsReadFromWhoHasIt() {
         let short = LogShape(history: history((1, 0)), end: 40)
         #expect(

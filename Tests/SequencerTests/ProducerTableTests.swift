@@ -80,9 +80,16 @@ import Testing
 
     @Test func partitionsAndProducersAreApart() {
         let table = table(batches: 0..<2)
-        #expect(judge(table, 5, 9, partition: 2) == .append, "unknown there: any sequence may be the next")
-        #expect(judge(table, 5, 9, id: 8) == .append)
+        #expect(judge(table, 0, 4, partition: 2) == .append && judge(table, 0, 4, id: 8) == .append)
         #expect(judge(table, 5, 9) == .refuse(.outOfOrderSequenceNumber))
+    }
+
+    /// Its first batch was refused, by one that has come to lead since.
+    @Test func whoWasNeverHereBeginsWithZero() {
+        var table = table(batches: 0..<2)
+        #expect(judge(table, 5, 9, id: 8) == .refuse(.outOfOrderSequenceNumber))
+        table.expire(before: .max)
+        #expect(table.count == 0 && judge(table, 5, 9, id: 8) == .append, "it may be the one that was forgotten")
     }
 
     @Test func beyondTheLimitTheLongestSilentIsForgotten() {

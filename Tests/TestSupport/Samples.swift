@@ -12,7 +12,7 @@ public let sampledMessages: [any Sampled.Type] = [
     ApiVersionsResponse.self, CreateTopicsRequest.self, CreateTopicsResponse.self, DeleteTopicsRequest.self,
     DeleteTopicsResponse.self, DeleteRecordsRequest.self, DeleteRecordsResponse.self, InitProducerIdRequest.self, InitProducerIdResponse.self,
     DescribeConfigsRequest.self, DescribeConfigsResponse.self, OffsetForLeaderEpochRequest.self, OffsetForLeaderEpochResponse.self,
-    DescribeConfigsRequest.self, DescribeConfigsResponse.self, ElectLeadersRequest.self, ElectLeadersResponse.self,
+    ElectLeadersRequest.self, ElectLeadersResponse.self,
     AlterPartitionReassignmentsRequest.self, AlterPartitionReassignmentsResponse.self, ListPartitionReassignmentsRequest.self,
     ListPartitionReassignmentsResponse.self,
 ]

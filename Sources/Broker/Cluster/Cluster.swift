@@ -208,7 +208,7 @@ final class Cluster: BrokerDirectory, Sendable {
     /// Groups whose disks are all known can begin. One broker does it, so that not all try.
     private func form(_ view: ClusterView) {
         guard controller(view) == settings.nodeId else { return }
-        for (number, group) in view.groups where group.entry.assignment == nil {
+        for (number, group) in view.groups.sorted(by: { $0.key < $1.key }) where group.entry.assignment == nil {
             let replicas = group.entry.brokers.compactMap { broker in
                 view.brokers[broker]?.incarnations[number].map { ReplicaID(broker: broker, incarnation: $0) }
             }

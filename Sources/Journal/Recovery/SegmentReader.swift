@@ -122,6 +122,23 @@ public final class SegmentReader {
         return found
     }
 
+    /// Whether the frame there was never written as a whole: where some of it should be there are still the zeros of a new segment. Then nobody was told
+    /// that it is there.
+    func isUnfinished(_ position: UInt64) -> Bool {
+        let from = offset(of: position)
+        let end = offset(of: brokenEnd(from: position) - 1) + 1
+        var at = from
+        while at < end {
+            let unit = min((at / SegmentReader.writtenAtOnce + 1) * SegmentReader.writtenAtOnce, end)
+            if UnsafeRawBufferPointer(start: memory + at, count: unit - at).allSatisfy({ $0 == 0 }) { return true }
+            at = unit
+        }
+        return false
+    }
+
+    /// What a drive writes as a whole whatever happens, in bytes.
+    private static let writtenAtOnce = 512
+
     /// Where what is broken there ends, as far as it tells: the frame, by its header's length where that says that it belongs there, and every
     /// block that can't be read.
     func brokenEnd(from position: UInt64) -> UInt64 {

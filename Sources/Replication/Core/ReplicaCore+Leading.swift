@@ -163,7 +163,7 @@ extension ReplicaCore {
     /// little use as a voter. So the leader asks for another epoch.
     private mutating func renewEpoch() {
         guard isServing, swapping == nil, proposed == nil, assignment.epoch == role.epoch, assignment.leader == own, let epochFrameEnd,
-            followers.values.contains(where: { $0.isUnsure && $0.state == .streaming && $0.persisted >= max(committed, epochFrameEnd) })
+            followers.values.contains(where: { $0.isUnsure && $0.state == .streaming && $0.persisted >= epochFrameEnd })
         else { return }
         var value = assignment
         value.epoch = max(value.epoch, record.promised) + 1

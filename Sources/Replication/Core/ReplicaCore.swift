@@ -145,8 +145,11 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     /// The log as others are told of it. What stands behind the start of an epoch that is not recorded yet does not count; what is
     /// damaged does, because it may have been acknowledged.
     var shape: LogShape {
-        LogShape(start: start, history: stored.history, end: recordedEnd, damaged: damaged, isUnsure: stored.isUnsure || record.isUnsure)
+        LogShape(start: start, history: stored.history, end: recordedEnd, damaged: damaged, isUnsure: isUnsure)
     }
+
+    /// Whether the log may have gone on behind what could be read of it, and no epoch has begun since.
+    public var isUnsure: Bool { stored.isUnsure || record.isUnsure }
 
     /// Behind it the stored history says something else than the log, or nothing yet.
     var recordedEnd: UInt64 {

@@ -1,4 +1,3 @@
-import Glibc
 import Codecs
 import Host
 import IO
@@ -155,7 +154,6 @@ final class ClusterProducer {
         request.timeoutMs = 30_000
         request.topics = [topic]
         let correlation = try client.send(request, version: 8)
-        if getenv("TRACEP") != nil { simulation.tell("p\(number) \(model.name) sends seq \(batch.sequence)") }
         guard batch.acks != 0 else { return }
         underWay[correlation] = (batch, simulation.now)
         order.append(correlation)
@@ -194,7 +192,6 @@ final class ClusterProducer {
     }
 
     private func take(_ batch: Batch, _ part: ProduceResponse.Partition, _ simulation: ClusterSimulation) throws -> Int {
-        if getenv("TRACEP") != nil { simulation.tell("p\(number) \(model.name) seq \(batch.sequence) x\(batch.values.count): \(part.errorCode) at \(part.baseOffset)") }
         switch part.errorCode {
         case .none:
             guard !batch.isBad else { throw Violation("\(model.name): a damaged batch was taken") }

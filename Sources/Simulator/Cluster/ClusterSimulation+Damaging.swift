@@ -8,7 +8,16 @@ extension ClusterSimulation {
     /// A broker whose disk may lose something: no more than replication can stand, so all others have everything.
     private func victim() -> ClusterBroker? {
         let broker = brokers[random.below(brokers.count)]
-        return isWhole(except: nil) && brokers.allSatisfy { $0.disk.faults?.shortWrite ?? 0 == 0 } ? broker : nil
+        return isWhole(except: nil) && allAreSure() && brokers.allSatisfy { $0.disk.faults?.shortWrite ?? 0 == 0 } ? broker : nil
+    }
+
+    /// Whether every replica is there, and knows what it has.
+    private func allAreSure() -> Bool {
+        (0..<groups).allSatisfy { group in
+            (ClusterStageSet.assignment(group: group, in: shared)?.replicas ?? []).allSatisfy { replica in
+                broker(replica.broker)?.life?.stageSet.isSure(group: group) ?? false
+            }
+        }
     }
 
     /// What it had it must have again before another disk may lose something.
@@ -21,7 +30,8 @@ extension ClusterSimulation {
             let isWhole = (0..<groups).allSatisfy { group in
                 guard let assignment = ClusterStageSet.assignment(group: group, in: shared) else { return true }
                 guard assignment.replicas.contains(where: { $0.broker == id }) else { return true }
-                return lost.isDisjoint(with: assignment.replicas) && life.checked[group] >= ends[group] && oracle.isIntact(broker, group)
+                return lost.isDisjoint(with: assignment.replicas) && life.checked[group] >= ends[group] && life.stageSet.isSure(group: group)
+                    && oracle.isIntact(broker, group)
             }
             if isWhole {
                 tell("broker \(id) has everything again")

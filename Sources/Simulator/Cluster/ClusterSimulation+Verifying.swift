@@ -63,13 +63,12 @@ extension ClusterSimulation {
         healAll()
         let before = report.commits
         let limit = now + 60_000 * ClusterSimulation.millisecond
-        while report.commits < before + 60 || !allHaveEverything() {
-            guard now < limit else { throw Violation("no progress after the faults: \(report.commits - before) commits; \(lagging)") }
+        let mark = oracle.ends
+        while report.commits < before + 60 || !allHaveEverything(mark) {
+            guard now < limit else { throw Violation("no progress after the faults: \(report.commits - before) commits; \(lagging(behind: mark))") }
             moveAway()
             forgiveDamage()
-            if report.commits < before + 60 {
-                for producer in producers { try producer.send(self, records: 1, bytes: 10, acks: -1, isBad: false) }
-            }
+            for producer in producers { try producer.send(self, records: 1, bytes: 10, acks: -1, isBad: false) }
             for _ in 0..<10 { try round() }
             for producer in producers { report.commits += try producer.takeAnswers(self) }
         }
@@ -98,20 +97,21 @@ extension ClusterSimulation {
     }
 
     /// Whether each replica of each group has committed all that anyone has.
-    private func allHaveEverything() -> Bool { halted.isEmpty && lagging.isEmpty }
+    private func allHaveEverything(_ mark: [UInt64]) -> Bool { halted.isEmpty && lagging(behind: mark).isEmpty }
 
-    private var lagging: [String] {
+    private func lagging(behind mark: [UInt64]) -> [String] {
         (0..<groups).flatMap { group -> [String] in
             guard let assignment = ClusterStageSet.assignment(group: group, in: shared) else { return [] }
             return assignment.replicas.compactMap { replica in
                 let there = broker(replica.broker)?.life?.checked[group] ?? 0
-                return there >= oracle.ends[group] ? nil : "group \(group): \(replica) has \(there) of \(oracle.ends[group])"
+                return there >= mark[group] ? nil : "group \(group): \(replica) has \(there) of \(mark[group])"
             }
         }
     }
 
     /// All that can be read of a partition against all that was ever promised.
     private func verify(_ model: PartitionModel) throws {
+        let limit = now + 10_000 * ClusterSimulation.millisecond
         var next: Int64 = 0
         var records: [(offset: Int64, value: String)] = []
         while true {
@@ -127,7 +127,14 @@ extension ClusterSimulation {
             }
             guard part.errorCode == .none else { throw Violation("\(model.name): reading offset \(next) is answered with \(part.errorCode)") }
             try model.see(logStart: part.logStartOffset, highWatermark: part.highWatermark, at: 0)
-            if next >= part.highWatermark { break }
+            if next >= part.highWatermark {
+                // Readers see what is committed a moment later.
+                let end = model.acknowledged.keys.max().map { $0 + 1 } ?? 0
+                if part.highWatermark >= end { break }
+                guard now < limit else { throw Violation("\(model.name): the high watermark stays at \(part.highWatermark), though \(end) is acknowledged") }
+                for _ in 0..<20 { try round() }
+                continue
+            }
             let found = try Simulation.records(part).filter { $0.offset >= next }
             guard let last = found.last else { throw Violation("\(model.name): nothing at \(next), below the high watermark \(part.highWatermark)") }
             for (place, record) in found.enumerated() where record.offset != next + Int64(place) {
