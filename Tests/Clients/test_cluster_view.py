@@ -1,7 +1,10 @@
 """What clients are told by three brokers: which replicas are in sync, whether there are enough of them, where an epoch ends."""
 
+import json
 import logging
+import pathlib
 import signal
+import subprocess
 import time
 
 import confluent_kafka
@@ -9,6 +12,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from batches import batch
+from broker import binary
 from messages import CREATE_TOPICS, PRODUCE, Error
 from rawclient import Connection, produce_topics
 from test_cluster import LEADER_PATIENCE, await_leaders, await_whole, create, metadata
@@ -16,16 +20,16 @@ from test_cluster import LEADER_PATIENCE, await_leaders, await_whole, create, me
 NOTICED = 10  # seconds until every broker knows who is in sync
 
 
-def await_isr(cluster, topic, expected, asked):
+def await_isr(cluster, topic, expected, asked, patience=NOTICED):
     """Each of the brokers that are asked says that these are in sync, of every partition."""
-    deadline = time.monotonic() + NOTICED
+    deadline = time.monotonic() + patience
     said = {}
     while time.monotonic() < deadline:
         said = {number: [sorted(isr) for *_, isr in metadata(cluster, topic, number).values()] for number in asked}
         if all(isrs and all(isr == sorted(expected) for isr in isrs) for isrs in said.values()):
             return
         time.sleep(0.05)
-    raise AssertionError(f"{expected} are not in sync everywhere after {NOTICED} s: {said}\n{cluster.tail()}")
+    raise AssertionError(f"{expected} are not in sync everywhere after {patience} s: {said}\n{cluster.tail()}")
 
 
 def others(cluster, *numbers):
@@ -238,3 +242,41 @@ def test_librdkafka_checks_its_offsets_after_a_failover(cluster, topic):
     said = [line for line in heard.lines if "OffsetForLeaderEpoch" in line]
     assert any("Received OffsetForLeaderEpochResponse" in line for line in said), f"it did not ask: {said[-20:]}"
     assert not any("truncation" in line.lower() and "detected" in line.lower() for line in heard.lines)
+
+
+def test_a_follower_that_stood_still_catches_up(cluster, topic):
+    """The others go on without it, the leader keeps nothing in memory for it, and it is in sync again soon after it goes on."""
+    create(cluster, topic, partitions=1)
+    await_isr(cluster, topic, cluster.ids, cluster.ids)
+    # From then on it leads for good: who is to lead does.
+    deadline = time.monotonic() + 30
+    while (leader := served(cluster, topic)[0]) != metadata(cluster, topic)[0][2][0]:
+        assert time.monotonic() < deadline, cluster.tail()
+        time.sleep(0.1)
+    victim, _ = others(cluster, leader)
+
+    def memory():
+        status = pathlib.Path(f"/proc/{cluster.brokers[leader].pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) / 1024
+
+    load = subprocess.Popen(
+        [*cluster.network.within("client"), *binary(), "bench", "produce", "--server", cluster.brokers[leader].server, "--topic", topic,
+         "--partitions", "1", "--duration", "9", "--rate", "100000", "--ceiling", "0", "--json"], stdout=subprocess.PIPE, text=True)
+    time.sleep(3)
+    before = memory()
+    most = before
+    with Paused(cluster, victim):
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            most = max(most, memory())
+            time.sleep(0.1)
+    resumed = time.monotonic()
+    await_isr(cluster, topic, cluster.ids, [leader], patience=40)
+    caught_up = time.monotonic() - resumed
+    card = load.communicate(timeout=60)[0]
+    assert load.returncode == 0, f"an answer was wrong, or did not come\n{card}\n{cluster.tail()}"
+    requests = json.loads(card)["requests"]
+    logging.info("%d requests meanwhile; in sync again %.1f s after it went on; the leader's memory: %.0f MiB, at most %.0f MiB", requests,
+                 caught_up, before, most)
+    assert requests > 10_000
+    assert most - before < 64, f"the leader's memory has grown from {before:.0f} to {most:.0f} MiB"
