@@ -111,14 +111,16 @@ final class ReplicaGroup {
         case .repaired(_, let range): repair.end(range)
         case .failed(_, let reason):
             logger.error("\(name): \(reason). This replica takes no part")
-            phase = .halted
+            halt(now)
         case .release: isReleasing = true
         case .assignment(_, let value, let target, let revision):
             assignment = (value, target, revision)
             // Who takes no part begins no epoch that is handed to it.
-            if phase != .halted { core?.saw(value, target: target, revision: revision, now: now) }
+            core?.saw(value, target: target, revision: revision, now: now)
+            if phase == .halted { halt(now) }
         case .swapped(_, let tried, let value, let target, let revision):
             if core?.isSwapping(tried) ?? false { core?.swapped(value, target: target, revision: revision, now: now) }
+            if phase == .halted { halt(now) }
         case .live(let brokers):
             live = brokers.compactMapValues { $0[UInt16(number)] }
             core?.saw(live: live, now: now)
@@ -129,9 +131,18 @@ final class ReplicaGroup {
         _ = carryOut(now)
     }
 
+    /// Nothing is done here any more until the broker is started again, but that another may lead.
+    private func halt(_ now: UInt64) {
+        phase = .halted
+        positions.serving.advance(to: 0)
+        core?.giveUp(now: now)
+        for case .swap(let value, let revision) in core?.takeEffects() ?? [] { host.swap(group: number, value, revision: revision) }
+    }
+
     /// The journal is there: for the first time, or after it was closed.
     private func open(_ opened: OpenedReplica, _ now: UInt64) {
         stored = opened.stored
+        repair = ReplicaRepair()
         phase = opened.damaged.isEmpty ? .open : .damaged
         check = FrameCheck(position: opened.end, previous: opened.previous, epoch: opened.epoch)
         carry = []
@@ -150,7 +161,7 @@ final class ReplicaGroup {
             core!.saw(live: live, now: now)
         } else {
             core!.reopened(
-                start: opened.start, end: opened.end, damaged: opened.damaged, isUnsure: opened.stored.record.isUnsure, now: now)
+                start: opened.start, end: opened.end, damaged: opened.damaged, isUnsure: opened.isUnsure, now: now)
         }
         if phase == .open {
             let waiting = waitingEffects
@@ -186,7 +197,7 @@ final class ReplicaGroup {
             }
         case .unreadable(let epoch, let range) where core?.role == .leader(epoch: epoch):
             // What it was sent is no frame: unless it was spoilt on its way, it is none here.
-            host.examine(group: number, position: range.lowerBound)
+            if range.lowerBound < core!.appended { host.examine(group: number, position: range.lowerBound) }
         case .bytes(_, let range) where repair.range?.lowerBound == range.lowerBound && phase == .open: takeRepair(range, bytes)
         case .bytes(let epoch, let range):
             if phase == .damaged, core?.damaged.first?.lowerBound != range.lowerBound { return }
@@ -254,8 +265,10 @@ final class ReplicaGroup {
     }
 
     private func takeRepair(_ range: Range<UInt64>, _ bytes: UnsafeRawBufferPointer) {
-        guard let stored else { return }
-        let sound = ReplicaRepair.soundBytes(bytes, at: range.lowerBound, of: stored.identity)
+        guard let stored, let wanted = repair.range else { return }
+        let sound = ReplicaRepair.soundBytes(
+            UnsafeRawBufferPointer(rebasing: bytes.prefix(Int(clamping: wanted.upperBound - wanted.lowerBound))), at: range.lowerBound,
+            of: stored.identity, epochs: EpochHistory(stored.record.history.starts))
         // Another may have it whole.
         guard sound > 0 else { return }
         host.repair(group: number, range.lowerBound..<range.lowerBound + UInt64(sound), Array(bytes.prefix(sound)))
@@ -263,9 +276,9 @@ final class ReplicaGroup {
 
     /// Who may have what has rotted here.
     private func askForRepair(_ now: UInt64) {
-        guard repair.range != nil, let core else { return }
+        guard let wanted = repair.range, let core else { return }
         let (leader, epoch) = core.knownLeader
-        let others = isLeading ? core.followerIDs : [leader].compactMap { $0 }
+        let others = isLeading ? core.holders(of: wanted.upperBound) : [leader].compactMap { $0 }
         if let (other, range) = repair.ask(others, times, now: now) { outgoing.append((.read(epoch: epoch, range), other)) }
     }
 
@@ -319,6 +332,7 @@ final class ReplicaGroup {
     private func release(_ now: UInt64) -> Int {
         core = nil
         outgoing = []
+        orders.publish()
         let isCarriedOut = [leadOrder, stopOrder].allSatisfy { $0.map { orders.consumed - $0 >= 0 } ?? true }
         guard replacer?.isIdle ?? true, held.isEmpty, isCarriedOut else { return 0 }
         isReleasing = false

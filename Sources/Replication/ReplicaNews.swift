@@ -10,12 +10,16 @@ public struct OpenedReplica: Sendable {
     public var epoch: UInt32
     /// What of it can't be read. While there is any, no stage works on the journal.
     public var damaged: [Range<UInt64>]
+    /// Its end can't be read: it may have gone on.
+    public var isUnsure: Bool
     /// The journal's directory, to replace the record in.
     public var directory: String
 
     public init(
-        stored: StoredReplica, start: UInt64, end: UInt64, previous: UInt32, epoch: UInt32, damaged: [Range<UInt64>], directory: String
+        stored: StoredReplica, start: UInt64, end: UInt64, previous: UInt32, epoch: UInt32, damaged: [Range<UInt64>], isUnsure: Bool,
+        directory: String
     ) {
+        self.isUnsure = isUnsure
         self.stored = stored
         self.start = start
         self.end = end

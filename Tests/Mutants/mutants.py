@@ -635,8 +635,8 @@ MUTANTS = [
         "any-sequence-begins",
         "a producer that was never here may begin with any sequence number",
         "Sources/Sequencer/ProducerTable.swift",
-        "firstSequence == 0 || hasForgotten ? .append",
-        "firstSequence >= 0 || hasForgotten ? .append",
+        "firstSequence == 0 || hasForgotten || !isYoung ? .append",
+        "firstSequence >= 0 || hasForgotten || !isYoung ? .append",
         arguments=("--brokers", "3", "--steps", "1000"),
     ),
     Mutant(

@@ -33,7 +33,7 @@ import Testing
     @Test func onlyWholeFramesOfThisJournalAreTaken() {
         let noise = [UInt8](repeating: 0x5a, count: 256)
         noise.withUnsafeBytes {
-            #expect(ReplicaRepair.soundBytes($0, at: 0, of: JournalIdentity(group: 0, key: 1)) == 0)
+            #expect(ReplicaRepair.soundBytes($0, at: 0, of: JournalIdentity(group: 0, key: 1), epochs: EpochHistory()) == 0)
         }
     }
 }

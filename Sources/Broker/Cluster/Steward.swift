@@ -109,7 +109,12 @@ final class Steward: ReplicaHost, Stage {
         }
         for wish in wishes.take() {
             progress += 1
-            if case .released(let group) = wish { released(group) } else { waiting[group(of: wish)].append(wish) }
+            switch wish {
+            case .released(let group): released(group)
+            // One look at a group at a time.
+            case .examine(let group, _) where waiting[group].contains(where: { if case .examine = $0 { true } else { false } }): break
+            default: waiting[group(of: wish)].append(wish)
+            }
         }
         for group in rooms.indices { progress += step(group) }
         return progress
@@ -193,7 +198,9 @@ final class Steward: ReplicaHost, Stage {
             var cut: Range<UInt64>?
             var committed: UInt64 = 0
             if case .reopen(_, let range, let known) = wish { (cut, committed) = (range, known) }
-            try open(group, cut: cut, committed: committed)
+            var isFirst = false
+            if case .open = wish { isFirst = true }
+            try open(group, cut: cut, committed: committed, isFirst: isFirst)
         } catch let error as IOError {
             logger.error("partition group \(group): \(error); trying again in a second")
             for port in [rooms[group].files.loader, blocking.files] { port.closeAll() }
@@ -214,7 +221,7 @@ final class Steward: ReplicaHost, Stage {
         inbox.put(.failed(group: group, reason: reason))
     }
 
-    private func open(_ group: Int, cut: Range<UInt64>?, committed: UInt64) throws {
+    private func open(_ group: Int, cut: Range<UInt64>?, committed: UInt64, isFirst: Bool) throws {
         let room = rooms[group]
         let stored = try storedReplica(room)
         let epochs = EpochHistory(stored.record.history.starts)
@@ -226,7 +233,7 @@ final class Steward: ReplicaHost, Stage {
                 stored.identity, directory: room.paths.directory, node: nil, epochs: epochs, replay: replay,
                 replica: ReplicaJournal(cache: room.cache, positions: room.positions, cut: cut, committed: committed))
         } catch let damage as DamagedReplica {
-            return try leaveDamaged(room, stored, damage.recovered)
+            return try leaveDamaged(room, stored, damage.recovered, isFirst: isFirst)
         }
         for file in [journal.current.file, journal.directory] + journal.prepared { blocking.files.hand(file, to: room.files.loader) }
         let opened = OpenedGroup(journal: journal, state: replay.state, epoch: journal.recovered.highestEpoch, epochs: epochs)
@@ -242,7 +249,7 @@ final class Steward: ReplicaHost, Stage {
     private func replica(_ stored: StoredReplica, _ found: RecoveredJournal, _ room: GroupRoom, damaged: [Range<UInt64>]) -> OpenedReplica {
         OpenedReplica(
             stored: stored, start: found.firstSegment * UInt64(room.cache.segmentBytes), end: found.position, previous: found.previous,
-            epoch: 0, damaged: damaged, directory: room.paths.directory)
+            epoch: 0, damaged: damaged, isUnsure: found.isEndUnknown, directory: room.paths.directory)
     }
 
     /// The replica's record; of a group that was never here a new one, with a new name for its disk.
@@ -323,9 +330,10 @@ final class Steward: ReplicaHost, Stage {
 
     // MARK: Damage
 
-    private func leaveDamaged(_ room: GroupRoom, _ known: StoredReplica, _ found: RecoveredJournal) throws {
+    /// - Parameter isFirst: the replicate stage does not know the replica yet, so nobody else writes its record.
+    private func leaveDamaged(_ room: GroupRoom, _ known: StoredReplica, _ found: RecoveredJournal, isFirst: Bool) throws {
         var stored = known
-        if found.isEndUnknown && !known.record.isUnsure {
+        if isFirst && found.isEndUnknown && !known.record.isUnsure {
             // Before anything is mended, so that it is not forgotten.
             stored.record.isUnsure = true
             try ReplicaRecordFile.write(stored, room.paths.directory, blocking: blocking)
@@ -356,7 +364,7 @@ final class Steward: ReplicaHost, Stage {
         let room = rooms[group]
         let segmentBytes = UInt64(room.cache.segmentBytes)
         let number = position / segmentBytes
-        guard room.stages != nil, now >= examinedAt[group] + Steward.rest, (number + 1) * segmentBytes <= room.positions.flushed.load() else { return }
+        guard room.stages != nil, now >= examinedAt[group] + Steward.rest, isFull(number, room) else { return }
         if let slot = room.cache.pin(segment: number) { return room.cache.unpin(slot: slot) }
         examinedAt[group] = now
         do {
@@ -379,7 +387,8 @@ final class Steward: ReplicaHost, Stage {
     /// As `mend`, in a journal that is in use: of a segment that nobody writes to any more.
     private func repair(_ group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) {
         do throws(IOError) {
-            if rooms[group].stages != nil {
+            // It may have been cut off meanwhile, and be written to again.
+            if rooms[group].stages != nil, isFull((range.upperBound - 1) / UInt64(rooms[group].cache.segmentBytes), rooms[group]) {
                 try put(bytes, at: range, rooms[group])
                 logger.notice("\(rooms[group].paths.directory): positions \(range.lowerBound) to \(range.upperBound) were mended from another broker")
             }
@@ -388,6 +397,9 @@ final class Steward: ReplicaHost, Stage {
         }
         inbox.put(.repaired(group: group, range))
     }
+
+    /// Whether nobody writes to the segment any more.
+    private func isFull(_ number: UInt64, _ room: GroupRoom) -> Bool { number < room.positions.flushed.load() / UInt64(room.cache.segmentBytes) }
 
     private func put(_ bytes: [UInt8], at range: Range<UInt64>, _ room: GroupRoom) throws(IOError) {
         let segmentBytes = UInt64(room.cache.segmentBytes)
@@ -400,8 +412,10 @@ final class Steward: ReplicaHost, Stage {
             let first = alignedDown(from % segmentBytes)
             let count = Int(alignedUp(end - number * segmentBytes) - first)
             let image = AlignedBuffer(count: count)
-            // A block that can't be read is written whole where the bytes reach that far; else its other frames are damaged as well.
-            _ = try? blocking.read(file, into: image.base, count: count, offset: first)
+            // What the first and the last block hold besides stays; where they can't be read, their other frames are damaged as well.
+            for block in [0, count - directAlignment] {
+                _ = try? blocking.read(file, into: image.base + block, count: directAlignment, offset: first + UInt64(block))
+            }
             bytes.withUnsafeBytes {
                 (image.base + Int(from % segmentBytes - first)).copyMemory(
                     from: $0.baseAddress! + Int(from - range.lowerBound), byteCount: Int(end - from))

@@ -122,20 +122,16 @@ public final class SegmentReader {
         return found
     }
 
-    /// Whether the frame there was never written as a whole: where some of it should be there are still the zeros of a new segment. Then nobody was told
-    /// that it is there.
+    /// Whether the frame there was never written to its end: from some block of the drive's on there are still the zeros of a new segment. Then nobody
+    /// was told that it is there. A few zeros prove nothing: batches may end so.
     func isUnfinished(_ position: UInt64) -> Bool {
         let from = offset(of: position)
         let end = offset(of: brokenEnd(from: position) - 1) + 1
-        var at = from
-        while at < end {
-            let unit = min((at / SegmentReader.writtenAtOnce + 1) * SegmentReader.writtenAtOnce, end)
-            if UnsafeRawBufferPointer(start: memory + at, count: unit - at).allSatisfy({ $0 == 0 }) { return true }
-            at = unit
-        }
-        return false
+        let last = (end - SegmentReader.tellingZeros) / SegmentReader.writtenAtOnce * SegmentReader.writtenAtOnce
+        return last > from && UnsafeRawBufferPointer(start: memory + last, count: end - last).allSatisfy { $0 == 0 }
     }
 
+    private static let tellingZeros = 24
     /// What a drive writes as a whole whatever happens, in bytes.
     private static let writtenAtOnce = 512
 

@@ -67,7 +67,7 @@ public enum LogChoice: Equatable, Sendable {
     private static func neverHeld(
         _ position: UInt64, _ target: LogShape, _ promises: [ReplicaID: LogShape], _ voters: [ReplicaID]
     ) -> Int {
-        voters.count { promises[$0]!.common(with: target) <= position }
+        voters.count { !promises[$0]!.isUnsure && promises[$0]!.common(with: target) <= position }
     }
 }
 

@@ -105,7 +105,7 @@ extension ReplicaCore {
 
     /// Damage in a log that is part of the leader's is mended with the leader's bytes.
     mutating func repairFollowing(_ now: UInt64) {
-        guard let following, following.leader != own, let first = damaged.first else { return }
+        guard let following, following.leader != own, let first = damaged.first, stored.isUnsure == record.isUnsure else { return }
         guard now >= askAt || askAt > now + times.retry else { return }
         askAt = now + times.retry
         let end = min(first.upperBound, first.lowerBound + times.read)

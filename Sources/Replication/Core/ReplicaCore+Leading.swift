@@ -163,6 +163,7 @@ extension ReplicaCore {
     /// little use as a voter. So the leader asks for another epoch.
     private mutating func renewEpoch() {
         guard isServing, swapping == nil, proposed == nil, assignment.epoch == role.epoch, assignment.leader == own, let epochFrameEnd,
+            record.promised < ReplicaCore.highestEpoch - 1,
             followers.values.contains(where: { $0.isUnsure && $0.state == .streaming && $0.persisted >= epochFrameEnd })
         else { return }
         var value = assignment
@@ -172,6 +173,11 @@ extension ReplicaCore {
 
     private func isNear(_ replica: ReplicaID, _ now: UInt64) -> Bool {
         replica == own || followers[replica].map { now < $0.heard + times.silence } ?? false
+    }
+
+    /// Those who are streamed to and have the log up to there on stable storage.
+    public func holders(of position: UInt64) -> [ReplicaID] {
+        followers.filter { $0.value.state == .streaming && $0.value.persisted >= position }.keys.sorted()
     }
 
     // MARK: The set

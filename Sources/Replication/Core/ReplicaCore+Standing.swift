@@ -21,7 +21,7 @@ extension ReplicaCore {
     // MARK: Standing
 
     private mutating func considerStanding(_ now: UInt64) {
-        guard isVoter, swapping == nil, isLeaderGone(now) else {
+        guard isVoter, swapping == nil, max(assignment.epoch, record.promised) < ReplicaCore.highestEpoch - 1, isLeaderGone(now) else {
             standAt = nil
             return
         }
@@ -55,7 +55,7 @@ extension ReplicaCore {
         guard role == .follower, swapping == nil, isVoter, assignment.leader == own, assignment.epoch > record.promised,
             assignment.epoch < ReplicaCore.highestEpoch
         else { return }
-        if let former, former != own { predecessor = (former, now + times.heartbeat) }
+        if let former, former != own { predecessor = (former, now + times.retry + times.heartbeat) }
         beginCandidacy(assignment.epoch, now)
     }
 
@@ -99,8 +99,8 @@ extension ReplicaCore {
 
     // MARK: The best log
 
-    private mutating func choose(_ now: UInt64) {
-        guard case .candidate(let epoch) = role, stored.promised == epoch, flushed == appended else { return }
+    mutating func choose(_ now: UInt64) {
+        guard case .candidate(let epoch) = role, stored.promised == epoch, stored.isUnsure == record.isUnsure, flushed == appended else { return }
         if let predecessor, promises[predecessor.replica] == nil { return }
         promises[own] = shape
         switch LogChoice.make(own: own, promises: promises, replicas: assignment.replicas) {

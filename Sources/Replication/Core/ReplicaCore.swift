@@ -212,11 +212,11 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     }
 
     /// The log was closed and opened again; it has been found to be like that.
-    /// - Parameter isUnsure: as the record on stable storage says.
+    /// - Parameter isUnsure: its end could not be read. The record says so before anything is mended.
     public mutating func reopened(start: UInt64, end: UInt64, damaged: [Range<UInt64>], isUnsure: Bool = false, now: UInt64) {
         if isUnsure {
             record.isUnsure = true
-            stored.isUnsure = true
+            store()
         }
         self.start = max(self.start, start)
         self.damaged = damaged
@@ -268,6 +268,7 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         switch role {
         case .leader: advance(now)
         case .recovering: finishRecovery(now)
+        case .candidate: choose(now)
         default:
             recordEpochs()
             acknowledge()
@@ -313,6 +314,15 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     public mutating func saw(live: [Int32: UInt64], now: UInt64) {
         self.live = live
         if case .leader = role { takeSet(now) }
+    }
+
+    /// This replica can't go on, and says so in the store, so that another may lead.
+    public mutating func giveUp(now: UInt64) {
+        if role.epoch != nil { return leaveEpoch(now) }
+        guard swapping == nil, assignment.leader == own else { return }
+        var value = assignment
+        value.leader = nil
+        swap(value)
     }
 
     /// Another is to lead: at once one that keeps up, if there is any.
