@@ -81,6 +81,8 @@ def test_brokers_are_added_and_taken_out_under_load(cluster, topic, tmp_path):
         hutong(cluster, "rebalance")
         found = info(cluster)
         assert spread([broker["replicas"] for broker in found["brokers"]]) <= 1, found
+        # Leaders hand over a little later.
+        found = await_info(cluster, all_preferred)
         assert spread([broker["leads"] for broker in found["brokers"]]) <= 1, found
         assert directories(cluster, 4)
         await_progress(workers, cluster)

@@ -571,12 +571,13 @@ public final class ReplicaSimulation {
         }
     }
 
-    /// Whether every other replica of the set has a whole disk: of what was lost there is always another copy among any majority.
+    /// Whether every other replica of the set has a whole disk, and is sure of it: of what was lost there is always another copy among any majority.
     private func canLose(_ index: Int) -> Bool {
         guard isSettled, modelStore.value.replicas.count >= 3, modelStore.target.brokers.contains(replicas[index].broker) else { return false }
         return modelStore.target.brokers.allSatisfy { broker in
             let other = replicas[Int(broker)]
-            return other.broker == replicas[index].broker || other.disk.damaged.isEmpty && other.core?.damaged.isEmpty ?? true
+            let isSure = !other.disk.record.isUnsure && !(other.core?.isUnsure ?? false)
+            return other.broker == replicas[index].broker || isSure && other.disk.damaged.isEmpty && other.core?.damaged.isEmpty ?? true
         }
     }
 }
