@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -43,6 +44,20 @@ int hutong_listen(const char *host, uint16_t port, int backlog, uint16_t *bound_
     return listener;
 }
 
+// A signal does not end the attempt: it goes on by itself. Returns 0 or a negative errno.
+static int connect_whole(int made, const struct sockaddr *address, socklen_t length, int milliseconds) {
+    if (connect(made, address, length) == 0) return 0;
+    if (errno != EINTR) return -errno;
+    struct pollfd wait = {made, POLLOUT, 0};
+    int ready;
+    do ready = poll(&wait, 1, milliseconds); while (ready < 0 && errno == EINTR);
+    if (ready == 0) return -ETIMEDOUT;
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (ready < 0 || getsockopt(made, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return -errno;
+    return -error;
+}
+
 int hutong_connect(const char *host, uint16_t port) {
     struct addrinfo *found = NULL;
     int result = resolve(host, port, 0, &found);
@@ -54,12 +69,12 @@ int hutong_connect(const char *host, uint16_t port) {
         // What does not answer is not waited for as long as the kernel would.
         struct timeval limit = {3, 0}, none = {0, 0};
         setsockopt(made, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-        if (connect(made, each->ai_addr, each->ai_addrlen) == 0) {
+        result = connect_whole(made, each->ai_addr, each->ai_addrlen, 3000);
+        if (result == 0) {
             setsockopt(made, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof none);
             result = made;
             break;
         }
-        result = -errno;
         close(made);
     }
     freeaddrinfo(found);
