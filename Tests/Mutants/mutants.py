@@ -560,14 +560,6 @@ MUTANTS = [
         arguments=("--brokers", "3", "--steps", "1000"),
     ),
     Mutant(
-        "unsure-counts",
-        "whose log's end can't be read counts as if its log ended there",
-        "Sources/Replication/Core/LogChoice.swift",
-        "        guard sure >= GroupAssignment.majority(of: replicas.count) || voters.count == replicas.count else { return .wait }\n",
-        "        _ = sure\n",
-        arguments=("--brokers", "3", "--steps", "1000"),
-    ),
-    Mutant(
         "unsure-forgotten",
         "once its end has been mended, a replica is sure of it",
         "Sources/Broker/Cluster/Steward.swift",
