@@ -71,8 +71,8 @@ public struct SequencerStage: Stage, ~Copyable {
     private var doneRequests = Release(connection: ConnectionID(slot: 0, generation: 0), frame: 0, count: 0)
     private var doneSource = 0
     var isLeading: Bool
-    /// When the epoch began in which it leads, by the monotonic clock.
-    private var leadsSince: UInt64 = 0
+    /// Until then, by the monotonic clock, requests may come that were sent before its epoch began. Alone, nobody sends any before.
+    var youngUntil: UInt64 = 0
     var epochFrame: [UInt8]?
     /// How much of the order that is next has been taken in.
     var takenBytes = 0
@@ -160,12 +160,8 @@ public struct SequencerStage: Stage, ~Copyable {
         journal.append(.epoch, partition: Frame.noPartition, payload: payload.count, time: now.wall)
         epochFrame = nil
         isLeading = true
-        leadsSince = now.monotonic
         return true
     }
-
-    /// For so long after an epoch has begun, in nanoseconds, requests may come that were sent before.
-    private static let youth: UInt64 = 30_000_000_000
 
     /// Room for the next frame; nil while there is none. Where it is a segment's first, what is known up to there goes to the
     /// archive stage, so that recovery need not begin further back.
@@ -344,7 +340,7 @@ public struct SequencerStage: Stage, ~Copyable {
             producer = state.producers.find(partition, batch.producerId)
             switch state.producers.judge(
                 producer, epoch: batch.producerEpoch, firstSequence: batch.baseSequence, lastSequence: batch.lastSequence,
-                isYoung: now.monotonic < leadsSince + SequencerStage.youth)
+                isYoung: now.monotonic < youngUntil)
             {
             case .append: break
             case .duplicate(let baseOffset, let end):
