@@ -114,15 +114,17 @@ final class Assembly {
     }
 
     /// The stages that work on one partition group's journal.
+    /// - Parameter suspect: of a replica: called with a position where the disk does not have what it should.
     func makeStages(
-        _ group: Int, _ opened: OpenedGroup, _ files: GroupFiles, role: SequencerRole, table: TopicTable
+        _ group: Int, _ opened: OpenedGroup, _ files: GroupFiles, role: SequencerRole, table: TopicTable,
+        suspect: (@Sendable (UInt64) -> Void)? = nil
     ) -> GroupStages {
         let channels = wiring.channels(group)
         return GroupStages(
             write: StageBox("write", sequencer(group, opened, channels, role: role, table: table)),
             flush: StageBox("flush", flush(group, opened.journal, channels, files.flush)),
             loader: StageBox("loader", loader(opened.journal, channels, files.loader)),
-            archive: StageBox("archive", archive(group, opened, channels, files.archive)), channels: channels)
+            archive: StageBox("archive", archive(group, opened, channels, files.archive, suspect)), channels: channels)
     }
 
     // MARK: Each stage
@@ -178,15 +180,18 @@ final class Assembly {
             directory: journal.directory, existing: journal.prepared, next: journal.current.number + 1,
             used: journal.current.slot, prepared: channels.prepared.sender(),
             durable: channels.durable.receiver(), freed: channels.freed.receiver(), free: journal.free,
-            reserveBytes: configuration.journal.reserveBytes, logger: logger)
+            // A replica's end is told from what was never written by the zeros behind it.
+            reserveBytes: configuration.journal.reserveBytes, recycles: configuration.cluster == nil, logger: logger)
     }
 
-    private func archive(_ group: Int, _ opened: OpenedGroup, _ channels: GroupChannels, _ files: any FilePort) -> ArchiveStage {
+    private func archive(
+        _ group: Int, _ opened: OpenedGroup, _ channels: GroupChannels, _ files: any FilePort, _ suspect: (@Sendable (UInt64) -> Void)?
+    ) -> ArchiveStage {
         let journal = opened.journal
         return ArchiveStage(
             files: files, paths: journal.paths, journal: journal.identity, epochs: opened.epochs,
             segmentBytes: journal.cache.segmentBytes, reserveBytes: configuration.journal.reserveBytes, directory: journal.directory, catalog: journal.catalog,
-            positions: journal.positions, links: wiring.archive(group, channels), logger: logger)
+            positions: journal.positions, suspect: suspect, links: wiring.archive(group, channels), logger: logger)
     }
 
     private func read(_ groups: [ReadGroup], areOpen: Bool) -> ReadStage {

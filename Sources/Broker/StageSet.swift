@@ -114,6 +114,9 @@ public final class ClusterStageSet {
     /// Whether the group's replica here knows how far it had come, and can read all of it.
     public func isSure(group: Int) -> Bool { made.replicate.body.isSure(group: group) }
 
+    /// How often a snapshot has taken a journal's place here.
+    public var snapshotsInstalled: Int { made.steward.snapshotsInstalled }
+
     /// For logs: what each group's replica here is doing.
     public var description: String { "\(made.replicate.body.description); steward: \(made.steward.description)" }
 

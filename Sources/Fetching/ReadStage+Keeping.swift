@@ -168,18 +168,25 @@ extension ReadStage {
     /// a pass is worth its syncs.
     private func freeSegments(_ group: Int) -> Range<UInt64> {
         let first = indexes[group].catalog.firstSegment
-        // Until a replica that is far behind can be given a snapshot, everything is kept.
-        if groups[group].isReplica { return first..<first }
         let over = indexes[group].segmentCount - limits.journalSegments
         let forced = over > 0 ? over + limits.journalSegments / 8 : 0
         var end = first
-        let limit = groups[group].cache.segment(of: groups[group].positions.recoverable.load())
+        let limit = min(groups[group].cache.segment(of: groups[group].positions.recoverable.load()), backlog(group))
         for summary in indexes[group].summaries where summary.segment < limit {
             let isDead = summary.rows.allSatisfy { $0.endOffset <= effectiveLogStart($0.partition, group) }
             guard isDead || Int(end - first) < forced else { break }
             end += 1
         }
         return first..<end
+    }
+
+    /// The first segment that is kept because a replica lacks it: while that does not make the journal too long, nor the disk full.
+    private func backlog(_ group: Int) -> UInt64 {
+        let positions = groups[group].positions
+        guard positions.hasSpace else { return .max }
+        let most = limits.journalSegments + limits.backlogSegments
+        let newest = Int(indexes[group].catalog.firstSegment) + indexes[group].segmentCount - 1
+        return max(groups[group].cache.segment(of: positions.needed.load()), UInt64(max(newest + 1 - most, 0)))
     }
 
     /// Those of the segments that hold something live, and how many bytes that is.

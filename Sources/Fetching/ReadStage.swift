@@ -60,11 +60,13 @@ public struct ReadLimits: Sendable {
     public var jobs: Int
     /// How many segments a group's journal has before the oldest are archived.
     public var journalSegments: Int
+    /// How many more it has while some replica lacks them.
+    public var backlogSegments: Int
     /// How often retention is looked at though nothing else happens, in milliseconds.
     public var retentionInterval: Int
 
     public init(
-        fetchBytes: Int, answerBytes: Int, coldBytes: Int, jobs: Int = 16_384, journalSegments: Int = 16,
+        fetchBytes: Int, answerBytes: Int, coldBytes: Int, jobs: Int = 16_384, journalSegments: Int = 16, backlogSegments: Int = 0,
         retentionInterval: Int = 10_000
     ) {
         self.fetchBytes = fetchBytes
@@ -72,6 +74,7 @@ public struct ReadLimits: Sendable {
         self.coldBytes = coldBytes
         self.jobs = jobs
         self.journalSegments = journalSegments
+        self.backlogSegments = backlogSegments
         self.retentionInterval = retentionInterval
     }
 }
@@ -92,8 +95,6 @@ public struct ReadGroup: Sendable {
     public var logStarts: [Int64]
     /// The wall time of the journal's newest frame, in milliseconds since 1970.
     public var newest: Int64
-    /// Others have it as well, and may still need what is in its oldest segments.
-    public var isReplica = false
     /// Called with a position of the journal where the disk does not have what it should, and others may; nil: nobody else has it.
     public var suspect: (@Sendable (UInt64) -> Void)?
 

@@ -90,16 +90,7 @@ public final class SimulatedDisk {
         }
     }
 
-    /// A change of a directory that no sync has made durable.
-    private enum NameChange {
-        case add(String, File)
-        case move(String, String, File)
-        case remove(String)
-    }
-
-    private var names: [String: File] = [:]
-    private var durableNames: [String: File] = [:]
-    private var changes: [NameChange] = []
+    private var tree = SimulatedTree()
     private var open: [Int32: (path: String, file: File?)] = [:]
     private var nextHandle: Int32 = 100
     /// How often what has the disk has ended.
@@ -271,49 +262,21 @@ public final class SimulatedDisk {
             file.dirty = []
             return 0
         }
-        syncNames(opened.path)
+        tree.sync(opened.path)
         return 0
     }
 
     // MARK: Names
-
-    private func isEntry(_ path: String, of directory: String) -> Bool {
-        path.hasPrefix(directory + "/") && !path.dropFirst(directory.count + 1).contains("/")
-    }
-
-    private func apply(_ change: NameChange) {
-        switch change {
-        case .add(let path, let file): durableNames[path] = file
-        case .move(let from, let to, let file):
-            if durableNames[from] === file { durableNames[from] = nil }
-            durableNames[to] = file
-        case .remove(let path): durableNames[path] = nil
-        }
-    }
-
-    private func syncNames(_ directory: String) {
-        var rest: [NameChange] = []
-        for change in changes {
-            let path = switch change {
-            case .add(let path, _), .move(_, let path, _), .remove(let path): path
-            }
-            if isEntry(path, of: directory) { apply(change) } else { rest.append(change) }
-        }
-        changes = rest
-    }
 
     func openFile(_ path: String, _ mode: OpenMode) throws(IOError) -> Int32 {
         var file: File?
         switch mode {
         case .directory: file = nil
         case .create, .createDirect:
-            guard names[path] == nil else { throw IOError(code: EEXIST, doing: "opening \(path)") }
-            let made = File()
-            file = made
-            names[path] = made
-            changes.append(.add(path, made))
+            guard tree.names[path] == nil else { throw IOError(code: EEXIST, doing: "opening \(path)") }
+            file = tree.add(path)
         case .direct, .readDirect, .buffered, .read:
-            guard let known = names[path] else { throw IOError(code: ENOENT, doing: "opening \(path)") }
+            guard let known = tree.names[path] else { throw IOError(code: ENOENT, doing: "opening \(path)") }
             file = known
         }
         nextHandle += 1
@@ -328,27 +291,30 @@ public final class SimulatedDisk {
         return UInt64(file.content.count)
     }
 
-    /// The names of the directory's files, sorted.
-    public func list(_ directory: String) -> [String] {
-        names.keys.filter { isEntry($0, of: directory) }.map { String($0.dropFirst(directory.count + 1)) }.sorted()
-    }
+    /// The names of what is in the directory, sorted.
+    public func list(_ directory: String) -> [String] { tree.list(directory) }
+
+    func isDirectory(_ path: String) -> Bool { tree.isDirectory(path) }
+
+    func makeDirectory(_ path: String) { tree.makeDirectory(path) }
+
+    func removeDirectory(_ path: String) throws(IOError) { try tree.removeDirectory(path) }
 
     /// The paths of all files, sorted.
-    public var paths: [String] { names.keys.sorted() }
+    public var paths: [String] { tree.names.keys.sorted() }
 
     /// What all files take, in bytes.
-    public var usedBytes: Int { names.values.reduce(0) { $0 + $1.content.count } }
+    public var usedBytes: Int { tree.names.values.reduce(0) { $0 + $1.content.count } }
 
     func rename(_ path: String, to: String) throws(IOError) {
-        guard let file = names.removeValue(forKey: path) else { throw IOError(code: ENOENT, doing: "renaming \(path)") }
-        names[to] = file
-        changes.append(.move(path, to, file))
+        try tree.rename(path, to: to)
+        // Who has a directory open goes on with it.
+        open = open.mapValues { (SimulatedTree.moved($0.path, from: path, to: to) ?? ($0.path == path ? to : $0.path), $0.file) }
     }
 
     func remove(_ path: String) throws(IOError) {
-        guard let file = names.removeValue(forKey: path) else { throw IOError(code: ENOENT, doing: "removing \(path)") }
+        let file = try tree.remove(path)
         if freeBytes != .max { freeBytes += file.content.count }
-        changes.append(.remove(path))
     }
 
     // MARK: The power goes
@@ -357,7 +323,7 @@ public final class SimulatedDisk {
     /// it, directories are as they were last synced, and every open file is closed.
     public func crash(keeps: (_ path: String, _ sector: Int) -> Bool = { _, _ in false }) {
         beginCrash()
-        for (path, file) in names {
+        for (path, file) in tree.names {
             for sector in file.dirty.sorted() where keeps(path, sector) { file.keep(sector, life: life) }
         }
         endCrash()
@@ -367,7 +333,7 @@ public final class SimulatedDisk {
     /// part; and of the changes of names so many of the first.
     public func crash(random: inout SeededRandom, kept percent: Int) {
         beginCrash()
-        for (_, file) in names.sorted(by: { $0.key < $1.key }) {
+        for (_, file) in tree.names.sorted(by: { $0.key < $1.key }) {
             for sector in file.dirty.sorted() {
                 guard random.below(100) < percent else {
                     note(.lostSector)
@@ -386,10 +352,10 @@ public final class SimulatedDisk {
                 }
             }
         }
-        let kept = changes.isEmpty ? 0 : random.below(changes.count + 1)
-        for change in changes.prefix(kept) { apply(change) }
-        if kept < changes.count { note(.lostName) }
-        endCrash()
+        let unsynced = tree.unsynced
+        let kept = unsynced == 0 ? 0 : random.below(unsynced + 1)
+        if kept < unsynced { note(.lostName) }
+        endCrash(keptNames: kept)
     }
 
     /// The process ends, but the machine goes on: of what was under way some is done, and what was written is still seen, synced or
@@ -412,11 +378,10 @@ public final class SimulatedDisk {
         open = [:]
     }
 
-    private func endCrash() {
+    private func endCrash(keptNames: Int = 0) {
         life += 1
-        names = durableNames
-        changes = []
-        for file in names.values {
+        tree.crash(kept: keptNames)
+        for file in tree.names.values {
             file.content = file.durable
             file.dirty = []
         }
@@ -426,47 +391,46 @@ public final class SimulatedDisk {
 
     /// Damages durable bytes of a file.
     public func flip(_ path: String, byte: Int) {
-        guard let file = names[path], byte < file.content.count else { return }
+        guard let file = tree.names[path], byte < file.content.count else { return }
         file.content[byte] ^= 0xff
         if byte < file.durable.count { file.durable[byte] ^= 0xff }
     }
 
     /// What the drive would have there, had it lost all that was written to the sector in the life in which it was written last; nil:
     /// nothing.
-    public func older(_ path: String, sector: Int) -> [UInt8]? { names[path]?.older[sector]?.bytes }
+    public func older(_ path: String, sector: Int) -> [UInt8]? { tree.names[path]?.older[sector]?.bytes }
 
     /// A file's bytes, as they are seen; empty where there is no such file.
-    public func bytes(_ path: String) -> [UInt8] { names[path]?.content ?? [] }
+    public func bytes(_ path: String) -> [UInt8] { tree.names[path]?.content ?? [] }
 
     /// Whether the bytes would be there though the power went now.
     public func holdsDurably(_ path: String, at offset: Int, _ bytes: UnsafeRawBufferPointer) -> Bool {
-        guard let file = durableNames[path], offset + bytes.count <= file.durable.count else { return false }
+        guard let file = tree.durable[path], offset + bytes.count <= file.durable.count else { return false }
         return file.durable.withUnsafeBytes { memcmp($0.baseAddress! + offset, bytes.baseAddress!, bytes.count) == 0 }
     }
 
     /// Shows bytes of a file as they are seen. False: it has not so many, or they can't be read.
     public func show(_ path: String, _ range: Range<Int>, _ look: (UnsafeRawBufferPointer) throws -> Void) rethrows -> Bool {
-        guard let file = names[path], range.upperBound <= file.content.count, !isBad(path, range) else { return false }
+        guard let file = tree.names[path], range.upperBound <= file.content.count, !isBad(path, range) else { return false }
         try file.content.withUnsafeBytes { try look(UnsafeRawBufferPointer(rebasing: $0[range])) }
         return true
     }
 
     /// The file is gone, durably.
     public func delete(_ path: String) {
-        names[path] = nil
-        durableNames[path] = nil
+        tree.delete(path)
     }
 
     /// Adds bytes at the file's end, durably.
     public func append(_ path: String, _ bytes: [UInt8]) {
-        guard let file = names[path] else { return }
+        guard let file = tree.names[path] else { return }
         file.content += bytes
         file.durable = file.content
     }
 
     /// Puts other bytes there, durably: what a drive does that writes elsewhere, or not at all.
     public func overwrite(_ path: String, at offset: Int, _ bytes: [UInt8]) {
-        guard let file = names[path], offset + bytes.count <= file.content.count else { return }
+        guard let file = tree.names[path], offset + bytes.count <= file.content.count else { return }
         file.content.replaceSubrange(offset..<offset + bytes.count, with: bytes)
         if offset + bytes.count <= file.durable.count { file.durable.replaceSubrange(offset..<offset + bytes.count, with: bytes) }
     }
@@ -517,11 +481,15 @@ public final class SimulatedFilePort: FilePort {
         disk.close(file)
     }
 
-    public func list(_ directory: String) throws(IOError) -> [String] { disk.list(directory) }
-    public func makeDirectory(_ path: String) throws(IOError) {}
+    public func list(_ directory: String) throws(IOError) -> [String] {
+        guard disk.isDirectory(directory) else { throw IOError(code: ENOENT, doing: "listing \(directory)") }
+        return disk.list(directory)
+    }
+
+    public func makeDirectory(_ path: String) throws(IOError) { disk.makeDirectory(path) }
     public func rename(_ path: String, to: String) throws(IOError) { try disk.rename(path, to: to) }
     public func remove(_ path: String) throws(IOError) { try disk.remove(path) }
-    public func removeDirectory(_ path: String) throws(IOError) {}
+    public func removeDirectory(_ path: String) throws(IOError) { try disk.removeDirectory(path) }
     public func freeBytes(_ directory: String) -> UInt64? { UInt64(max(disk.freeBytes, 0)) }
 
     public func read(_ file: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64, tag: UInt64) {

@@ -1,6 +1,5 @@
 import Host
 import Synchronization
-import Synchronization
 
 /// How far one partition group's journal has come, in each sense that an answer can wait for. Each position has one stage
 /// that advances it.
@@ -26,6 +25,13 @@ public final class JournalPositions: Sendable {
     /// Where recovery begins should the newest checkpoint be damaged; by the archive stage. What lies in earlier segments may be
     /// freed.
     public let recoverable: Position
+
+    /// Where the journal begins: what came before is in archives, or deleted. By the archive stage, before it is freed.
+    public let start = Position(0)
+    /// What stands from there on some replica lacks, and is to be given from the journal; by the replicate stage.
+    public let needed = Position(nothingNeeded)
+    /// No replica lacks anything, as far as is known here.
+    public static let nothingNeeded = UInt64(Int64.max)
 
     /// The epoch in which this broker leads the partition group and serves its clients; 0: it does not. By the replicate stage; of a
     /// broker that is alone it never changes.
@@ -58,10 +64,12 @@ public final class JournalPositions: Sendable {
 
     /// The journal was opened anew, while no stage was at work on it.
     /// - Parameters:
+    ///   - start: where the journal begins.
     ///   - end: what recovery found to be there.
     ///   - committed: what is known of that to be committed.
     ///   - recoverable: where recovery would begin should the newest checkpoint be damaged.
-    func reopen(end: UInt64, committed: UInt64, recoverable: UInt64) {
+    func reopen(start: UInt64, end: UInt64, committed: UInt64, recoverable: UInt64) {
+        self.start.advance(to: start)
         appended.advance(to: end)
         flushed.advance(to: end)
         replicated.advance(to: committed)

@@ -51,6 +51,7 @@ public struct LoaderStage: Stage, ~Copyable {
     /// Freed segments come as fast as new ones are needed: to use one again takes no time, so none has to stand ready.
     private var isRecycling: Bool
     private let reserveBytes: UInt64
+    private let recycles: Bool
     private var phase = Phase.idle
     private var making: Int32 = -1
     private var ready: Deque<Ready> = []
@@ -70,22 +71,24 @@ public struct LoaderStage: Stage, ~Copyable {
     ///   - durable: segments that are entirely flushed.
     ///   - freed: segments that may be used again; `free`: those that an earlier life left.
     ///   - reserveBytes: so much of the file system is left free.
+    ///   - recycles: freed segments are used again as they are; otherwise they are removed.
     public init(
         files: any FilePort, cache: JournalCache, paths: JournalPaths, positions: JournalPositions,
         directory: Int32, existing: [Int32], next: UInt64, used: Int32?, prepared: consuming Sender<LoadedSegment>,
         durable: consuming Receiver<LoadedSegment>, freed: consuming Receiver<UInt64>, free recyclable: [UInt64],
-        reserveBytes: Int, logger: Logger
+        reserveBytes: Int, recycles: Bool, logger: Logger
     ) {
         self.files = files
         self.cache = cache
         self.paths = paths
         self.positions = positions
         self.logger = logger
+        self.recycles = recycles
         self.prepared = prepared
         self.durable = durable
         self.freed = freed
         self.recyclable = Deque(recyclable)
-        isRecycling = !recyclable.isEmpty
+        isRecycling = recycles && !recyclable.isEmpty
         self.reserveBytes = UInt64(reserveBytes)
         zeros = AlignedBuffer(count: LoaderStage.chunk)
         self.directory = directory
@@ -173,12 +176,12 @@ public struct LoaderStage: Stage, ~Copyable {
         var count = 0
         while let number = freed.pop() {
             recyclable.append(number)
-            isRecycling = true
+            isRecycling = recycles
             trimsAt = now.monotonic + LoaderStage.patience
             count += 1
         }
         freed.release()
-        let most = now.monotonic >= trimsAt ? 1 : LoaderStage.mostRecyclable
+        let most = !recycles ? 0 : now.monotonic >= trimsAt ? 1 : LoaderStage.mostRecyclable
         for _ in 0..<LoaderStage.removalsAStep where recyclable.count > most {
             let number = recyclable.removeFirst()
             try? files.remove(paths.index(number))
@@ -192,7 +195,7 @@ public struct LoaderStage: Stage, ~Copyable {
     private mutating func begin(_ now: Moment) {
         do throws(IOError) {
             // What is in it is of other positions, so no reader takes it for the journal's.
-            if let number = recyclable.popFirst() {
+            if recycles, let number = recyclable.popFirst() {
                 trimsAt = now.monotonic + LoaderStage.patience
                 // The index's blocks go along: to free nine megabytes makes drives stop for milliseconds where the file system
                 // tells them of it (discard).

@@ -57,6 +57,7 @@ final class ReplicaGroup {
     /// To be cut off when the write stage has stopped.
     private var waitingCut: Range<UInt64>?
     private var repair = ReplicaRepair()
+    private var fetch: SnapshotFetch?
     private var assignment: (value: GroupAssignment, target: GroupTarget, revision: Int64)?
     /// The journal is to be let go of, as soon as nothing of it is under way.
     private var isReleasing = false
@@ -109,6 +110,7 @@ final class ReplicaGroup {
             if core?.damaged.isEmpty ?? false { reopen(nil) }
         case .damage(_, let ranges): repair.begin(ranges)
         case .repaired(_, let range): repair.end(range)
+        case .snapshot(_, let news): take(news, now)
         case .failed(_, let reason):
             logger.error("\(name): \(reason). This replica takes no part")
             halt(now)
@@ -153,12 +155,17 @@ final class ReplicaGroup {
             replacer = FileReplacer(files: files, tag: UInt64(number), directory: file)
         }
         directory = opened.directory
+        committed = max(committed, opened.committed)
         if core == nil {
             let shape = LogShape(start: opened.start, history: opened.stored.record.history, end: opened.end, damaged: opened.damaged)
             let own = ReplicaID(broker: nodeId, incarnation: opened.stored.incarnation)
             core = ReplicaCore(own: own, record: opened.stored.record, shape: shape, times: times, seed: seed, now: now)
             if let assignment { core!.saw(assignment.value, target: assignment.target, revision: assignment.revision, now: now) }
             core!.saw(live: live, now: now)
+        } else if fetch != nil, core!.isInstalling {
+            fetch = nil
+            core!.installed(
+                start: opened.start, end: opened.end, committed: opened.committed, damaged: opened.damaged, isUnsure: opened.isUnsure, now: now)
         } else {
             core!.reopened(
                 start: opened.start, end: opened.end, damaged: opened.damaged, isUnsure: opened.isUnsure, now: now)
@@ -198,6 +205,12 @@ final class ReplicaGroup {
         case .unreadable(let epoch, let range) where core?.role == .leader(epoch: epoch):
             // What it was sent is no frame: unless it was spoilt on its way, it is none here.
             if range.lowerBound < core!.appended { host.examine(group: number, position: range.lowerBound) }
+        case .fetch(let epoch, let stretch):
+            guard let core, core.role == .leader(epoch: epoch) else { return }
+            host.snapshot(group: number, .give(stretch, end: core.persisted, epoch: epoch, to: from))
+        case .file(let epoch, let stretch, let size, let bytes):
+            guard fetch?.leader == from, fetch?.epoch == epoch, fetch!.take(stretch) else { return }
+            host.snapshot(group: number, bytes.isEmpty ? .restart : .take(stretch, bytes, size: size))
         case .bytes(_, let range) where repair.range?.lowerBound == range.lowerBound && phase == .open: takeRepair(range, bytes)
         case .bytes(let epoch, let range):
             if phase == .damaged, core?.damaged.first?.lowerBound != range.lowerBound { return }
@@ -282,6 +295,59 @@ final class ReplicaGroup {
         if let (other, range) = repair.ask(others, times, now: now) { outgoing.append((.read(epoch: epoch, range), other)) }
     }
 
+    // MARK: Snapshots
+
+    private func take(_ news: SnapshotNews, _ now: UInt64) {
+        switch news {
+        case .given(let stretch, let bytes, let size, let epoch, let to):
+            guard core?.role == .leader(epoch: epoch) else { return }
+            outgoing.append((.file(epoch: epoch, stretch, size: size, bytes), to))
+        case .step(.wants(let stretch), let isLate): fetch?.want(stretch, at: isLate ? now + 2 * times.retry : now)
+        case .step(.spoilt(let position), _):
+            guard let fetch else { return }
+            // It may be so on the leader's disk as well: who leads sees to that.
+            outgoing.append((.unreadable(epoch: fetch.epoch, position..<position + 1), fetch.leader))
+            host.snapshot(group: number, .restart)
+        case .step(.complete(let end), _): fetch?.completeEnd = end
+        // The core will say so again.
+        case .failed: fetch = nil
+        }
+    }
+
+    /// The core needs a snapshot: it is asked for, unless it is already.
+    private func fetchSnapshot(_ leader: ReplicaID, _ epoch: UInt32, _ history: LogHistory) {
+        guard fetch?.leader != leader || fetch?.epoch != epoch else { return }
+        logger.notice("\(name): what this replica lacks is no longer in the journal of broker \(leader.broker): a snapshot is asked for")
+        fetch = SnapshotFetch(leader: leader, epoch: epoch)
+        host.snapshot(group: number, .begin(history))
+    }
+
+    private func goOnFetching(_ now: UInt64) {
+        guard let fetch, phase == .open || phase == .damaged else { return }
+        guard core?.lacking?.epoch == fetch.epoch else {
+            self.fetch = nil
+            return host.snapshot(group: number, .drop)
+        }
+        if let end = fetch.completeEnd {
+            self.fetch!.completeEnd = nil
+            // It may have been overtaken by what there is here.
+            if !core!.install(epoch: fetch.epoch, end: end) { host.snapshot(group: number, .restart) }
+            return
+        }
+        if let stretch = self.fetch!.ask(times, now: now) { outgoing.append((.fetch(epoch: fetch.epoch, stretch), fetch.leader)) }
+    }
+
+    /// Log and record are replaced where waiting for the disk is allowed. The record is not being written: the core sees to that.
+    private func install(_ record: ReplicaRecord) {
+        logger.notice("\(name): a snapshot takes the journal's place")
+        phase = .busy
+        carry = []
+        stored!.record = record
+        if let directoryFile { files.close(directoryFile) }
+        (replacer, directoryFile) = (nil, nil)
+        host.snapshot(group: number, .install(stored!))
+    }
+
     // MARK: Steps
 
     /// Goes on. Returns how much was done.
@@ -291,6 +357,8 @@ final class ReplicaGroup {
         guard core != nil else { return progress }
         if phase == .open { progress += follow(now) }
         if phase == .stopping, let stopOrder, orders.consumed - stopOrder >= 0 { progress += finishStopping(now) }
+        goOnFetching(now)
+        setNeeded()
         progress += carryOut(now)
         orders.publish()
         tellLeader()
@@ -341,7 +409,7 @@ final class ReplicaGroup {
         phase = .closed
         (carry, carrySession) = ([], nil)
         (leadOrder, stopOrder, waitingCut, waitingEffects) = (nil, nil, nil, [])
-        (committed, repair) = (0, ReplicaRepair())
+        (committed, repair, fetch) = (0, ReplicaRepair(), nil)
         positions.serving.advance(to: 0)
         host.released(group: number)
         return 1
@@ -389,6 +457,13 @@ final class ReplicaGroup {
         guard isLeading else { return }
         positions.setInSync(
             core!.inSync.count, majority: core!.assignment.majority, reached: min(core!.inSyncReached, positions.committed.load()))
+    }
+
+    /// What others need is kept, while it is known who does.
+    private func setNeeded() {
+        if let start = core?.start, positions.start.load() > start { core!.moved(start: positions.start.load()) }
+        let needed = core?.neededByFollowers ?? JournalPositions.nothingNeeded
+        if needed != positions.needed.load() { positions.needed.advance(to: needed) }
     }
 
     /// As far as the journal here reaches. Whether that is news.
@@ -482,8 +557,8 @@ final class ReplicaGroup {
         case .swap(let value, let revision): host.swap(group: number, value, revision: revision)
         case .leftOut(let range):
             logger.error("\(name): positions \(range.lowerBound) to \(range.upperBound) can't be read by any replica, and were not committed: the journal goes on without them")
-        case .sendSnapshot(let to):
-            logger.warning("\(name): broker \(to.broker) needs what is no longer in the journal")
+        case .needSnapshot(let leader, let epoch, let history): fetchSnapshot(leader, epoch, history)
+        case .install(let record): install(record)
         }
     }
 

@@ -10,15 +10,18 @@ public struct OpenedReplica: Sendable {
     public var epoch: UInt32
     /// What of it can't be read. While there is any, no stage works on the journal.
     public var damaged: [Range<UInt64>]
+    /// So much of it is known to be committed.
+    public var committed: UInt64
     /// Its end can't be read: it may have gone on.
     public var isUnsure: Bool
     /// The journal's directory, to replace the record in.
     public var directory: String
 
     public init(
-        stored: StoredReplica, start: UInt64, end: UInt64, previous: UInt32, epoch: UInt32, damaged: [Range<UInt64>], isUnsure: Bool,
-        directory: String
+        stored: StoredReplica, start: UInt64, end: UInt64, previous: UInt32, epoch: UInt32, committed: UInt64, damaged: [Range<UInt64>],
+        isUnsure: Bool, directory: String
     ) {
+        self.committed = committed
         self.isUnsure = isUnsure
         self.stored = stored
         self.start = start
@@ -40,6 +43,8 @@ public enum ReplicaNews: Sendable {
     case damage(group: Int, [Range<UInt64>])
     /// What took its place is on stable storage, or nothing can be put there.
     case repaired(group: Int, Range<UInt64>)
+    /// What came of something that was wanted of a snapshot.
+    case snapshot(group: Int, SnapshotNews)
     /// It can't be opened: the replica takes no part.
     case failed(group: Int, reason: String)
     /// The group is not to be here any more: the replica takes no part, and its journal is let go of; `released` follows at the host.
@@ -66,6 +71,8 @@ public protocol ReplicaHost: AnyObject {
     func examine(group: Int, position: UInt64)
     /// Put the bytes in the place of what has rotted in an open journal; `repaired` follows.
     func repair(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8])
+    /// Do something about a snapshot; `ReplicaNews.snapshot` follows, but where it is dropped.
+    func snapshot(group: Int, _ order: SnapshotOrder)
     /// Try to put the value into the store in place of the one of that revision; `swapped` follows.
     func swap(group: Int, _ value: GroupAssignment, revision: Int64)
     /// Nothing of the group's journal is used by the replicate stage any more, and nobody is told that anything is persisted here.

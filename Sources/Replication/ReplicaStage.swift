@@ -148,7 +148,8 @@ public struct ReplicaStage: Stage, ~Copyable {
 
     private mutating func take(_ news: ReplicaNews, _ now: UInt64) {
         switch news {
-        case .opened(let group, _), .mended(let group, _), .damage(let group, _), .repaired(let group, _), .failed(let group, _), .release(let group),
+        case .opened(let group, _), .mended(let group, _), .damage(let group, _), .repaired(let group, _), .snapshot(let group, _),
+            .failed(let group, _), .release(let group),
             .assignment(let group, _, _, _), .swapped(let group, _, _, _, _), .resign(let group):
             guard groups.indices.contains(group) else { return }
             groups[group].take(news, now)

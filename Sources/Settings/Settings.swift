@@ -50,6 +50,7 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var defaultReplicationFactor: Int?
     public internal(set) var replicaSilenceMs = 2000
     public internal(set) var replicaLagTimeMaxMs = 10_000
+    public internal(set) var replicaBacklogBytes = 8 << 30
     public internal(set) var autoLeaderRebalanceEnable = true
     public internal(set) var leaderImbalanceCheckIntervalSeconds = 5
 

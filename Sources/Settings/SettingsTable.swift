@@ -54,6 +54,10 @@ extension Settings {
             "replica.lag.time.max.ms", \.replicaLagTimeMaxMs, .integer(100...3_600_000),
             "Milliseconds after which a follower is not in sync that has not had all that its leader had on stable storage."),
         Setting(
+            "replica.backlog.bytes", \.replicaBacklogBytes, .size(0...(1 << 50)),
+            "Bytes of each partition group's journal that its leader keeps beyond journal.max.bytes, while there is room on the disk, for replicas that "
+                + "lag or are away. Who lacks more than that gets a snapshot: the archives and what is left of the journal."),
+        Setting(
             "auto.leader.rebalance.enable", \.autoLeaderRebalanceEnable, .boolean,
             "Whether a broker hands what it leads to the broker that is to lead it, the first of a partition's replicas, once that one keeps up."),
         Setting(

@@ -125,7 +125,7 @@ public final class SimulatedBroker {
 
     /// Small sizes, so that segments roll often.
     public static func configuration(
-        partitionGroups: Int = 1, flushMethod: FlushMethod = .linked, journalSegments: Int = 8
+        partitionGroups: Int = 1, flushMethod: FlushMethod = .linked, journalSegments: Int = 8, backlogSegments: Int = 0
     ) -> BrokerConfiguration {
         BrokerConfiguration(
             dataDirectory: "/data", listenHost: "simulated", listenPort: 9092, advertisedHost: nil, advertisedPort: nil,
@@ -137,7 +137,7 @@ public final class SimulatedBroker {
                 connections: 64, receiveBytes: 16 << 10, requestBytes: 1 << 20, inFlight: 256, largeBufferBytes: 8 << 20),
             reading: ReadLimits(
                 fetchBytes: 256 << 10, answerBytes: 4 << 20, coldBytes: 1 << 20, journalSegments: journalSegments,
-                retentionInterval: 1000),
+                backlogSegments: backlogSegments, retentionInterval: 1000),
             topics: TopicDefaults(partitions: 1, autoCreate: true, settings: TopicSettings(maxMessageBytes: 32 << 10)),
             producerLimit: 1000, producerExpiration: 86_400_000, traceFile: nil)
     }

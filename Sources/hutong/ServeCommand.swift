@@ -154,7 +154,7 @@ extension BrokerConfiguration {
             reading: ReadLimits(
                 fetchBytes: settings.fetchMaxBytes, answerBytes: max(64 << 20, 2 * settings.fetchMaxBytes),
                 coldBytes: 32 << 20, journalSegments: journal.journalSegments,
-                retentionInterval: settings.logRetentionCheckIntervalMs),
+                backlogSegments: settings.replicaBacklogBytes / journal.segmentBytes, retentionInterval: settings.logRetentionCheckIntervalMs),
             topics: TopicDefaults(
                 partitions: settings.numPartitions, autoCreate: settings.autoCreateTopicsEnable, settings: topicSettings),
             producerLimit: settings.producerStateMax, producerExpiration: Int64(settings.producerIdExpirationMs),

@@ -68,6 +68,10 @@ final class GroupRoom {
         archive.fill(stages.archive)
     }
 
+    /// What is to be deleted, under its new name; and what is to take the journal's place.
+    var removedDirectory: String { paths.directory + ".removed" }
+    var snapshotDirectory: String { paths.directory + ".snapshot" }
+
     func identity(key: UInt32) -> JournalIdentity { JournalIdentity(group: number, key: key) }
 
     /// As readers are given it while it is closed.

@@ -19,6 +19,7 @@ final class Steward: ReplicaHost, Stage {
         case mend(group: Int, Range<UInt64>, [UInt8])
         case examine(group: Int, position: UInt64)
         case repair(group: Int, Range<UInt64>, [UInt8])
+        case snapshot(group: Int, SnapshotOrder)
         /// The group is not to be here any more: its journal is closed and deleted, once nobody can count on it.
         case remove(UInt16)
         /// The replicate stage has let go of it.
@@ -57,6 +58,7 @@ final class Steward: ReplicaHost, Stage {
     private let assembly: Assembly
     private let cluster: Cluster
     private let inbox: Inbox<ReplicaNews>
+    private var snapshots: Snapshots
     let wishes: Inbox<Wish>
     private let logger: Logger
     private var blocking: BlockingFiles { ground.blocking }
@@ -79,9 +81,13 @@ final class Steward: ReplicaHost, Stage {
         self.configuration = configuration
         self.assembly = assembly
         self.inbox = inbox
+        snapshots = Snapshots(rooms: rooms, blocking: ground.blocking, dataDirectory: configuration.dataDirectory, options: configuration.journal, logger: logger)
         self.wishes = wishes
         self.logger = logger
     }
+
+    /// How often a snapshot has taken a journal's place.
+    var snapshotsInstalled: Int { snapshots.installed }
 
     /// For logs: what is under way for each group.
     var description: String { phases.indices.map { "group \($0) \(phases[$0]), waiting \(waiting[$0].count)" }.joined(separator: "; ") }
@@ -92,6 +98,7 @@ final class Steward: ReplicaHost, Stage {
     func mend(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) { wishes.put(.mend(group: group, range, bytes)) }
     func examine(group: Int, position: UInt64) { wishes.put(.examine(group: group, position: position)) }
     func repair(group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) { wishes.put(.repair(group: group, range, bytes)) }
+    func snapshot(group: Int, _ order: SnapshotOrder) { wishes.put(.snapshot(group: group, order)) }
     func swap(group: Int, _ value: GroupAssignment, revision: Int64) { cluster.swap(group: group, value, revision: revision) }
     func heard(group: Int, leader: Int32?, epoch: UInt32) { cluster.heard(UInt16(group), leader: leader, epoch: epoch) }
     func inSync(group: Int, _ brokers: [Int32], epoch: UInt32) { cluster.inSync(UInt16(group), brokers, epoch: epoch) }
@@ -134,7 +141,9 @@ final class Steward: ReplicaHost, Stage {
     private func group(of wish: Wish) -> Int {
         switch wish {
         case .open(let group, _), .remove(let group): Int(group)
-        case .reopen(let group, _, _), .mend(let group, _, _), .examine(let group, _), .repair(let group, _, _), .released(let group): group
+        case .reopen(let group, _, _), .mend(let group, _, _), .examine(let group, _), .repair(let group, _, _), .snapshot(let group, _),
+            .released(let group):
+            group
         }
     }
 
@@ -171,6 +180,10 @@ final class Steward: ReplicaHost, Stage {
         case .mend(_, let range, let bytes): return mend(group, range, bytes)
         case .examine(_, let position): return examine(group, position)
         case .repair(_, let range, let bytes): return repair(group, range, bytes)
+        case .snapshot(_, .install): break
+        case .snapshot(_, let order):
+            if let news = snapshots.carryOut(order, group) { inbox.put(.snapshot(group: group, news)) }
+            return
         case .remove:
             phases[group] = .releasing
             return inbox.put(.release(group: group))
@@ -195,6 +208,7 @@ final class Steward: ReplicaHost, Stage {
         phases[group] = .idle
         do {
             if case .remove = wish { return try delete(group) }
+            if case .snapshot(_, .install(let stored)) = wish { try snapshots.install(group, stored) }
             var cut: Range<UInt64>?
             var committed: UInt64 = 0
             if case .reopen(_, let range, let known) = wish { (cut, committed) = (range, known) }
@@ -237,10 +251,10 @@ final class Steward: ReplicaHost, Stage {
         }
         for file in [journal.current.file, journal.directory] + journal.prepared { blocking.files.hand(file, to: room.files.loader) }
         let opened = OpenedGroup(journal: journal, state: replay.state, epoch: journal.recovered.highestEpoch, epochs: epochs)
-        room.fill(assembly.makeStages(group, opened, room.files, role: .following, table: assembly.currentTable()))
+        let suspect: @Sendable (UInt64) -> Void = { [wishes] in wishes.put(.examine(group: group, position: $0)) }
+        room.fill(assembly.makeStages(group, opened, room.files, role: .following, table: assembly.currentTable(), suspect: suspect))
         var readers = ReadGroup(journal, epochs: epochs)
-        readers.isReplica = true
-        readers.suspect = { [wishes] in wishes.put(.examine(group: group, position: $0)) }
+        readers.suspect = suspect
         let news = ReadGroupNews(readers, isOpen: true)
         tell(news, group)
         phases[group] = .opening(news, replica(stored, journal.recovered, room, damaged: []))
@@ -249,7 +263,7 @@ final class Steward: ReplicaHost, Stage {
     private func replica(_ stored: StoredReplica, _ found: RecoveredJournal, _ room: GroupRoom, damaged: [Range<UInt64>]) -> OpenedReplica {
         OpenedReplica(
             stored: stored, start: found.firstSegment * UInt64(room.cache.segmentBytes), end: found.position, previous: found.previous,
-            epoch: 0, damaged: damaged, isUnsure: found.isEndUnknown, directory: room.paths.directory)
+            epoch: 0, committed: damaged.isEmpty ? room.positions.committed.load() : 0, damaged: damaged, isUnsure: found.isEndUnknown, directory: room.paths.directory)
     }
 
     /// The replica's record; of a group that was never here a new one, with a new name for its disk.
@@ -280,11 +294,11 @@ final class Steward: ReplicaHost, Stage {
     private func findGroups() {
         var found: [UInt16: UInt32] = [:]
         for room in rooms {
-            let removed = room.paths.directory + Steward.removedSuffix
             do {
-                if (try? blocking.files.list(removed)) != nil { try blocking.removeTree(removed) }
+                try snapshots.finish(room)
+                try removeLeftovers(room)
             } catch {
-                logger.error("\(removed), of a group that has left, can't be deleted: \(error)")
+                logger.error("what an earlier life has left of \(room.paths.directory) can't be put right: \(error)")
             }
             // What can't be read is told of when it is opened; it is not deleted.
             found[room.number] = (try? ReplicaRecordFile.read(room.paths.directory, blocking: blocking))?.identity.key
@@ -314,19 +328,22 @@ final class Steward: ReplicaHost, Stage {
     /// Its directory gets another name first: a start after a crash goes on with what has that name, and never takes half a journal for a whole one.
     private func delete(_ group: Int) throws {
         let room = rooms[group]
-        let removed = room.paths.directory + Steward.removedSuffix
-        if (try? blocking.files.list(removed)) != nil { try blocking.removeTree(removed) }
+        snapshots.drop(group)
+        try removeLeftovers(room)
         if (try? blocking.files.list(room.paths.directory)) != nil {
-            try blocking.files.rename(room.paths.directory, to: removed)
+            try blocking.files.rename(room.paths.directory, to: room.removedDirectory)
             try blocking.syncDirectory(configuration.dataDirectory)
-            try blocking.removeTree(removed)
+            try removeLeftovers(room)
         }
         if room.write.isVacant { room.write.fill(assembly.closedSequencer(room.closed, table: assembly.currentTable())) }
         logger.notice("partition group \(group): other brokers have it now: what was here is deleted")
         cluster.left(UInt16(group))
     }
 
-    static let removedSuffix = ".removed"
+    /// What was here before, and has been put aside, is deleted.
+    private func removeLeftovers(_ room: GroupRoom) throws(IOError) {
+        if (try? blocking.files.list(room.removedDirectory)) != nil { try blocking.removeTree(room.removedDirectory) }
+    }
 
     // MARK: Damage
 

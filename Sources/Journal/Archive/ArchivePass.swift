@@ -65,8 +65,9 @@ final class ArchivePass {
     private(set) var made: [String] = []
     private let now: Moment
     private let takesLoss: Bool
-    /// It failed because a segment can't be read.
-    private(set) var isUnreadable = false
+    private let isReplica: Bool
+    /// It failed because that segment can't be read, or is damaged, though others have it; nil: not because of that.
+    private(set) var unreadable: UInt64?
     private(set) var archivedBytes = 0
 
     /// - Parameters:
@@ -74,8 +75,9 @@ final class ArchivePass {
     ///   - takesLoss: what can't be read is lost, and is not archived; otherwise the pass fails.
     init(
         _ order: ArchiveOrder, catalog: ArchiveCatalog, files: any FilePort, paths: JournalPaths, journal: JournalIdentity,
-        epochs: EpochHistory, image: AlignedBuffer, segmentBytes: Int, takesLoss: Bool, now: Moment, logger: Logger
+        epochs: EpochHistory, image: AlignedBuffer, segmentBytes: Int, takesLoss: Bool, isReplica: Bool, now: Moment, logger: Logger
     ) {
+        self.isReplica = isReplica
         self.now = now
         self.takesLoss = takesLoss
         self.files = files
@@ -124,7 +126,7 @@ final class ArchivePass {
         case .syncing where nextSegment < free.upperBound:
             let scan = try SegmentScan(
                 nextSegment, files: files, paths: paths, journal: journal, epochs: epochs, segmentBytes: segmentBytes,
-                image: image, tag: Tag.load, takesLoss: takesLoss, logger: logger)
+                image: image, tag: Tag.load, takesLoss: takesLoss, isReplica: isReplica, logger: logger)
             nextSegment += 1
             phase = .scanning(scan)
             return (1, .underWay)
@@ -160,7 +162,7 @@ final class ArchivePass {
         switch phase {
         case .scanning(let scan):
             if let code = scan.handle(completion) {
-                isUnreadable = isMediumError(code)
+                if isMediumError(code) { unreadable = scan.number }
                 fail(-code, "reading \(paths.segment(scan.number))")
             }
         case .syncingDirectory:
@@ -185,6 +187,11 @@ final class ArchivePass {
             if header.kind == .batch { take(header, offset) }
         }
         guard scan.isDone else { return progress }
+        if scan.isDamaged {
+            unreadable = scan.number
+            fail(-EIO, "\(paths.segment(scan.number)) is damaged: to be mended from another broker")
+            return progress
+        }
         queue = works.values.sorted { $0.partition > $1.partition }
         works = [:]
         phase = .writing

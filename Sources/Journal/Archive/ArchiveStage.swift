@@ -53,6 +53,8 @@ public struct ArchiveStage: Stage, ~Copyable {
     private static let rest: UInt64 = 3_000_000_000
     /// What can't be read so often, with a rest after each time, is taken for lost.
     private static let readAttempts = 10
+    /// The same where others may have it, and are asked.
+    private static let readAttemptsOfReplica = 200
     /// Between two looks at a position that is not committed yet, in nanoseconds.
     private static let look: UInt64 = 20_000_000
 
@@ -63,6 +65,7 @@ public struct ArchiveStage: Stage, ~Copyable {
     private let segmentBytes: Int
     private let reserveBytes: UInt64
     private let positions: JournalPositions
+    private let suspect: (@Sendable (UInt64) -> Void)?
     private let logger: Logger
     private var links: ArchiveLinks
     private var catalog: ArchiveCatalog
@@ -95,10 +98,13 @@ public struct ArchiveStage: Stage, ~Copyable {
     ///   - directory: the journal's, open.
     ///   - reserveBytes: so much of the file system is left free; archiving may use half of it.
     ///   - positions: `recoverable` is where both checkpoints are.
+    ///   - suspect: called with a position of the journal where the disk does not have what it should, and others may; nil: nobody else has it.
     public init(
         files: any FilePort, paths: JournalPaths, journal: JournalIdentity, epochs: EpochHistory, segmentBytes: Int,
-        reserveBytes: Int, directory: Int32, catalog: ArchiveCatalog, positions: JournalPositions, links: consuming ArchiveLinks, logger: Logger
+        reserveBytes: Int, directory: Int32, catalog: ArchiveCatalog, positions: JournalPositions, suspect: (@Sendable (UInt64) -> Void)? = nil,
+        links: consuming ArchiveLinks, logger: Logger
     ) {
+        self.suspect = suspect
         self.files = files
         self.paths = paths
         self.journal = journal
@@ -153,7 +159,7 @@ public struct ArchiveStage: Stage, ~Copyable {
     private mutating func handle(_ completion: Completion, _ now: Moment) {
         if case .repairing(let scan, _) = phase, completion.tag == ArchiveStage.repairTag {
             if let code = scan.handle(completion) {
-                if isMediumError(code) { failedReads += 1 }
+                if isMediumError(code) { noteUnreadable(scan.number) }
                 rest(IOError(code: code, doing: "reading \(paths.segment(scan.number))"), now)
             }
             return
@@ -291,6 +297,7 @@ public struct ArchiveStage: Stage, ~Copyable {
                 phase = .idle
                 return 1
             }
+            positions.start.advance(to: next.firstSegment * UInt64(segmentBytes))
             phase = .removing(
                 next, old: catalog, paths: deadFiles(next), segments: catalog.firstSegment..<next.firstSegment)
             catalog = next
@@ -315,11 +322,19 @@ public struct ArchiveStage: Stage, ~Copyable {
         phase = .passing(
             ArchivePass(
                 order, catalog: catalog, files: files, paths: paths, journal: journal, epochs: epochs,
-                image: image ?? AlignedBuffer(count: 0), segmentBytes: segmentBytes, takesLoss: takesLoss, now: now, logger: logger))
+                image: image ?? AlignedBuffer(count: 0), segmentBytes: segmentBytes, takesLoss: takesLoss,
+                isReplica: suspect != nil, now: now, logger: logger))
         return 1
     }
 
-    private var takesLoss: Bool { failedReads >= ArchiveStage.readAttempts }
+    private var takesLoss: Bool {
+        failedReads >= (suspect == nil ? ArchiveStage.readAttempts : ArchiveStage.readAttemptsOfReplica)
+    }
+
+    private mutating func noteUnreadable(_ segment: UInt64) {
+        failedReads += 1
+        suspect?(segment * UInt64(segmentBytes))
+    }
 
     private mutating func beginRepair(_ number: UInt64) -> Int {
         damagedIndex = nil
@@ -329,7 +344,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         do throws(IOError) {
             let scan = try SegmentScan(
                 number, files: files, paths: paths, journal: journal, epochs: epochs, segmentBytes: segmentBytes, image: image!,
-                tag: ArchiveStage.repairTag, takesLoss: takesLoss, logger: logger)
+                tag: ArchiveStage.repairTag, takesLoss: takesLoss, isReplica: suspect != nil, logger: logger)
             phase = .repairing(scan, SegmentIndex(segment: number))
         } catch {
             logger.error("\(error)")
@@ -345,6 +360,11 @@ public struct ArchiveStage: Stage, ~Copyable {
             index.append(IndexEntry(header, batch: image.base + offset + Frame.headerBytes), partition: Int(header.partition))
         }
         phase = .repairing(scan, index)
+        if scan.isDamaged {
+            noteUnreadable(scan.number)
+            rest(IOError(code: EIO, doing: "\(paths.segment(scan.number)) is damaged: to be mended from another broker"), now)
+            return progress
+        }
         guard scan.isDone, replacer.isIdle else { return progress }
         failedReads = 0
         do throws(IOError) {
@@ -364,7 +384,7 @@ public struct ArchiveStage: Stage, ~Copyable {
             switch result {
             case .underWay: break
             case .failed(let error):
-                if pass.isUnreadable { failedReads += 1 }
+                if let number = pass.unreadable { noteUnreadable(number) }
                 rest(error, now)
             case .done(let next):
                 order = nil

@@ -31,10 +31,13 @@ final class SegmentScan {
     private let image: AlignedBuffer
     private let tag: UInt64
     private let takesLoss: Bool
+    private let isReplica: Bool
     private let logger: Logger
     private let file: Int32
     private var phase = Phase.loading(offset: 0)
     private var damagedFrom: UInt64?
+    /// What is damaged, which others may have as it was: the scan has failed.
+    private(set) var isDamaged = false
     private(set) var isReading = false
 
     /// - Parameters:
@@ -42,11 +45,13 @@ final class SegmentScan {
     ///   - tag: of its reads; it has one at a time.
     ///   - takesLoss: a block that can't be read is damage, and the scan goes on behind it; otherwise it fails, as another attempt
     ///     may find that the drive, or the way to it, is well again.
+    ///   - isReplica: others have the segment as well. Then damage of any kind makes it fail that way.
     init(
         _ number: UInt64, files: any FilePort, paths: JournalPaths, journal: JournalIdentity, epochs: EpochHistory,
-        segmentBytes: Int, image: AlignedBuffer, tag: UInt64, takesLoss: Bool, logger: Logger
+        segmentBytes: Int, image: AlignedBuffer, tag: UInt64, takesLoss: Bool, isReplica: Bool, logger: Logger
     ) throws(IOError) {
         self.number = number
+        self.isReplica = isReplica
         self.files = files
         self.paths = paths
         self.journal = journal
@@ -124,7 +129,7 @@ final class SegmentScan {
         let end = (number + 1) * UInt64(segmentBytes)
         var position = from
         var work = 0
-        while position + UInt64(Frame.headerBytes) <= end, work < SegmentScan.workAStep {
+        while position + UInt64(Frame.headerBytes) <= end, work < SegmentScan.workAStep, !isDamaged {
             let offset = Int(position % UInt64(segmentBytes))
             switch FrameHeader.read(at: image.base + offset, available: segmentBytes - offset, position: position, of: journal) {
             case .success(let header) where header.epoch >= epochs.least(at: position):
@@ -138,7 +143,9 @@ final class SegmentScan {
                 work += 1
             }
         }
-        if position + UInt64(Frame.headerBytes) > end {
+        if isDamaged {
+            phase = .done
+        } else if position + UInt64(Frame.headerBytes) > end {
             noteDamage(before: end)
             phase = .done
         } else {
@@ -149,6 +156,10 @@ final class SegmentScan {
     private func noteDamage(before position: UInt64) {
         guard let from = damagedFrom else { return }
         damagedFrom = nil
+        guard takesLoss || !isReplica else {
+            isDamaged = true
+            return
+        }
         logger.error(
             "\(paths.directory): DAMAGED from position \(from) to \(position): what was there is lost. Readers of those offsets are refused, the rest is served")
     }

@@ -43,11 +43,13 @@ struct JournalFiles {
     }
 
     /// What a full segment holds, from its index file; where that is missing or damaged, it is made again from the segment.
-    func summary(_ number: UInt64, reader: SegmentReader, logger: Logger) throws -> SegmentSummary {
+    /// - Parameter damaged: what is found to be damaged then is added to it.
+    func summary(_ number: UInt64, reader: SegmentReader, damaged: inout [Range<UInt64>], logger: Logger) throws -> SegmentSummary {
         let owner = IndexOwner(segment: number, group: reader.journal.group)
         if let summary = try summary(paths.index(number), owner) { return summary }
         logger.notice("\(paths.index(number)) is missing or damaged: it is made again")
         let index = try rebuild(number, reader: reader)
+        damaged += reader.damagedRanges()
         try write(index, group: reader.journal.group)
         return index.summary
     }

@@ -147,10 +147,12 @@ public struct JournalOpener {
         let range = segments ?? 0...0
         var recovery = try Recovery(reader: reader, paths: paths, segments: range, checkpoint: checkpoint, isReplica: replica != nil)
         let from = checkpoint.map { $0.position / UInt64(options.segmentBytes) } ?? range.lowerBound
-        var summaries = try (range.lowerBound..<from).map { try files.summary($0, reader: reader, logger: logger) }
+        var damaged: [Range<UInt64>] = []
+        var summaries = try (range.lowerBound..<from).map { try files.summary($0, reader: reader, damaged: &damaged, logger: logger) }
         var builder = IndexBuilder(
             files: files, group: identity.group, first: from, replay: replay, known: checkpoint?.position ?? 0)
-        let recovered = try recovery.run(&builder)
+        var recovered = try recovery.run(&builder)
+        if replica != nil { recovered.damaged.insert(contentsOf: damaged, at: 0) }
         if replica != nil, !recovered.damaged.isEmpty { throw DamagedReplica(recovered: recovered) }
         replay.finish()
         try builder.roll(to: recovered.currentSegment)
@@ -164,8 +166,10 @@ public struct JournalOpener {
         if let replica {
             // What is not committed may be cut off: no checkpoint of that.
             let known = try CheckpointFile.positions(paths: paths, blocking: blocking)
+            // And all that a checkpoint knows is.
             replica.positions.reopen(
-                end: recovered.position, committed: min(replica.committed, recovered.position),
+                start: range.lowerBound * UInt64(options.segmentBytes), end: recovered.position,
+                committed: min(max(replica.committed, checkpoint?.position ?? 0), recovered.position),
                 recoverable: known.reduce(.max) { min($0, $1 ?? 0) })
         } else {
             try CheckpointFile.write(

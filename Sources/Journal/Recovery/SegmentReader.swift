@@ -122,6 +122,21 @@ public final class SegmentReader {
         return found
     }
 
+    /// Goes from frame to frame of the loaded segment as long as each is sound and continues the one before. Returns where that ends, at `end` at the
+    /// latest, and the checksum of the last frame.
+    /// - Parameter previous: the checksum of the frame before `start`; nil: unknown.
+    func walk(from start: UInt64, to end: UInt64, previous: UInt32?) -> (position: UInt64, previous: UInt32?) {
+        var (position, previous, epoch) = (start, previous, UInt32(0))
+        while position < end, end - position >= UInt64(Frame.headerBytes),
+            case (.frame, let header?) = look(position, previous: previous, epoch: epoch), header.end <= end
+        {
+            (position, previous, epoch) = (header.end, header.checksum, header.epoch)
+        }
+        // What is too short for a frame is skipped, at a segment's end.
+        let isAtSegmentEnd = end % UInt64(segmentBytes) == 0 && end - position < UInt64(Frame.headerBytes)
+        return (isAtSegmentEnd ? end : position, previous)
+    }
+
     /// Whether the frame there was never written to its end: from some block of the drive's on there are still the zeros of a new segment. Then nobody
     /// was told that it is there. A few zeros prove nothing: batches may end so.
     func isUnfinished(_ position: UInt64) -> Bool {

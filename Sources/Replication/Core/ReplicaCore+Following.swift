@@ -8,7 +8,7 @@ extension ReplicaCore {
         case .promise(let epoch, let shape): takePromise(epoch, shape, from: from, now)
         case .refuse(let promised):
             if let mine = role.epoch, promised > mine { leaveEpoch(now) }
-        case .read(let epoch, let range): takeRead(epoch, range, from: from)
+        case .read(let epoch, let range): takeRead(epoch, range, from: from, now)
         case .bytes(let epoch, let range): takeBytes(epoch, range, from: from, now)
         case .unreadable(let epoch, let range): takeUnreadable(epoch, range, from: from, now)
         case .follow(let epoch, let session, let start, let history):
@@ -19,6 +19,8 @@ extension ReplicaCore {
         case .behind(let epoch, let session, let end): takeBehind(epoch, session, end: end, from: from, now)
         case .ack(let epoch, let session, let received, let persisted, let isUnsure):
             takeAck(epoch, session, received: received, persisted: persisted, isUnsure: isUnsure, from: from, now)
+        // Of snapshots only what comes of them matters here.
+        case .fetch, .file: break
         }
     }
 
@@ -33,14 +35,16 @@ extension ReplicaCore {
         if let following, following.epoch == epoch {
             // A late copy of what was answered before.
             guard session > following.session else { return }
+            guard !lacks(start, common: appended) else { return fallBehind(epoch, session, history, common: appended, from) }
             self.following!.session = session
         } else {
             // In the leader's own epoch its log goes on without end: what a follower has of it is part of it.
             let common = record.history.common(end: appended, with: history, otherEnd: .max)
-            guard common >= start else { return sendPromised(.behind(epoch: epoch, session: session, end: common), to: from) }
             guard common >= min(committed, appended) else {
                 return effects.append(.alarm("the leader of epoch \(epoch) has the log up to \(common), though \(committed) is committed"))
             }
+            guard !lacks(start, common: common) else { return fallBehind(epoch, session, history, common: common, from) }
+            lacking = nil
             var kept = record.history
             kept.cut(at: common)
             let ahead = history.starts.filter { !kept.starts.contains($0) }
@@ -51,6 +55,50 @@ extension ReplicaCore {
         }
         sendPromised(.matched(epoch: epoch, session: session, end: appended), to: from)
         store()
+    }
+
+    /// Whether a leader whose journal begins there no longer has what the log lacks of its own, of which it is part up to `common`.
+    private func lacks(_ start: UInt64, common: UInt64) -> Bool { min(common, damaged.first?.lowerBound ?? .max) < start }
+
+    private mutating func fallBehind(_ epoch: UInt32, _ session: UInt32, _ history: LogHistory, common: UInt64, _ leader: ReplicaID) {
+        unfollow()
+        lacking = Lacking(epoch: epoch, leader: leader, history: history, common: min(common, appended))
+        effects.append(.needSnapshot(from: leader, epoch: epoch, history))
+        sendPromised(.behind(epoch: epoch, session: session, end: common), to: leader)
+        store()
+    }
+
+    // MARK: Snapshots
+
+    /// A snapshot of the leader's log up to `end` is complete. Returns whether it may take the log's place: it may while that leader's epoch is the one
+    /// that is promised, and if it has all that the log has of that leader's log.
+    public mutating func install(epoch: UInt32, end: UInt64) -> Bool {
+        guard let lacking, lacking.epoch == epoch, record.promised == epoch, end >= lacking.common, role == .follower, swapping == nil,
+            recording == nil, stored == record, !isInstalling
+        else { return false }
+        isInstalling = true
+        // As if the log had been streamed up to there: what began before is part of it.
+        record.history = lacking.history
+        record.history.cut(at: end)
+        if record.history.lastEpoch > stored.history.lastEpoch { record.isUnsure = false }
+        recording = record
+        effects.append(.install(record))
+        return true
+    }
+
+    /// The snapshot has taken the place of log and record; this is what was found there.
+    /// - Parameter committed: so much of it is known to be committed.
+    public mutating func installed(
+        start: UInt64, end: UInt64, committed: UInt64, damaged: [Range<UInt64>], isUnsure: Bool = false, now: UInt64
+    ) {
+        isInstalling = false
+        lacking = nil
+        if let recording { stored = recording }
+        recording = nil
+        (appended, flushed) = (end, end)
+        moveCommitted(to: min(committed, end))
+        reopened(start: start, end: end, damaged: damaged, isUnsure: isUnsure, now: now)
+        takeOver(from: nil, now)
     }
 
     private mutating func takeAppend(
@@ -113,8 +161,10 @@ extension ReplicaCore {
     }
 
     /// Another wants the journal's bytes: of who has promised its epoch, or leads in it.
-    private mutating func takeRead(_ epoch: UInt32, _ range: Range<UInt64>, from: ReplicaID) {
+    private mutating func takeRead(_ epoch: UInt32, _ range: Range<UInt64>, from: ReplicaID, _ now: UInt64) {
         guard epoch == record.promised, stored.promised == epoch else { return }
+        // A follower is told where the journal begins by now.
+        if role == .leader(epoch: epoch), range.lowerBound < start { begin(with: from, now) }
         let isThere = range.lowerBound >= start && range.upperBound <= appended && !damaged.contains { $0.overlaps(range) }
         send(isThere ? .bytes(epoch: epoch, range) : .unreadable(epoch: epoch, range), to: from)
     }

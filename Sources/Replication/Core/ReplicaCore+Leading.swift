@@ -35,7 +35,7 @@ extension ReplicaCore {
     }
 
     /// Tells a follower the log's history.
-    private mutating func begin(with replica: ReplicaID, _ now: UInt64) {
+    mutating func begin(with replica: ReplicaID, _ now: UInt64) {
         guard case .leader(let epoch) = role, followers[replica] != nil else { return }
         nextSession &+= 1
         followers[replica]!.session = nextSession
@@ -69,7 +69,6 @@ extension ReplicaCore {
         guard role == .leader(epoch: epoch), followers[from]?.session == session, followers[from]?.state == .matching else { return }
         followers[from]!.state = .behind
         followers[from]!.heard = now
-        effects.append(.sendSnapshot(to: from))
     }
 
     mutating func takeAck(
@@ -118,6 +117,8 @@ extension ReplicaCore {
     /// Sends what fits into the window.
     private mutating func stream(to replica: ReplicaID, _ now: UInt64) {
         guard case .leader(let epoch) = role, var progress = followers[replica], progress.state == .streaming else { return }
+        // What it needs has been freed.
+        guard progress.sent >= start else { return begin(with: replica, now) }
         while progress.sent < appended, progress.inFlight < times.window {
             let end = min(appended, progress.sent + min(times.message, times.window - progress.inFlight))
             send(.append(epoch: epoch, session: progress.session, progress.sent..<end, committed: committed), to: replica)
@@ -138,7 +139,8 @@ extension ReplicaCore {
             let progress = followers[replica]!
             switch progress.state {
             case .matching: if now >= progress.spoken + times.retry { begin(with: replica, now) }
-            case .behind: break
+            // It hears that there is a leader; and once it has a snapshot, it says so.
+            case .behind: if now >= progress.spoken + times.heartbeat { begin(with: replica, now) }
             case .streaming:
                 if progress.inFlight > 0, now >= progress.moved + times.retry {
                     begin(with: replica, now)
@@ -178,6 +180,11 @@ extension ReplicaCore {
     /// Those who are streamed to and have the log up to there on stable storage.
     public func holders(of position: UInt64) -> [ReplicaID] {
         followers.filter { $0.value.state == .streaming && $0.value.persisted >= position }.keys.sorted()
+    }
+
+    /// Leading: where the journal begins that some follower does not have yet, as far as it is known to have any; else nil.
+    public var neededByFollowers: UInt64? {
+        if case .leader = role { followers.values.map(\.persisted).min() } else { nil }
     }
 
     // MARK: The set

@@ -52,7 +52,7 @@ extension ReplicaCore {
     /// An epoch that the store gives to this replica is its own to begin, whether it has swapped for it or another has handed it over: nobody else ever
     /// does, and that it is not promised shows that this one has not either, in no earlier life.
     mutating func takeOver(from former: ReplicaID?, _ now: UInt64) {
-        guard role == .follower, swapping == nil, isVoter, assignment.leader == own, assignment.epoch > record.promised,
+        guard role == .follower, !isInstalling, swapping == nil, isVoter, assignment.leader == own, assignment.epoch > record.promised,
             assignment.epoch < ReplicaCore.highestEpoch
         else { return }
         if let former, former != own { predecessor = (former, now + times.retry + times.heartbeat) }

@@ -85,6 +85,16 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
 
     // MARK: Following
 
+    /// The leader whose journal begins behind what this log lacks of it, and how far the log is part of that leader's; nil: there is none.
+    public internal(set) var lacking: Lacking?
+    public struct Lacking: Equatable, Sendable {
+        public var epoch: UInt32
+        public var leader: ReplicaID
+        public var history: LogHistory
+        public var common: UInt64
+    }
+    /// A snapshot is taking the log's place: until it has, nothing is told to anyone.
+    public internal(set) var isInstalling = false
     /// The leader that is followed, and whose log this one is a part of; nil: none.
     var following: Following?
     struct Following: Equatable {
@@ -364,6 +374,12 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         guard epoch > record.promised else { return }
         if let mine = role.epoch, mine < epoch { stepDown(now) }
         record.promised = epoch
+        unfollow()
+        lacking = nil
+    }
+
+    /// The leader is followed no more.
+    mutating func unfollow() {
         // What stands behind the start of an epoch that is not recorded would be taken for the epoch's before. None of it is flushed.
         if let unrecorded = following?.ahead.first, unrecorded.position < appended { cut(at: unrecorded.position) }
         following = nil

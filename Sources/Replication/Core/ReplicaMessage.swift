@@ -1,3 +1,5 @@
+import Journal
+
 /// What replicas of one partition group say to each other. `bytes` and `append` are followed by the journal's bytes, which the
 /// core never sees.
 public enum ReplicaMessage: Hashable, Sendable {
@@ -18,8 +20,12 @@ public enum ReplicaMessage: Hashable, Sendable {
     case follow(epoch: UInt32, session: UInt32, start: UInt64, LogHistory)
     /// The follower's log is the leader's up to `end`.
     case matched(epoch: UInt32, session: UInt32, end: UInt64)
-    /// The follower's log ends before the leader's journal starts.
+    /// The follower's log, which is the leader's up to `end`, lacks what comes before the leader's journal starts: a snapshot is to take its place.
     case behind(epoch: UInt32, session: UInt32, end: UInt64)
+    /// A follower that is behind asks for a stretch of a snapshot's file.
+    case fetch(epoch: UInt32, SnapshotStretch)
+    /// The stretch, or what there is of it, and how many bytes the file has; none: it is not there any more.
+    case file(epoch: UInt32, SnapshotStretch, size: UInt64, [UInt8])
     /// The journal's next bytes, none in a sign of life; and how far the journal is committed.
     case append(epoch: UInt32, session: UInt32, Range<UInt64>, committed: UInt64)
     /// How far the follower has the journal: in memory, and on stable storage; and whether it is unsure what it had before.
@@ -30,7 +36,7 @@ public enum ReplicaMessage: Hashable, Sendable {
         switch self {
         case .prepare(let epoch), .promise(let epoch, _), .refuse(let epoch), .read(let epoch, _), .bytes(let epoch, _),
             .unreadable(let epoch, _), .follow(let epoch, _, _, _), .matched(let epoch, _, _), .behind(let epoch, _, _),
-            .append(let epoch, _, _, _), .ack(let epoch, _, _, _, _):
+            .append(let epoch, _, _, _), .ack(let epoch, _, _, _, _), .fetch(let epoch, _), .file(let epoch, _, _, _):
             epoch
         }
     }
@@ -76,6 +82,8 @@ public enum ReplicaEffect: Hashable, Sendable {
     case swap(GroupAssignment, revision: Int64)
     /// To be told: what was at these positions can't be read by anyone, and was not committed. The journal goes on without it.
     case leftOut(Range<UInt64>)
-    /// The follower needs a snapshot.
-    case sendSnapshot(to: ReplicaID)
+    /// A snapshot of that leader's log, of that epoch, with that history, is needed. Said again and again; when it is there, call `install`.
+    case needSnapshot(from: ReplicaID, epoch: UInt32, LogHistory)
+    /// Put the snapshot and the record in the place of log and record, then call `installed`.
+    case install(ReplicaRecord)
 }

@@ -2,6 +2,7 @@
 // checked.
 
 import CHost
+import Journal
 
 /// What brokers send each other: a header of 72 bytes, little endian, and a body.
 ///
@@ -17,14 +18,15 @@ import CHost
 /// | 20 | 4 | the sender's node id |
 /// | 24 | 8 | the sender's incarnation |
 /// | 32 | 8 | the receiver's incarnation |
-/// | 40 | 8 | a position: of a range the first; of a log its start; what was received |
-/// | 48 | 8 | a position: of a range the one behind its last; of a log its end; what is persisted |
-/// | 56 | 8 | a position: what is committed |
+/// | 40 | 8 | a position: of a range the first; of a log its start; what was received; in a file, where a stretch begins |
+/// | 48 | 8 | a position: of a range the one behind its last; of a log its end; what is persisted; in a file, where a stretch ends |
+/// | 56 | 8 | a position: what is committed; the size of a file |
 /// | 64 | 4 | CRC-32C of the body, where it is not the journal's bytes: these have checksums of their own |
 /// | 68 | 4 | CRC-32C of the 68 bytes before |
 ///
 /// The body of `append` and `bytes` is the journal's bytes of the range; of `promise` a history and the damaged ranges; of `follow` a
-/// history. A history is a count (4) and for each epoch its number (4) and start (8); ranges are a count (4) and pairs of positions.
+/// history; of `fetch` and `file` which file it is: its kind (1: 0 the head, 1 a segment, 2 an archive, 3 an archive's index), partition (4) and number or
+/// base offset (8); of `file` then its bytes. A history is a count (4) and for each epoch its number (4) and start (8); ranges are a count (4) and pairs of positions.
 public struct PeerFrame: Equatable, Sendable {
     public static let headerBytes = 72
     static let magic: UInt32 = 0x3150_5448
@@ -47,7 +49,7 @@ public struct PeerFrame: Equatable, Sendable {
     }
 
     enum Kind: UInt8 {
-        case prepare = 1, promise, refuse, read, bytes, unreadable, follow, matched, behind, append, ack
+        case prepare = 1, promise, refuse, read, bytes, unreadable, follow, matched, behind, append, ack, fetch, file
     }
 
     /// What the first bytes of a connection's buffer are.
@@ -103,6 +105,12 @@ public struct PeerFrame: Equatable, Sendable {
             case .promise:
                 guard let history = cursor.history(), let damaged = cursor.ranges(below: second) else { return nil }
                 message = .promise(epoch: epoch, LogShape(start: first, history: history, end: second, damaged: damaged, isUnsure: isUnsure))
+            case .fetch, .file:
+                guard let file = cursor.snapshotFile(), second - first <= UInt64(SnapshotStretch.mostBytes) else { return nil }
+                let stretch = SnapshotStretch(file: file, offset: first, count: Int(second - first))
+                message = kind == .fetch
+                    ? .fetch(epoch: epoch, stretch) : .file(epoch: epoch, stretch, size: position(56), Array(cursor.rest))
+                if kind == .file { cursor.rest = UnsafeRawBufferPointer(start: nil, count: 0) }
             case .append, .bytes: return nil
             }
             guard cursor.rest.isEmpty else { return nil }
@@ -126,6 +134,17 @@ public struct PeerFrame: Equatable, Sendable {
                 put(start.epoch)
                 put(start.position)
             }
+        }
+        func put(_ file: SnapshotFile) {
+            let (kind, partition, number): (UInt8, UInt32, UInt64) = switch file {
+            case .head: (0, 0, 0)
+            case .segment(let number): (1, 0, number)
+            case .archive(let partition, let base): (2, partition, UInt64(bitPattern: base))
+            case .archiveIndex(let partition, let base): (3, partition, UInt64(bitPattern: base))
+            }
+            put(kind)
+            put(partition)
+            put(number)
         }
         switch message {
         case .prepare: kind = .prepare
@@ -156,6 +175,13 @@ public struct PeerFrame: Equatable, Sendable {
         case .ack(_, let its, let received, let persisted, let unsure):
             (kind, session, first, second) = (.ack, its, received, persisted)
             isUnsure = unsure
+        case .fetch(_, let stretch):
+            (kind, first, second) = (.fetch, stretch.offset, stretch.offset + UInt64(stretch.count))
+            put(stretch.file)
+        case .file(_, let stretch, let size, let bytes):
+            (kind, first, second, third) = (.file, stretch.offset, stretch.offset + UInt64(stretch.count), size)
+            put(stretch.file)
+            body += bytes
         }
         var frame: [UInt8] = []
         frame.reserveCapacity(PeerFrame.headerBytes + body.count)
@@ -201,6 +227,18 @@ public struct PeerFrame: Equatable, Sendable {
                 starts.append(EpochStart(epoch: epoch, position: position))
             }
             return LogHistory(starts)
+        }
+
+        /// Nil where it is cut short, or none of a snapshot's.
+        mutating func snapshotFile() -> SnapshotFile? {
+            guard let kind = take(UInt8.self), let partition = take(UInt32.self), let number = take(UInt64.self) else { return nil }
+            switch kind {
+            case 0: return .head
+            case 1: return .segment(number)
+            case 2 where number <= UInt64(Int64.max): return .archive(partition: partition, base: Int64(number))
+            case 3 where number <= UInt64(Int64.max): return .archiveIndex(partition: partition, base: Int64(number))
+            default: return nil
+            }
         }
 
         /// Nil where it is cut short, or where they overlap, or end behind the log.

@@ -47,6 +47,9 @@ final class ClusterBroker {
         private let outside: Outside
         /// How far each group's committed journal was held against the others'.
         var checked: [UInt64]
+        /// Where each group's journal began when it was looked at last; and how many snapshots had been installed.
+        var starts: [UInt64]
+        var installed = 0
         /// The epoch in which each group's clients were served last.
         var served: [UInt64]
 
@@ -68,6 +71,7 @@ final class ClusterBroker {
             let groups = stageSet.positions.count
             checked = Array(repeating: 0, count: groups)
             served = checked
+            starts = checked
             stageSet.start()
         }
 

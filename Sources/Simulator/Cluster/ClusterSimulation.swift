@@ -37,6 +37,7 @@ public final class ClusterSimulation {
             "wiped", "rot", "lostWrite", "misdirectedWrite", "unreadable", "rotInMetadata", "rotInRecord", "diskFull", "clockJump", "drop", "duplicate",
             "delay", "spoilt", "connectionBroken", "cut", "oneWayCut", "bridge", "cutFromStore", "storeAway", "storeLosesAnswers", "storeCompacted",
             "leaseEnded", "garbage", "garbageToPeers", "clientDropped", "clientGaveUp", "setChanged", "refused",
+            "archived", "snapshot",
         ]
 
     static let topic = "kept"
@@ -96,12 +97,13 @@ public final class ClusterSimulation {
         oracle = CommitOracle(groups: groups, replicas: factor, segmentBytes: SimulatedBroker.segmentBytes)
         let method: FlushMethod = [.linked, .dsync, .fdatasync][random.below(3)]
         for id in 1...Int32(options.brokers) {
-            brokers.append(ClusterBroker(ClusterSimulation.configuration(id, groups: groups, flushMethod: method)))
+            brokers.append(ClusterBroker(ClusterSimulation.configuration(id, groups: groups, flushMethod: method, random: &random)))
         }
     }
 
-    private static func configuration(_ id: Int32, groups: Int, flushMethod: FlushMethod) -> BrokerConfiguration {
-        var configuration = SimulatedBroker.configuration(partitionGroups: groups, flushMethod: flushMethod)
+    private static func configuration(_ id: Int32, groups: Int, flushMethod: FlushMethod, random: inout SeededRandom) -> BrokerConfiguration {
+        var configuration = SimulatedBroker.configuration(
+            partitionGroups: groups, flushMethod: flushMethod, journalSegments: 4 + random.below(5), backlogSegments: random.below(6))
         configuration.nodeId = id
         configuration.clusterId = nil
         var times = ReplicaTimes()
@@ -219,8 +221,18 @@ public final class ClusterSimulation {
             }
             for line in story?.take() ?? [] { tell(line) }
             try oracle.look(at: broker, among: self)
+            noteArchives(life)
         }
         now += progress > 0 ? 300_000 : pause()
+    }
+
+    private func noteArchives(_ life: ClusterBroker.Life) {
+        for _ in life.installed..<life.stageSet.snapshotsInstalled { count("snapshot") }
+        life.installed = life.stageSet.snapshotsInstalled
+        for (group, positions) in life.stageSet.positions.enumerated() where positions.start.load() != life.starts[group] {
+            life.starts[group] = positions.start.load()
+            count("archived")
+        }
     }
 
     private func moment(_ broker: ClusterBroker) -> Moment {

@@ -37,7 +37,9 @@ struct CommitOracle {
             }
             let end = positions.committed.load()
             guard end > life.checked[group] else { continue }
-            let range = life.checked[group]..<end
+            // What is archived is held against what was sent when it is read.
+            let from = max(life.checked[group], positions.start.load())
+            let range = min(from, end)..<end
             let isThere = try broker.show(group, range) { try compare($1, at: $0, group, broker.id, simulation) }
             guard isThere || simulation.damaged[broker.id] != nil else { throw Violation("broker \(broker.id) has \(range) of group \(group) committed, but not the bytes") }
             life.checked[group] = end
@@ -79,10 +81,11 @@ struct CommitOracle {
         }
     }
 
-    /// Whether a broker has all that is committed, byte by byte.
+    /// Whether a broker has all that is committed and not archived there, byte by byte.
     func isIntact(_ broker: ClusterBroker, _ group: Int) -> Bool {
         var isSame = true
-        let isThere = broker.show(group, 0..<ends[group]) { position, bytes in
+        let start = broker.life?.stageSet.positions[group].start.load() ?? 0
+        let isThere = broker.show(group, min(start, ends[group])..<ends[group]) { position, bytes in
             for frame in frames(of: group, Int(position)..<Int(position) + bytes.count) {
                 isSame = isSame && committed[group].withUnsafeBytes {
                     memcmp($0.baseAddress! + frame.lowerBound, bytes.baseAddress! + frame.lowerBound - Int(position), frame.count) == 0

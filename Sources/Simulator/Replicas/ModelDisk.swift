@@ -16,6 +16,8 @@ struct ModelDisk {
     /// By position; nil: nothing was ever written there. What was cut off stays until it is written over.
     var frames: [ModelFrame?] = []
     var damaged: Set<Int> = []
+    /// What comes before is in archives: whoever lacks it needs a snapshot.
+    var start = 0
 
     mutating func write(_ frame: ModelFrame, at position: Int) {
         while frames.count <= position { frames.append(nil) }

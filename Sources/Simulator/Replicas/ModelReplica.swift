@@ -19,6 +19,10 @@ struct ModelReplica {
     var recording: (record: ReplicaRecord, at: UInt64)?
     /// What takes the place of damage, and when it will be on disk.
     var mending: [(range: Range<UInt64>, frames: [ModelFrame], at: UInt64)] = []
+    /// A snapshot that is being fetched, and when it will be complete; then it takes the log's place at some time.
+    var fetching: (leader: ReplicaID, epoch: UInt32, at: UInt64)?
+    var snapshot: (frames: [ModelFrame], start: Int)?
+    var installing: (record: ReplicaRecord, at: UInt64)?
     /// The epoch in which clients are served.
     var serving: UInt32?
     /// How much of the log was held against what is known to be committed.
@@ -30,12 +34,30 @@ struct ModelReplica {
 
     func isAwake(_ now: UInt64) -> Bool { core != nil && now >= pausedUntil }
 
+    /// Whether it hears what others say.
+    var listens: Bool { core != nil && installing == nil }
+
+    /// Log and record are what the snapshot says.
+    mutating func install(_ record: ReplicaRecord) {
+        guard let snapshot else { return }
+        disk.frames = snapshot.frames
+        disk.damaged = []
+        disk.start = snapshot.start
+        disk.record = record
+        log = snapshot.frames
+        flushed = log.count
+        checked = 0
+        mending = []
+        (fetching, installing) = (nil, nil)
+        self.snapshot = nil
+    }
+
     mutating func start(times: ReplicaTimes, seed: UInt64, now: UInt64) {
         let (found, damaged) = disk.recover()
         log = found
         flushed = log.count
         checked = 0
-        let shape = LogShape(history: disk.record.history, end: UInt64(log.count), damaged: damaged)
+        let shape = LogShape(start: UInt64(disk.start), history: disk.record.history, end: UInt64(log.count), damaged: damaged)
         core = ReplicaCore(own: id, record: disk.record, shape: shape, times: times, seed: seed, now: now)
     }
 
@@ -46,6 +68,8 @@ struct ModelReplica {
             if tears, random.chance(20) { disk.damaged.insert(position) }
         }
         if let recording, random.chance(50) { disk.record = recording.record }
+        if let installing, random.chance(50) { install(installing.record) }
+        (fetching, snapshot, installing) = (nil, nil, nil)
         core = nil
         recording = nil
         mending = []

@@ -18,6 +18,7 @@ public final class ReplicaSimulation {
     public static let faults = [
         "crash", "powerCut", "pause", "wiped", "rot", "drop", "duplicate", "delay", "cut", "oneWayCut", "bridge", "storeAway",
         "swapUnknown", "setChanged", "mended", "cutOff", "leftOut", "allDown", "slowDisk", "moved", "handedOver", "elected", "resigned", "retired",
+        "archived", "snapshot", "snapshotOvertaken",
     ]
 
     private struct Envelope {
@@ -62,6 +63,8 @@ public final class ReplicaSimulation {
     private var isDisturbed = true
     /// The group is moved around, rather than staying with all brokers.
     private let moves: Bool
+    /// What is committed is archived now and then.
+    private let archives: Bool
     /// The target was changed, and the set is not yet what it says.
     private var isMoving = false
     /// Who ends and begins again at once.
@@ -90,6 +93,7 @@ public final class ReplicaSimulation {
         times.steady = 300 * Self.millisecond
         self.times = times
         moves = seed % 2 == 0
+        archives = seed % 3 > 0
         replicas = (0..<Int32(brokers)).map { ModelReplica(broker: $0, disk: ModelDisk(incarnation: UInt64($0) + 1)) }
         modelStore = ModelStore(value: GroupAssignment(), target: GroupTarget(brokers: replicas.map(\.broker)))
         if moves { modelStore.target.brokers = Array(modelStore.target.brokers.prefix(3)) }
@@ -125,6 +129,8 @@ public final class ReplicaSimulation {
         try runStore()
         try deliver()
         for index in replicas.indices where replicas[index].isAwake(now) {
+            if archives { try takeSnapshot(index) }
+            guard replicas[index].listens else { continue }
             try work(index)
             replicas[index].core!.tick(now: now)
             if random.below(100) == 0 { _ = replicas[index].core!.balance(now: now) }
@@ -290,7 +296,10 @@ public final class ReplicaSimulation {
                 case .leftOut(let range):
                     count("leftOut")
                     tell("\(replicas[index].id) leaves out \(range)")
-                case .sendSnapshot: throw Violation("nothing is archived here")
+                case .needSnapshot(let leader, let epoch, _):
+                    guard replicas[index].fetching?.epoch != epoch else { break }
+                    replicas[index].fetching = (leader, epoch, now + UInt64(1 + random.below(400)) * Self.millisecond)
+                case .install(let record): replicas[index].installing = (record, now + UInt64(1 + random.below(30)) * Self.millisecond)
                 case .alarm(let reason): throw Violation("\(replicas[index].id): \(reason)")
                 }
             }
@@ -316,6 +325,40 @@ public final class ReplicaSimulation {
         replicas[index].checked = max(replica.checked, position)
         for (end, id) in replica.pending where end <= position { promised.append(id) }
         replicas[index].pending.removeAll { $0.position <= position }
+    }
+
+    // MARK: Snapshots
+
+    /// What is committed and sound here goes to archives, now and then; and a snapshot that is under way goes on.
+    private func takeSnapshot(_ index: Int) throws {
+        let replica = replicas[index]
+        if isDisturbed, replica.listens, random.below(300) == 0 {
+            let end = min(Int(replica.core!.committed), replica.flushed)
+            if end > replica.disk.start, !(replica.disk.start..<end).contains(where: { replica.disk.damaged.contains($0) || replica.log[$0].id == .max }) {
+                count("archived")
+                replicas[index].disk.start = replica.disk.start + 1 + random.below(end - replica.disk.start)
+                replicas[index].core!.moved(start: UInt64(replicas[index].disk.start))
+            }
+        }
+        if let (leader, epoch, at) = replica.fetching, replica.listens, now >= at {
+            replicas[index].fetching = nil
+            guard let source = replicas.first(where: { $0.id == leader }), source.isAwake(now), source.core!.role == .leader(epoch: epoch),
+                !isCut(leader.broker, replica.broker), !isCut(replica.broker, leader.broker)
+            else { return }
+            let end = Int(source.core!.persisted)
+            guard replicas[index].core!.install(epoch: epoch, end: UInt64(end)) else { return count("snapshotOvertaken") }
+            replicas[index].snapshot = (Array(source.log[..<end]), source.disk.start)
+            try carryOut(index, [])
+        }
+        if let (record, at) = replicas[index].installing, now >= at, let snapshot = replicas[index].snapshot {
+            count("snapshot")
+            tell("\(replica.id) has a snapshot of \(snapshot.frames.count), from \(snapshot.start) on, in place of \(replica.log.count), \(record)")
+            guard record.promised >= replica.disk.record.promised else { throw Violation("a promise is taken back") }
+            replicas[index].install(record)
+            replicas[index].core!.installed(
+                start: UInt64(snapshot.start), end: UInt64(snapshot.frames.count), committed: UInt64(snapshot.start), damaged: [], now: now)
+            try carryOut(index, [])
+        }
     }
 
     // MARK: Network
@@ -358,7 +401,7 @@ public final class ReplicaSimulation {
         let due = network.filter { $0.at <= now }
         network.removeAll { $0.at <= now }
         for envelope in due where !isCut(envelope.from.broker, envelope.to.broker) {
-            guard let index = replicas.firstIndex(where: { $0.id == envelope.to }), replicas[index].core != nil else { continue }
+            guard let index = replicas.firstIndex(where: { $0.id == envelope.to }), replicas[index].listens else { continue }
             guard replicas[index].isAwake(now) else {
                 var later = envelope
                 later.at = replicas[index].pausedUntil
@@ -561,12 +604,14 @@ public final class ReplicaSimulation {
 
     /// A stopped replica's frame becomes unreadable.
     private func rot(_ index: Int) {
-        guard canLose(index), !replicas[index].disk.frames.isEmpty else { return }
+        // Archives are not looked at here.
+        let start = replicas[index].disk.start
+        guard canLose(index), replicas[index].disk.frames.count > start else { return }
         crash(index, losesPower: true)
         count("rot")
         let length = replicas[index].disk.frames.count
         for _ in 0...random.below(3) {
-            let position = random.chance(60) ? max(0, length - 1 - random.below(6)) : random.below(length)
+            let position = random.chance(60) ? max(start, length - 1 - random.below(6)) : start + random.below(length - start)
             if replicas[index].disk.frames[position] != nil { replicas[index].disk.damaged.insert(position) }
         }
     }
