@@ -199,10 +199,12 @@ final class ReplicaGroup {
                 }
             } catch {
                 carry = []
-                outgoing.append((.unreadable(epoch: epoch, error.position..<error.position + 1), from))
+                outgoing.append((.unreadable(epoch: epoch, error.position..<error.position + 1, start: core?.start ?? 0), from))
                 throw error
             }
-        case .unreadable(let epoch, let range) where core?.role == .leader(epoch: epoch):
+        case .unreadable(_, let range, let start) where repair.range?.lowerBound == range.lowerBound && range.upperBound - range.lowerBound > 1:
+            repair.refuse(from, start: start)
+        case .unreadable(let epoch, let range, _) where core?.role == .leader(epoch: epoch):
             // What it was sent is no frame: unless it was spoilt on its way, it is none here.
             if range.lowerBound < core!.appended { host.examine(group: number, position: range.lowerBound) }
         case .fetch(let epoch, let stretch):
@@ -289,9 +291,14 @@ final class ReplicaGroup {
 
     /// Who may have what has rotted here.
     private func askForRepair(_ now: UInt64) {
+        // A leader that has it no more, as its journal begins behind it, gives a snapshot instead.
+        core?.rot = repair.range?.lowerBound
         guard let wanted = repair.range, let core else { return }
         let (leader, epoch) = core.knownLeader
         let others = isLeading ? core.holders(of: wanted.upperBound) : [leader].compactMap { $0 }
+        if isLeading, let healthy = repair.healthy(among: others), self.core!.letLead(healthy, now: now) {
+            logger.notice("\(name): nobody has what has rotted here at position \(wanted.lowerBound) in its journal any more: broker \(healthy.broker), which has archived it, is to lead")
+        }
         if let (other, range) = repair.ask(others, times, now: now) { outgoing.append((.read(epoch: epoch, range), other)) }
     }
 
@@ -306,7 +313,7 @@ final class ReplicaGroup {
         case .step(.spoilt(let position), _):
             guard let fetch else { return }
             // It may be so on the leader's disk as well: who leads sees to that.
-            outgoing.append((.unreadable(epoch: fetch.epoch, position..<position + 1), fetch.leader))
+            outgoing.append((.unreadable(epoch: fetch.epoch, position..<position + 1, start: core?.start ?? 0), fetch.leader))
             host.snapshot(group: number, .restart)
         case .step(.complete(let end), _): fetch?.completeEnd = end
         // The core will say so again.

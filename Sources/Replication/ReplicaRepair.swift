@@ -9,6 +9,8 @@ struct ReplicaRepair {
     private var ranges: [Range<UInt64>] = []
     private var askAt: UInt64 = 0
     private var turn = 0
+    /// Who does not have what is being asked for, and where their journals begin.
+    private var refused: [ReplicaID: UInt64] = [:]
 
     /// What is being asked for; nil: nothing.
     var range: Range<UInt64>? { ranges.first }
@@ -17,6 +19,7 @@ struct ReplicaRepair {
     mutating func begin(_ damaged: [Range<UInt64>]) {
         guard ranges.isEmpty else { return }
         ranges = damaged
+        refused = [:]
         askAt = 0
     }
 
@@ -29,7 +32,17 @@ struct ReplicaRepair {
         } else {
             ranges.removeFirst()
         }
+        refused = [:]
         askAt = 0
+    }
+
+    /// One can't give what was asked for, whose journal begins at `start`.
+    mutating func refuse(_ replica: ReplicaID, start: UInt64) { refused[replica] = start }
+
+    /// Who needs nothing of what is asked for, because it has been archived there, once all of them were asked in vain. Nil: nobody.
+    func healthy(among others: [ReplicaID]) -> ReplicaID? {
+        guard let range, !others.isEmpty, others.allSatisfy({ refused[$0] != nil }) else { return nil }
+        return others.first { refused[$0]! > range.lowerBound }
     }
 
     /// Whom to ask now, and for what. Nil: nobody.

@@ -32,22 +32,22 @@ public final class SimulatedFollower: FollowerLink {
 }
 
 /// Lets files be waited for: every look moves the disk on, also one that holds its syncs back.
-final class SimulatedDiskSource: EventSource {
+public final class SimulatedDiskSource: EventSource {
     private let disk: SimulatedDisk
-    let waker = Waker {}
+    public let waker = Waker {}
 
-    init(_ disk: SimulatedDisk) { self.disk = disk }
+    public init(_ disk: SimulatedDisk) { self.disk = disk }
 
-    func attach() {}
+    public func attach() {}
 
-    func poll() -> Int {
+    public func poll() -> Int {
         let held = disk.holdsSyncs
         disk.holdsSyncs = false
         defer { disk.holdsSyncs = held }
         return disk.poll()
     }
 
-    func wait(nanoseconds: UInt64) {}
+    public func wait(nanoseconds: UInt64) {}
 }
 
 /// A whole broker, all its real stages, in one thread on a simulated disk, network and clock: nothing happens between two

@@ -14,7 +14,7 @@ import Wire
 
 func journalTargets() throws -> [FuzzTarget] {
     [
-        try frameTarget(), indexTarget(), stateTarget(), checkpointTarget(), catalogTarget(), try recoveryTarget(), try metadataTarget(),
+        try frameTarget(), indexTarget(), stateTarget(), checkpointTarget(), catalogTarget(), try snapshotHeadTarget(), try recoveryTarget(), try metadataTarget(),
     ]
 }
 
@@ -190,6 +190,25 @@ private func catalogTarget() -> FuzzTarget {
         disk.put(Array(UnsafeRawBufferPointer(start: again.base, count: again.count)), at: paths.catalogs[0])
         let back = try ArchiveCatalog.read(paths: paths, group: journal.group, blocking: disk.blocking)
         try Finding.unless(back?.files == found.files && back?.firstSegment == found.firstSegment, "what was read is written otherwise")
+        return true
+    }
+}
+
+/// The head of a snapshot, which comes from another broker.
+private func snapshotHeadTarget() throws -> FuzzTarget {
+    let file = ArchiveFile(base: 5, endOffset: 90, maxTimestamp: 7, dataBytes: 8192, indexBlocks: 1)
+    let head = SnapshotHead(
+        segmentBytes: 64 << 10, end: 300_000, catalog: ArchiveCatalog(generation: 3, firstSegment: 2, files: [0: [file], 9: [file]]),
+        checkpoint: Checkpoint(position: 200_000, previous: 7, epoch: 3, state: [1, 2, 3]))!
+    func mend(_ bytes: inout [UInt8]) {
+        guard bytes.count >= 44 else { return }
+        bytes.withUnsafeMutableBytes { $0.storeBytes(of: hutong_crc32c(0, $0.baseAddress!, 40).littleEndian, toByteOffset: 40, as: UInt32.self) }
+    }
+    return FuzzTarget("journal.snapshotHead", weight: 3, samples: [head.encode(group: journal.group)], mend: mend) { input in
+        guard let found = SnapshotHead(Array(input), group: journal.group, segmentBytes: 64 << 10) else { return false }
+        try Finding.unless(found.checkpoint.position <= found.end, "a checkpoint of what is not there")
+        let again = SnapshotHead(found.encode(group: journal.group), group: journal.group, segmentBytes: 64 << 10)
+        try Finding.unless(again?.end == found.end && again?.files.count == found.files.count, "what was read is written otherwise")
         return true
     }
 }

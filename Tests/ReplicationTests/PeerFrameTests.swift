@@ -1,3 +1,4 @@
+import Journal
 import Replication
 import Testing
 
@@ -6,9 +7,13 @@ import Testing
     static let messages: [ReplicaMessage] = [
         .prepare(epoch: 5), .promise(epoch: 5, LogShape(start: 64, history: log, end: 900, damaged: [100..<164, 200..<300])),
         .promise(epoch: 5, LogShape()), .refuse(promised: 6), .read(epoch: 5, 100..<200), .bytes(epoch: 5, 100..<108),
-        .unreadable(epoch: 5, 100..<200), .follow(epoch: 5, session: 3, start: 64, log), .matched(epoch: 5, session: 3, end: 900),
+        .unreadable(epoch: 5, 100..<200, start: 150), .follow(epoch: 5, session: 3, start: 64, log), .matched(epoch: 5, session: 3, end: 900),
         .behind(epoch: 5, session: 3, end: 10), .append(epoch: 5, session: 3, 900..<908, committed: 850),
         .append(epoch: 5, session: 3, 900..<900, committed: 900), .ack(epoch: 5, session: 3, received: 908, persisted: 900, isUnsure: true),
+        .fetch(epoch: 5, SnapshotStretch(file: .archiveIndex(partition: 3, base: 77), offset: 8192, count: 4096)),
+        .fetch(epoch: 5, SnapshotStretch(file: .head, offset: 0, count: 1 << 20)),
+        .file(epoch: 5, SnapshotStretch(file: .segment(9), offset: 4096, count: 8192), size: 65536, [1, 2, 3]),
+        .file(epoch: 5, SnapshotStretch(file: .archive(partition: 3, base: 77), offset: 0, count: 4096), size: 0, []),
     ]
 
     /// With the journal's bytes behind it, where there are any.

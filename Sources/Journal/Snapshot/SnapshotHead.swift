@@ -11,6 +11,9 @@ import IO
 public struct SnapshotHead: Sendable {
     private static let magic: UInt32 = 0x3153_5448
     private static let headerBytes = 44
+    /// No head has more bytes, and none tells of more segments.
+    static let mostBytes = 1 << 30
+    private static let mostSegments: UInt64 = 1 << 24
 
     public let segmentBytes: Int
     /// Where the journal ends that is given; all before it is on the giver's stable storage.
@@ -19,9 +22,11 @@ public struct SnapshotHead: Sendable {
     public let checkpoint: Checkpoint
 
     /// Nil where the parts don't fit together: the checkpoint is of what is not given.
-    init?(segmentBytes: Int, end: UInt64, catalog: ArchiveCatalog, checkpoint: Checkpoint) {
+    public init?(segmentBytes: Int, end: UInt64, catalog: ArchiveCatalog, checkpoint: Checkpoint) {
         let (start, overflows) = catalog.firstSegment.multipliedReportingOverflow(by: UInt64(segmentBytes))
-        guard !overflows, start <= checkpoint.position, checkpoint.position <= end, end < UInt64(Int64.max) else { return nil }
+        guard !overflows, start <= checkpoint.position, checkpoint.position <= end, end < UInt64(Int64.max),
+            (end - start) / UInt64(segmentBytes) < SnapshotHead.mostSegments
+        else { return nil }
         self.segmentBytes = segmentBytes
         self.end = end
         self.catalog = catalog
@@ -68,7 +73,7 @@ public struct SnapshotHead: Sendable {
     }
 
     /// All its files, and how many bytes of each are given. The last segment is the one that goes on at `end`.
-    var files: [(file: SnapshotFile, bytes: UInt64)] {
+    public var files: [(file: SnapshotFile, bytes: UInt64)] {
         var files: [(SnapshotFile, UInt64)] = []
         for (partition, mine) in catalog.files.sorted(by: { $0.key < $1.key }) {
             for file in mine {

@@ -30,7 +30,8 @@ public final class SnapshotTarget {
     private var next = 0
     private var offset: UInt64 = 0
     private var open: Int32 = -1
-    /// How much there is of each file that was begun before, for this head or another.
+    /// The files that were made, for this head or another, and how much there is of each that was left.
+    private var made: Set<SnapshotFile> = []
     private var taken: [SnapshotFile: UInt64] = [:]
     /// The journal's last frame, as far as it has been checked.
     private var previous: (position: UInt64, checksum: UInt32)?
@@ -88,6 +89,7 @@ public final class SnapshotTarget {
 
     private func takeHead(_ bytes: [UInt8], size: UInt64) throws -> Step {
         guard head == nil else { return try goOn() }
+        guard size <= UInt64(SnapshotHead.mostBytes) else { throw JournalError("\(paths.directory): no snapshot's head has \(size) bytes") }
         headBytes += bytes
         guard UInt64(headBytes.count) >= size else { return wantsHead }
         guard let found = SnapshotHead(headBytes, group: journal.group, segmentBytes: segmentBytes) else {
@@ -97,6 +99,7 @@ public final class SnapshotTarget {
         head = found
         files = found.files
         next = 0
+        forgetOthers()
         let lacking = files.reduce(UInt64(0)) { $0 + $1.bytes - min($1.bytes, taken[$1.file] ?? 0) }
         if let space = blocking.files.freeBytes(paths.directory), space < lacking + UInt64(reserveBytes) {
             head = nil
@@ -105,6 +108,15 @@ public final class SnapshotTarget {
         logger.notice("\(paths.directory): a snapshot of the journal up to position \(found.end), \(lacking) bytes, is taken in")
         try begin()
         return try goOn()
+    }
+
+    /// What is not of this head, as it has been freed meanwhile, is not kept.
+    private func forgetOthers() {
+        for file in made.subtracting(files.map(\.file)) {
+            try? blocking.files.remove(file.path(paths)!)
+            taken[file] = nil
+            made.remove(file)
+        }
     }
 
     /// Goes on with the next file. What an earlier head gave of it is there: files only grow. But the last block of an archive's index may be another.
@@ -120,6 +132,7 @@ public final class SnapshotTarget {
             taken[file] = nil
             try? blocking.files.remove(path)
             open = try blocking.files.open(path, .createDirect)
+            made.insert(file)
             if case .segment = file { try allocate() }
         } else {
             open = try blocking.files.open(path, .direct)

@@ -10,7 +10,7 @@ extension ReplicaCore {
             if let mine = role.epoch, promised > mine { leaveEpoch(now) }
         case .read(let epoch, let range): takeRead(epoch, range, from: from, now)
         case .bytes(let epoch, let range): takeBytes(epoch, range, from: from, now)
-        case .unreadable(let epoch, let range): takeUnreadable(epoch, range, from: from, now)
+        case .unreadable(let epoch, let range, _): takeUnreadable(epoch, range, from: from, now)
         case .follow(let epoch, let session, let start, let history):
             takeFollow(epoch, session, start: start, history, from: from, now)
         case .append(let epoch, let session, let range, let committed):
@@ -58,7 +58,7 @@ extension ReplicaCore {
     }
 
     /// Whether a leader whose journal begins there no longer has what the log lacks of its own, of which it is part up to `common`.
-    private func lacks(_ start: UInt64, common: UInt64) -> Bool { min(common, damaged.first?.lowerBound ?? .max) < start }
+    private func lacks(_ start: UInt64, common: UInt64) -> Bool { min(common, damaged.first?.lowerBound ?? .max, rot ?? .max) < start }
 
     private mutating func fallBehind(_ epoch: UInt32, _ session: UInt32, _ history: LogHistory, common: UInt64, _ leader: ReplicaID) {
         unfollow()
@@ -92,7 +92,7 @@ extension ReplicaCore {
         start: UInt64, end: UInt64, committed: UInt64, damaged: [Range<UInt64>], isUnsure: Bool = false, now: UInt64
     ) {
         isInstalling = false
-        lacking = nil
+        (lacking, rot) = (nil, nil)
         if let recording { stored = recording }
         recording = nil
         (appended, flushed) = (end, end)
@@ -166,6 +166,6 @@ extension ReplicaCore {
         // A follower is told where the journal begins by now.
         if role == .leader(epoch: epoch), range.lowerBound < start { begin(with: from, now) }
         let isThere = range.lowerBound >= start && range.upperBound <= appended && !damaged.contains { $0.overlaps(range) }
-        send(isThere ? .bytes(epoch: epoch, range) : .unreadable(epoch: epoch, range), to: from)
+        send(isThere ? .bytes(epoch: epoch, range) : .unreadable(epoch: epoch, range, start: start), to: from)
     }
 }

@@ -276,6 +276,12 @@ extension ReplicaCore {
         return true
     }
 
+    /// Lets another lead, because of what this one can't do. Returns whether that is tried.
+    public mutating func letLead(_ replica: ReplicaID, now: UInt64) -> Bool {
+        guard followers[replica]?.keepsUp(lag: times.silence, silence: times.silence, now: now) ?? false else { return false }
+        return handOver(to: replica, now)
+    }
+
     /// Lets the one lead that is to, if that is another and it has kept up for a while. Returns whether that is tried.
     public mutating func balance(now: UInt64) -> Bool {
         guard case .leader = role, let replica = successor(now), replica != own, now >= followers[replica]!.keepsUpSince + times.steady

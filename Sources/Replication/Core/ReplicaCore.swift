@@ -81,6 +81,8 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     public internal(set) var appended: UInt64
     public internal(set) var flushed: UInt64
     public internal(set) var damaged: [Range<UInt64>]
+    /// Where what has rotted while the journal is in use begins, and is not mended yet; nil: nothing has.
+    public var rot: UInt64?
     public internal(set) var committed: UInt64
 
     // MARK: Following

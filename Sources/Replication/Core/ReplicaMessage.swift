@@ -13,8 +13,8 @@ public enum ReplicaMessage: Hashable, Sendable {
     /// A candidate asks for the journal's bytes, to make its log the best one.
     case read(epoch: UInt32, Range<UInt64>)
     case bytes(epoch: UInt32, Range<UInt64>)
-    /// It can't be read here.
-    case unreadable(epoch: UInt32, Range<UInt64>)
+    /// It can't be read here, where the journal begins at `start`: what comes before that is archived.
+    case unreadable(epoch: UInt32, Range<UInt64>, start: UInt64)
 
     /// A leader tells its history; what it streams from now on belongs to this session.
     case follow(epoch: UInt32, session: UInt32, start: UInt64, LogHistory)
@@ -35,7 +35,7 @@ public enum ReplicaMessage: Hashable, Sendable {
     public var epoch: UInt32 {
         switch self {
         case .prepare(let epoch), .promise(let epoch, _), .refuse(let epoch), .read(let epoch, _), .bytes(let epoch, _),
-            .unreadable(let epoch, _), .follow(let epoch, _, _, _), .matched(let epoch, _, _), .behind(let epoch, _, _),
+            .unreadable(let epoch, _, _), .follow(let epoch, _, _, _), .matched(let epoch, _, _), .behind(let epoch, _, _),
             .append(let epoch, _, _, _), .ack(let epoch, _, _, _, _), .fetch(let epoch, _), .file(let epoch, _, _, _):
             epoch
         }

@@ -20,7 +20,7 @@ import Journal
 /// | 32 | 8 | the receiver's incarnation |
 /// | 40 | 8 | a position: of a range the first; of a log its start; what was received; in a file, where a stretch begins |
 /// | 48 | 8 | a position: of a range the one behind its last; of a log its end; what is persisted; in a file, where a stretch ends |
-/// | 56 | 8 | a position: what is committed; the size of a file |
+/// | 56 | 8 | a position: what is committed; where a log starts that has not what was asked for; the size of a file |
 /// | 64 | 4 | CRC-32C of the body, where it is not the journal's bytes: these have checksums of their own |
 /// | 68 | 4 | CRC-32C of the 68 bytes before |
 ///
@@ -95,7 +95,7 @@ public struct PeerFrame: Equatable, Sendable {
             case .prepare: message = .prepare(epoch: epoch)
             case .refuse: message = .refuse(promised: epoch)
             case .read: message = .read(epoch: epoch, range)
-            case .unreadable: message = .unreadable(epoch: epoch, range)
+            case .unreadable: message = .unreadable(epoch: epoch, range, start: position(56))
             case .matched: message = .matched(epoch: epoch, session: session, end: second)
             case .behind: message = .behind(epoch: epoch, session: session, end: second)
             case .ack: message = .ack(epoch: epoch, session: session, received: first, persisted: second, isUnsure: isUnsure)
@@ -160,7 +160,7 @@ public struct PeerFrame: Equatable, Sendable {
                 put(range.upperBound)
             }
         case .read(_, let range): (kind, first, second) = (.read, range.lowerBound, range.upperBound)
-        case .unreadable(_, let range): (kind, first, second) = (.unreadable, range.lowerBound, range.upperBound)
+        case .unreadable(_, let range, let start): (kind, first, second, third) = (.unreadable, range.lowerBound, range.upperBound, start)
         case .bytes(_, let range):
             (kind, first, second) = (.bytes, range.lowerBound, range.upperBound)
             journalBytes = range.count
