@@ -4,6 +4,7 @@ import Host
 import IO
 import Journal
 import Logging
+import Metadata
 import Replication
 import Sequencer
 
@@ -107,8 +108,7 @@ public final class ClusterStageSet {
 
     /// The partition group of a topic's partition, as far as the broker knows; nil: there is none.
     public func group(topic: String, partition: Int32) -> Int? {
-        guard let places = made.cluster.metadata.topics[topic]?.partitions, places.indices.contains(Int(partition)) else { return nil }
-        return Int(places[Int(partition)].group)
+        made.cluster.metadata.topics[topic]?.partitions.place(of: partition).map { Int($0.group) }
     }
 
     /// Whether the group's replica here knows how far it had come, and can read all of it.

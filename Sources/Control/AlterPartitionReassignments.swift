@@ -85,8 +85,7 @@ extension ControlStage {
 
     /// Nil: there is no such partition.
     func group(of name: PartitionName) -> UInt16? {
-        guard let topic = table.topic(named: name.topic), name.partition >= 0, Int(name.partition) < topic.partitions.count else { return nil }
-        return topic.partitions[Int(name.partition)].group
+        table.topic(named: name.topic)?.partitions.place(of: name.partition)?.group
     }
 
     /// All partitions, by the group that they are in.

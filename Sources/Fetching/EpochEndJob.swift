@@ -34,10 +34,9 @@ final class EpochEndJob {
         self.io = io
         topicNames = message.topics.map(\.topic)
         for (number, topic) in message.topics.enumerated() {
-            let known = table.topic(named: topic.topic)
+            let places = table.topic(named: topic.topic)?.partitions
             for asked in topic.partitions {
-                let index = Int(asked.partition)
-                let place = known.flatMap { $0.partitions.indices.contains(index) ? $0.partitions[index] : nil }
+                let place = places?.place(of: asked.partition)
                 var partition = Partition(topic: number, asked: asked, place: place)
                 partition.answer.partition = asked.partition
                 if place == nil { partition.fail(.unknownTopicOrPartition) }

@@ -98,16 +98,15 @@ final class FetchJob {
         requestError = message.sessionId == 0 ? .none : .fetchSessionIdNotFound
         if requestError != .none { return }
         for topic in message.topics {
-            let known = table.topic(named: topic.topic)
+            let places = table.topic(named: topic.topic)?.partitions
             topicNames.append(topic.topic)
             for asked in topic.partitions {
-                let exists = known.map { asked.partition >= 0 && Int(asked.partition) < $0.partitions.count } ?? false
                 var partition = FetchPartition(
                     topic: topicNames.count - 1, partition: asked.partition,
-                    place: exists ? known!.partitions[Int(asked.partition)] : nil, offset: asked.fetchOffset,
+                    place: places?.place(of: asked.partition), offset: asked.fetchOffset,
                     maxBytes: max(Int(asked.partitionMaxBytes), 0), leaderEpoch: asked.currentLeaderEpoch)
                 partition.nextOffset = asked.fetchOffset
-                if !exists {
+                if partition.place == nil {
                     partition.error = .unknownTopicOrPartition
                     partition.isCollected = true
                 }

@@ -44,10 +44,9 @@ final class ListOffsetsJob {
         self.io = io
         topicNames = message.topics.map(\.name)
         for (number, topic) in message.topics.enumerated() {
-            let known = table.topic(named: topic.name)
+            let places = table.topic(named: topic.name)?.partitions
             for asked in topic.partitions {
-                let index = Int(asked.partitionIndex)
-                let place = known.flatMap { $0.partitions.indices.contains(index) ? $0.partitions[index] : nil }
+                let place = places?.place(of: asked.partitionIndex)
                 var partition = Partition(topic: number, asked: asked, place: place)
                 partition.answer.partitionIndex = asked.partitionIndex
                 if place == nil {

@@ -14,6 +14,13 @@ public struct PartitionPlace: BitwiseCopyable, Hashable, Sendable, Codable {
     }
 }
 
+extension [PartitionPlace] {
+    /// In a topic's places, where the partition of that number is, as a client says it; nil: the topic has no such partition.
+    public func place(of partition: Int32) -> PartitionPlace? {
+        indices.contains(Int(partition)) ? self[Int(partition)] : nil
+    }
+}
+
 /// The qualities of service, by what an answer means (DESIGN.md calls them 0 to 4).
 public enum QualityOfService: UInt8, BitwiseCopyable, Sendable, Comparable, CaseIterable {
     /// There is no answer.
