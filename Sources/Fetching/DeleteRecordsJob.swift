@@ -105,20 +105,9 @@ extension ReadStage {
             }
             guard job.isDone else { continue }
             finished += 1
-            answer(job)
+            answer(job.response, job.request, io: job.io)
         }
         if finished > 0 { deleteJobs.removeAll(where: \.isDone) }
         return finished
-    }
-
-    private mutating func answer(_ job: DeleteRecordsJob) {
-        do {
-            let frame = try ResponseFrame.encode(
-                job.response, version: job.request.version, correlationId: job.request.correlation)
-            send(Answer(job.request.connection, number: job.request.answer, bytes: frame), io: job.io)
-        } catch {
-            logger.error("DeleteRecords: \(error.reason)")
-            send(Answer(closing: job.request.connection, number: job.request.answer), io: job.io)
-        }
     }
 }

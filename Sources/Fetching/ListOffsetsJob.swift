@@ -12,13 +12,6 @@ enum OffsetSearch {
 
 /// A ListOffsets request from its arrival to its answer; it may have to wait for the disk.
 final class ListOffsetsJob {
-    /// What the special timestamps mean (ListOffsets, KIP-79 and KIP-734).
-    enum Special {
-        static let latest: Int64 = -1
-        static let earliest: Int64 = -2
-        static let maxTimestamp: Int64 = -3
-    }
-
     struct Partition: TopicPart {
         let topic: Int
         let asked: ListOffsetsRequest.Partition
@@ -49,10 +42,7 @@ final class ListOffsetsJob {
                 let place = places?.place(of: asked.partitionIndex)
                 var partition = Partition(topic: number, asked: asked, place: place)
                 partition.answer.partitionIndex = asked.partitionIndex
-                if place == nil {
-                    partition.answer.errorCode = .unknownTopicOrPartition
-                    partition.isDone = true
-                }
+                if place == nil { partition.fail(.unknownTopicOrPartition) }
                 partitions.append(partition)
             }
         }

@@ -10,8 +10,7 @@ extension ReadStage {
     mutating func advance(_ job: EpochEndJob) {
         for index in job.partitions.indices where !job.partitions[index].isDone {
             guard let place = job.partitions[index].place else { continue }
-            let epoch = serving[Int(place.group)]
-            if let error = epoch == 0 ? .notLeaderOrFollower : checkEpoch(job.partitions[index].asked.currentLeaderEpoch, epoch) {
+            if let error = refusal(by: place.group, epoch: job.partitions[index].asked.currentLeaderEpoch) {
                 job.partitions[index].fail(error)
                 continue
             }

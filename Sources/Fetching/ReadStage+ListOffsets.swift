@@ -12,33 +12,14 @@ extension ReadStage {
     mutating func advance(_ job: ListOffsetsJob) {
         for index in job.partitions.indices where !job.partitions[index].isDone {
             guard let place = job.partitions[index].place else { continue }
-            let epoch = serving[Int(place.group)]
-            if let error = epoch == 0 ? .notLeaderOrFollower : checkEpoch(job.partitions[index].asked.currentLeaderEpoch, epoch) {
+            if let error = refusal(by: place.group, epoch: job.partitions[index].asked.currentLeaderEpoch) {
                 job.partitions[index].fail(error)
                 continue
             }
-            job.partitions[index].answer.leaderEpoch = Int32(truncatingIfNeeded: epoch)
+            job.partitions[index].answer.leaderEpoch = Int32(truncatingIfNeeded: serving[Int(place.group)])
             guard search(&job.partitions[index], place) else { return searches.append(.listOffsets(job)) }
         }
         answer(job.response, job.request, io: job.io)
-    }
-
-    /// Sends the answer that a search has led to.
-    mutating func answer(_ response: some Response, _ request: ClientRequest, io: Int) {
-        do {
-            let frame = try ResponseFrame.encode(response, version: request.version, correlationId: request.correlation)
-            send(Answer(request.connection, number: request.answer, bytes: frame), io: io)
-        } catch {
-            logger.error("an answer can't be encoded: \(error.reason)")
-            send(Answer(closing: request.connection, number: request.answer), io: io)
-        }
-    }
-
-    /// Why a reader's leader epoch does not fit (KIP-320); nil: it does, or it named none.
-    func checkEpoch(_ asked: Int32, _ epoch: UInt32) -> ErrorCode? {
-        guard asked >= 0 else { return nil }
-        let epoch = Int32(truncatingIfNeeded: epoch)
-        return asked < epoch ? .fencedLeaderEpoch : asked > epoch ? .unknownLeaderEpoch : nil
     }
 
     /// False where it must wait for the disk.
@@ -54,13 +35,13 @@ extension ReadStage {
     private mutating func findBatch(_ partition: inout ListOffsetsJob.Partition, _ place: PartitionPlace) -> Bool {
         let time = partition.asked.timestamp
         switch time {
-        case ListOffsetsJob.Special.latest:
+        case ListOffsetsRequest.Timestamp.latest:
             partition.finish(offset: indexes[Int(place.group)].highWatermark(place.number), timestamp: -1)
             return true
-        case ListOffsetsJob.Special.earliest:
+        case ListOffsetsRequest.Timestamp.earliest:
             partition.finish(offset: indexes[Int(place.group)].logStart(place.number), timestamp: -1)
             return true
-        case ListOffsetsJob.Special.maxTimestamp:
+        case ListOffsetsRequest.Timestamp.max:
             if partition.wanted == nil {
                 let group = Int(place.group)
                 let start = indexes[group].logStart(place.number)

@@ -386,6 +386,26 @@ public struct ReadStage: Stage, ~Copyable {
         }
     }
 
+    /// Answers a request as a whole.
+    mutating func answer(_ response: some Response, _ request: ClientRequest, io: Int) {
+        do {
+            let frame = try ResponseFrame.encode(response, version: request.version, correlationId: request.correlation)
+            send(Answer(request.connection, number: request.answer, bytes: frame), io: io)
+        } catch {
+            logger.error("an answer can't be encoded: \(error.reason)")
+            send(Answer(closing: request.connection, number: request.answer), io: io)
+        }
+    }
+
+    /// Why a partition group can't be read here: it is led elsewhere, or the leader epoch that the reader goes by is another one (KIP-320); nil: it can.
+    /// - Parameter asked: -1: the reader goes by none.
+    func refusal(by group: UInt16, epoch asked: Int32) -> ErrorCode? {
+        let epoch = Int32(truncatingIfNeeded: serving[Int(group)])
+        if epoch == 0 { return .notLeaderOrFollower }
+        guard asked >= 0, asked != epoch else { return nil }
+        return asked < epoch ? .fencedLeaderEpoch : .unknownLeaderEpoch
+    }
+
     // MARK: Fetches
 
     private mutating func advance(_ number: Int) {
@@ -445,7 +465,7 @@ public struct ReadStage: Stage, ~Copyable {
             if job.partitions[index].highWatermark < 0 || job.partitions[index].entries.isEmpty {
                 job.partitions[index].highWatermark = indexes[group].highWatermark(place.number)
                 job.partitions[index].logStart = indexes[group].logStart(place.number)
-                if let error = check(job.partitions[index], epoch: serving[group]) {
+                if let error = refusal(of: job.partitions[index], by: place.group) {
                     job.fail(index, error)
                     continue
                 }
@@ -455,9 +475,8 @@ public struct ReadStage: Stage, ~Copyable {
         return true
     }
 
-    private func check(_ partition: FetchPartition, epoch: UInt32) -> ErrorCode? {
-        guard epoch > 0 else { return .notLeaderOrFollower }
-        if let error = checkEpoch(partition.leaderEpoch, epoch) { return error }
+    private func refusal(of partition: FetchPartition, by group: UInt16) -> ErrorCode? {
+        if let error = refusal(by: group, epoch: partition.leaderEpoch) { return error }
         return partition.offset < partition.logStart || partition.offset > partition.highWatermark ? .offsetOutOfRange : nil
     }
 
