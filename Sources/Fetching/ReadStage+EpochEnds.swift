@@ -88,14 +88,7 @@ extension ReadStage {
         of entry: IndexEntry, _ partition: inout EpochEndJob.Partition, _ place: PartitionPlace
     ) -> FramePosition {
         guard entry.isArchived else { return .found(entry.position) }
-        if partition.batch == nil {
-            partition.batch = ColdBatch(
-                entry, partition: place.number, target: .allocate(byteCount: Int(entry.bytes), alignment: 16))
-        }
-        let filled = read(&partition.batch!, group: Int(place.group))
-        if filled == .loading { return .loading }
-        let batch = partition.batch!
-        partition.batch = nil
+        guard let (filled, batch) = readWhole(&partition.batch, of: entry, place) else { return .loading }
         batch.target.deallocate()
         switch filled {
         case .done: return .found(batch.position)

@@ -3,6 +3,7 @@
 import Glibc
 import IO
 import Journal
+import Metadata
 import Responses
 import Wire
 
@@ -175,6 +176,17 @@ extension ReadStage {
         batch.isSecond = true
         batch.done = 0
         return read(&batch, group: group)
+    }
+
+    /// Goes on reading the batch of an entry into memory of its own; `batch` keeps it meanwhile. Nil: it must wait for the disk. In the end the batch is the
+    /// caller's, who gives its memory back, whatever came of it.
+    mutating func readWhole(_ batch: inout ColdBatch?, of entry: IndexEntry, _ place: PartitionPlace) -> (filled: Filled, batch: ColdBatch)? {
+        if batch == nil {
+            batch = ColdBatch(entry, partition: place.number, target: .allocate(byteCount: Int(entry.bytes), alignment: 16))
+        }
+        let filled = read(&batch!, group: Int(place.group))
+        guard filled != .loading, let read = batch.take() else { return nil }
+        return (filled, read)
     }
 
     /// Whether it is the frame that its entry speaks of, undamaged; not one of an earlier epoch that had been cut off there, and that

@@ -102,17 +102,10 @@ extension ReadStage {
             finish(&partition, place, UnsafeRawBufferPointer(start: base, count: Int(entry.bytes)), wanted)
             return true
         }
-        if partition.batch == nil {
-            partition.batch = ColdBatch(
-                entry, partition: place.number, target: .allocate(byteCount: Int(entry.bytes), alignment: 16))
-        }
-        let filled = read(&partition.batch!, group: group)
-        if filled == .loading { return false }
-        let memory = partition.batch!.target
-        partition.batch = nil
-        defer { memory.deallocate() }
+        guard let (filled, batch) = readWhole(&partition.batch, of: entry, place) else { return false }
+        defer { batch.target.deallocate() }
         switch filled {
-        case .done: finish(&partition, place, UnsafeRawBufferPointer(start: memory, count: Int(entry.bytes)), wanted)
+        case .done: finish(&partition, place, UnsafeRawBufferPointer(start: batch.target, count: Int(entry.bytes)), wanted)
         case .moved: partition.entry = nil
         case .unavailable: partition.fail(.kafkaStorageError)
         case .failed, .loading: partition.fail(isMendable(entry, group) ? .kafkaStorageError : .corruptMessage)
