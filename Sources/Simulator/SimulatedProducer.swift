@@ -1,19 +1,9 @@
-import Codecs
 import IO
 import Wire
 
 /// A producer in a simulation. An idempotent one has up to five batches of each partition under way and asks again for what a crash
 /// has left unanswered, in order, under the same sequence numbers; a plain one never asks again.
 final class SimulatedProducer {
-    struct Batch {
-        var model: PartitionModel
-        var values: [String]
-        var sequence: Int32
-        var acks: Int16
-        /// Its bytes were spoilt on the way: it must be refused.
-        var isBad = false
-    }
-
     /// As many bytes as this make a value, with what names it, of 55 bytes: its frame takes as much as two of those with which epochs
     /// begin.
     static let uniform = -55
@@ -22,11 +12,11 @@ final class SimulatedProducer {
     let isIdempotent: Bool
     private(set) var client: SimulatedClient?
     /// What was sent on this connection, by correlation id.
-    var underWay: [Int32: Batch] = [:]
+    private var underWay: [Int32: ProducedBatch] = [:]
     /// The order in which that was.
     private var order: [Int32] = []
     /// What an idempotent producer has yet to send again.
-    private var toRetry: [Batch] = []
+    private var toRetry: [ProducedBatch] = []
     private var producerId: Int64 = -1
     private var asksForId: Int32?
     private var sequences: [String: Int32] = [:]
@@ -78,7 +68,7 @@ final class SimulatedProducer {
             return true
         }
         if isIdempotent && underWay.values.count(where: { $0.model === model }) >= 5 { return false }
-        var batch = Batch(model: model, values: [], sequence: -1, acks: isIdempotent ? -1 : acks, isBad: isBad && !isIdempotent)
+        var batch = ProducedBatch(model, acks: isIdempotent ? -1 : acks, isBad: isBad && !isIdempotent)
         for _ in 0..<records {
             let name = "\(number)-\(nextNumber)-"
             let value = name + String(repeating: "v", count: bytes < 0 ? -bytes - name.utf8.count : bytes)
@@ -98,23 +88,8 @@ final class SimulatedProducer {
         return true
     }
 
-    private func transmit(_ batch: Batch, _ timestamp: Int64) throws {
-        var part = ProduceRequest.Partition()
-        part.index = batch.model.partition
-        var records = try RecordBatch.build(
-            batch.values.map { Record(timestamp: timestamp, value: Array($0.utf8)) },
-            producerId: batch.sequence >= 0 ? producerId : -1, producerEpoch: batch.sequence >= 0 ? 0 : -1,
-            baseSequence: batch.sequence)
-        if batch.isBad { records[records.count - 1] ^= 0x40 }
-        part.records = records
-        var topic = ProduceRequest.Topic()
-        topic.name = batch.model.topic
-        topic.partitions = [part]
-        var request = ProduceRequest()
-        request.acks = batch.acks
-        request.timeoutMs = 30_000
-        request.topics = [topic]
-        let correlation = try client!.send(request, version: 8)
+    private func transmit(_ batch: ProducedBatch, _ timestamp: Int64) throws {
+        let correlation = try client!.send(batch.request(producerId: producerId, timestamp: timestamp), version: 8)
         guard batch.acks != 0 else { return }
         underWay[correlation] = batch
         order.append(correlation)
@@ -145,7 +120,7 @@ final class SimulatedProducer {
         return commits
     }
 
-    private func take(_ batch: Batch, _ part: ProduceResponse.Partition, _ note: (String) -> Void) throws -> Int {
+    private func take(_ batch: ProducedBatch, _ part: ProduceResponse.Partition, _ note: (String) -> Void) throws -> Int {
         switch part.errorCode {
         case .none:
             guard !batch.isBad else { throw Violation("\(batch.model.name): a damaged batch was taken") }

@@ -1,4 +1,3 @@
-import Codecs
 import Host
 import IO
 import Wire
@@ -6,14 +5,6 @@ import Wire
 /// A producer of one partition in a simulated cluster: it finds the leader as clients do, goes on with another one where that fails, and, where it
 /// is idempotent, asks again for what has been left unanswered, in order, under the same sequence numbers. A plain one never asks again.
 final class ClusterProducer {
-    private struct Batch {
-        var values: [String]
-        var sequence: Int32
-        var acks: Int16
-        /// Its bytes were spoilt on the way: it must be refused.
-        var isBad = false
-    }
-
     private enum Link {
         case none
         /// Who leads? Asked at that time.
@@ -31,9 +22,9 @@ final class ClusterProducer {
     /// Its partition's topic answers before a majority has it on stable storage.
     private let isEarly: Bool
     private var link = Link.none
-    private var underWay: [Int32: (batch: Batch, since: UInt64)] = [:]
+    private var underWay: [Int32: (batch: ProducedBatch, since: UInt64)] = [:]
     private var order: [Int32] = []
-    private var toRetry: [Batch] = []
+    private var toRetry: [ProducedBatch] = []
     private var producerId: Int64 = -1
     private var asksForId: (correlation: Int32, since: UInt64)?
     private var sequence: Int32 = 0
@@ -86,9 +77,7 @@ final class ClusterProducer {
             guard let network = simulation.network(of: simulation.anyBroker()) else { return false }
             let client = SimulatedClient(network)
             var request = MetadataRequest()
-            var topic = MetadataRequest.Topic()
-            topic.name = model.topic
-            request.topics = [topic]
+            request.topics = [.init(name: model.topic)]
             request.allowAutoTopicCreation = false
             link = .asking(client, correlation: try client.send(request, version: 8), since: simulation.now)
         }
@@ -118,7 +107,7 @@ final class ClusterProducer {
     func send(_ simulation: ClusterSimulation, records: Int, bytes: Int, acks: Int16, isBad: Bool) throws {
         guard try goOn(simulation) else { return }
         let acks = isIdempotent ? -1 : acks
-        var batch = Batch(values: [], sequence: -1, acks: acks, isBad: isBad && !isIdempotent)
+        var batch = ProducedBatch(model, acks: acks, isBad: isBad && !isIdempotent)
         for _ in 0..<records {
             let value = "\(number)-\(nextNumber)-" + String(repeating: "v", count: bytes)
             // A plain producer's order holds on one connection.
@@ -137,23 +126,9 @@ final class ClusterProducer {
         try transmit(batch, simulation)
     }
 
-    private func transmit(_ batch: Batch, _ simulation: ClusterSimulation) throws {
+    private func transmit(_ batch: ProducedBatch, _ simulation: ClusterSimulation) throws {
         guard let client else { return }
-        var part = ProduceRequest.Partition()
-        part.index = model.partition
-        var records = try RecordBatch.build(
-            batch.values.map { Record(timestamp: ClusterSimulation.epoch, value: Array($0.utf8)) },
-            producerId: batch.sequence >= 0 ? producerId : -1, producerEpoch: batch.sequence >= 0 ? 0 : -1, baseSequence: batch.sequence)
-        if batch.isBad { records[records.count - 1] ^= 0x40 }
-        part.records = records
-        var topic = ProduceRequest.Topic()
-        topic.name = model.topic
-        topic.partitions = [part]
-        var request = ProduceRequest()
-        request.acks = batch.acks
-        request.timeoutMs = 30_000
-        request.topics = [topic]
-        let correlation = try client.send(request, version: 8)
+        let correlation = try client.send(batch.request(producerId: producerId, timestamp: ClusterSimulation.epoch), version: 8)
         guard batch.acks != 0 else { return }
         underWay[correlation] = (batch, simulation.now)
         order.append(correlation)
@@ -191,7 +166,7 @@ final class ClusterProducer {
         return commits
     }
 
-    private func take(_ batch: Batch, _ part: ProduceResponse.Partition, _ simulation: ClusterSimulation) throws -> Int {
+    private func take(_ batch: ProducedBatch, _ part: ProduceResponse.Partition, _ simulation: ClusterSimulation) throws -> Int {
         switch part.errorCode {
         case .none:
             guard !batch.isBad else { throw Violation("\(model.name): a damaged batch was taken") }
