@@ -33,6 +33,16 @@ extension Simulation {
         return found
     }
 
+    /// The records that an answer has from an offset on, at which there are some; none is missing between them.
+    static func records(_ part: FetchResponse.Partition, of model: PartitionModel, from next: Int64) throws -> [(offset: Int64, value: String)] {
+        let found = try records(part).filter { $0.offset >= next }
+        guard !found.isEmpty else { throw Violation("\(model.name): nothing at \(next), below the high watermark \(model.highWatermark)") }
+        for (place, record) in found.enumerated() where record.offset != next + Int64(place) {
+            throw Violation("\(model.name): offset \(record.offset) where \(next + Int64(place)) was due")
+        }
+        return found
+    }
+
     /// Holds all that can be read against all that was ever promised.
     func verify(_ broker: SimulatedBroker) throws {
         guard report.counts["verified"] != nil || report.commits > 0 else {
@@ -73,15 +83,9 @@ extension Simulation {
         _ broker: SimulatedBroker, _ client: SimulatedClient, _ model: PartitionModel
     ) throws -> (Int64, Int64) {
         var found: [Int64] = []
-        for timestamp in [Int64(-2), -1] {
-            var part = ListOffsetsRequest.Partition()
-            part.partitionIndex = model.partition
-            part.timestamp = timestamp
-            var topic = ListOffsetsRequest.Topic()
-            topic.name = model.topic
-            topic.partitions = [part]
+        for timestamp in [ListOffsetsRequest.Timestamp.earliest, ListOffsetsRequest.Timestamp.latest] {
             var request = ListOffsetsRequest()
-            request.topics = [topic]
+            request.topics = [.init(name: model.topic, partitions: [.init(partitionIndex: model.partition, timestamp: timestamp)])]
             let answer = try ask(broker, client, request, version: 5)
             guard let part = answer.topics.first?.partitions.first, part.errorCode == .none else {
                 throw Violation("\(model.name): ListOffsets is answered with \(answer)")
@@ -124,13 +128,9 @@ extension Simulation {
                 continue
             }
             guard part.errorCode == .none else { throw Violation("\(model.name): reading offset \(next) is answered with \(part.errorCode)") }
-            let found = try Simulation.records(part).filter { $0.offset >= next }
-            guard let last = found.last else { throw Violation("\(model.name): nothing at \(next), below the high watermark \(model.highWatermark)") }
-            for (place, record) in found.enumerated() where record.offset != next + Int64(place) {
-                throw Violation("\(model.name): offset \(record.offset) where \(next + Int64(place)) was due")
-            }
+            let found = try Simulation.records(part, of: model, from: next)
             records += found
-            next = last.offset + 1
+            next += Int64(found.count)
         }
         return (records, refused)
     }
