@@ -24,16 +24,9 @@ extension Simulation {
 
     /// Whole sectors below the limit, of segments that are there, and of archives.
     private func places(_ directory: String, limit: UInt64) -> [Place] {
-        let segmentBytes = UInt64(configuration.journal.segmentBytes)
         let sector = SimulatedDisk.sectorBytes
-        var places: [Place] = []
-        for name in disk.list(directory) {
-            guard let number = JournalPaths.number(in: name, suffix: ".segment") else { continue }
-            for offset in stride(from: 0, to: Int(segmentBytes), by: sector)
-            where number * segmentBytes + UInt64(offset + sector) <= limit {
-                places.append(("\(directory)/\(name)", offset))
-            }
-        }
+        let segments = disk.sectors(ofJournal: directory, segmentBytes: configuration.journal.segmentBytes, upTo: limit)
+        var places: [Place] = segments.map { ($0.path, $0.offset) }
         for name in disk.list("\(directory)/archive") where name.hasSuffix(".frames") {
             let path = "\(directory)/archive/\(name)"
             // A crash may leave a part of a sector at the end.

@@ -1,7 +1,6 @@
 import Broker
 import Host
 import IO
-import Journal
 import Replication
 
 extension ClusterSimulation {
@@ -89,17 +88,7 @@ extension ClusterSimulation {
 
     /// The segments' sectors that lie before a position.
     private func places(_ broker: ClusterBroker, _ group: Int, below end: UInt64) -> [Place] {
-        let directory = broker.directory(group)
-        let segmentBytes = UInt64(broker.configuration.journal.segmentBytes)
-        let sector = SimulatedDisk.sectorBytes
-        var places: [Place] = []
-        for name in broker.disk.list(directory) {
-            guard let number = JournalPaths.number(in: name, suffix: ".segment") else { continue }
-            for offset in stride(from: 0, to: Int(segmentBytes), by: sector) where number * segmentBytes + UInt64(offset + sector) <= end {
-                places.append(("\(directory)/\(name)", offset, number * segmentBytes + UInt64(offset)))
-            }
-        }
-        return places
+        broker.disk.sectors(ofJournal: broker.directory(group), segmentBytes: broker.configuration.journal.segmentBytes, upTo: end)
     }
 
     /// What was written there is as it was before, or stands elsewhere's content.
