@@ -26,6 +26,16 @@ public final class SimulatedClient {
         return nextCorrelation
     }
 
+    /// One request and its answer; nil: that does not come within so many rounds.
+    func ask<R: Request>(_ request: R, version: Int16, rounds: Int, _ round: () throws -> Void) throws -> R.Response? {
+        let correlation = try send(request, version: version)
+        for _ in 0..<rounds {
+            try round()
+            if let answer = answers().first(where: { $0.correlation == correlation }) { return try decode(R.self, answer.frame, version: version) }
+        }
+        return nil
+    }
+
     /// Bytes that need not be a request.
     public func send(raw bytes: [UInt8]) { network.write(bytes, to: connection) }
 

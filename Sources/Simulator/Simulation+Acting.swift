@@ -76,18 +76,12 @@ extension Simulation {
         let client = SimulatedClient(broker.network)
         var request = CreateTopicsRequest()
         request.topics = [Simulation.creation(of: name, partitions: 1)]
-        let correlation = try client.send(request, version: 5)
-        for _ in 0..<60 {
-            step(broker)
-            guard let answer = client.answers().first, answer.correlation == correlation else { continue }
-            let response = try client.decode(CreateTopicsRequest.self, answer.frame, version: 5)
-            if response.topics.first?.errorCode == ErrorCode.none {
-                madeTopics.insert(name)
-                count("topicMade")
-            }
-            break
-        }
+        let response = try client.ask(request, version: 5, rounds: 60) { step(broker) }
         client.end()
+        if response?.topics.first?.errorCode == ErrorCode.none {
+            madeTopics.insert(name)
+            count("topicMade")
+        }
     }
 
     private func limitSpace() {
@@ -126,28 +120,23 @@ extension Simulation {
         let span = max(model.highWatermark - model.logStart, 0)
         let offset = model.logStart + Int64(random.below(Int(min(span, 1 << 30)) + 1))
         let client = SimulatedClient(broker.network)
-        let correlation = try client.send(Simulation.fetch(model, offset), version: 11)
-        for _ in 0..<random.below(60) {
-            step(broker)
-            guard let answer = client.answers().first, answer.correlation == correlation else { continue }
-            let response = try client.decode(FetchRequest.self, answer.frame, version: 11)
-            count("fetch")
-            guard let part = response.topics.first?.partitions.first else { throw Violation("\(model.name): an empty answer") }
-            switch part.errorCode {
-            case .none:
-                try model.see(logStart: part.logStartOffset, highWatermark: part.highWatermark, at: trueTime(broker))
-                for record in try Simulation.records(part) where record.offset >= offset { try model.see(record.value, at: record.offset) }
-            case .offsetOutOfRange: count("fetchOutOfRange")
-            // Two reads in a row may fail, though nothing is damaged.
-            case .corruptMessage, .kafkaStorageError:
-                guard damagedSectors > 0 || (disk.faults?.readError ?? 0) > 0 else {
-                    throw Violation("\(model.name): reading offset \(offset) is refused with \(part.errorCode), though nothing is damaged")
-                }
-                count("fetchRefused")
-            default: throw Violation("\(model.name): a fetch is answered with \(part.errorCode)")
-            }
-            break
-        }
+        let response = try client.ask(Simulation.fetch(model, offset), version: 11, rounds: random.below(60)) { step(broker) }
         client.end()
+        guard let response else { return }
+        count("fetch")
+        guard let part = response.topics.first?.partitions.first else { throw Violation("\(model.name): an empty answer") }
+        switch part.errorCode {
+        case .none:
+            try model.see(logStart: part.logStartOffset, highWatermark: part.highWatermark, at: trueTime(broker))
+            for record in try Simulation.records(part) where record.offset >= offset { try model.see(record.value, at: record.offset) }
+        case .offsetOutOfRange: count("fetchOutOfRange")
+        // Two reads in a row may fail, though nothing is damaged.
+        case .corruptMessage, .kafkaStorageError:
+            guard damagedSectors > 0 || (disk.faults?.readError ?? 0) > 0 else {
+                throw Violation("\(model.name): reading offset \(offset) is refused with \(part.errorCode), though nothing is damaged")
+            }
+            count("fetchRefused")
+        default: throw Violation("\(model.name): a fetch is answered with \(part.errorCode)")
+        }
     }
 }

@@ -275,14 +275,6 @@ public final class Simulation {
         }
     }
 
-    /// Steps until all that was asked is answered, or nothing happens any more.
-    func settle(_ broker: SimulatedBroker, until isDone: () throws -> Bool) rethrows {
-        for _ in 0..<20_000 {
-            step(broker)
-            if try isDone() { return }
-        }
-    }
-
     private func createTopics(_ broker: SimulatedBroker) throws {
         let client = SimulatedClient(broker.network)
         var request = CreateTopicsRequest()
@@ -303,13 +295,9 @@ public final class Simulation {
 
     /// One request and its answer.
     func ask<R: Request>(_ broker: SimulatedBroker, _ client: SimulatedClient, _ request: R, version: Int16) throws -> R.Response {
-        let correlation = try client.send(request, version: version)
-        var found: [UInt8]?
-        settle(broker) {
-            found = client.answers().first { $0.correlation == correlation }?.frame
-            return found != nil
+        guard let response = try client.ask(request, version: version, rounds: 20_000, { step(broker) }) else {
+            throw Violation("\(R.self) is never answered")
         }
-        guard let found else { throw Violation("\(R.self) is never answered") }
-        return try client.decode(R.self, found, version: version)
+        return response
     }
 }

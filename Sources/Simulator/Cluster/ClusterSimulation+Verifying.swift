@@ -24,14 +24,9 @@ extension ClusterSimulation {
         let offset = Int64(random.below(Int(min(model.highWatermark, 1 << 30)) + 1))
         let client = SimulatedClient(life.clients)
         defer { client.leave() }
-        let correlation = try client.send(Simulation.fetch(model, offset), version: 11)
-        for _ in 0..<random.below(60) {
-            try round()
-            guard let answer = client.answers().first, answer.correlation == correlation else { continue }
-            let response = try client.decode(FetchRequest.self, answer.frame, version: 11)
-            guard let part = response.topics.first?.partitions.first else { throw Violation("\(model.name): an empty answer") }
-            return try take(part, of: model, from: offset, by: broker)
-        }
+        guard let response = try client.ask(Simulation.fetch(model, offset), version: 11, rounds: random.below(60), round) else { return }
+        guard let part = response.topics.first?.partitions.first else { throw Violation("\(model.name): an empty answer") }
+        try take(part, of: model, from: offset, by: broker)
     }
 
     private func take(_ part: FetchResponse.Partition, of model: PartitionModel, from offset: Int64, by broker: ClusterBroker) throws {
