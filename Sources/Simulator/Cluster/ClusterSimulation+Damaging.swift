@@ -13,7 +13,7 @@ extension ClusterSimulation {
     /// Whether every replica is there, and knows what it has.
     private func allAreSure() -> Bool {
         (0..<groups).allSatisfy { group in
-            (ClusterStageSet.assignment(group: group, in: shared)?.replicas ?? []).allSatisfy { replica in
+            (assignments[group]?.replicas ?? []).allSatisfy { replica in
                 broker(replica.broker)?.life?.stageSet.isSure(group: group) ?? false
             }
         }
@@ -22,12 +22,17 @@ extension ClusterSimulation {
     /// What it had it must have again before another disk may lose something.
     private func note(_ broker: ClusterBroker) { damaged[broker.id] = oracle.ends }
 
+    /// The replica that the broker has is gone for good.
+    private func giveUpReplica(_ broker: ClusterBroker, _ group: Int) {
+        lost.formUnion((assignments[group]?.replicas ?? []).filter { $0.broker == broker.id })
+    }
+
     /// Damage that was mended is forgotten.
     func forgiveDamage() {
         for (id, ends) in damaged.sorted(by: { $0.key < $1.key }) {
             guard let broker = broker(id), let life = broker.life, random.chance(10) else { continue }
             let isWhole = (0..<groups).allSatisfy { group in
-                guard let assignment = ClusterStageSet.assignment(group: group, in: shared) else { return true }
+                guard let assignment = assignments[group] else { return true }
                 guard assignment.replicas.contains(where: { $0.broker == id }) else { return true }
                 return lost.isDisjoint(with: assignment.replicas) && life.checked[group] >= ends[group] && life.stageSet.isSure(group: group)
                     && oracle.isIntact(broker, group)
@@ -37,7 +42,7 @@ extension ClusterSimulation {
                 damaged[id] = nil
             }
         }
-        let sets = (0..<groups).map { group in ClusterStageSet.assignment(group: group, in: shared)?.replicas ?? [] }
+        let sets = (0..<groups).map { group in assignments[group]?.replicas ?? [] }
         if !lastSets.isEmpty, sets != lastSets { count("setChanged") }
         lastSets = sets
     }
@@ -51,10 +56,7 @@ extension ClusterSimulation {
 
     private func replaceDisk(of broker: ClusterBroker) {
         note(broker)
-        for group in 0..<groups {
-            let replicas = ClusterStageSet.assignment(group: group, in: shared)?.replicas ?? []
-            lost.formUnion(replicas.filter { $0.broker == broker.id })
-        }
+        for group in 0..<groups { giveUpReplica(broker, group) }
         crash(broker, losesPower: true)
         takeFired(of: broker)
         broker.wipe()
@@ -126,8 +128,7 @@ extension ClusterSimulation {
         count("rotInRecord")
         broker.disk.flip(path, byte: random.below(min(length, 40)))
         tell("damage: broker \(broker.id) \(path)")
-        let replicas = ClusterStageSet.assignment(group: group, in: shared)?.replicas ?? []
-        lost.formUnion(replicas.filter { $0.broker == broker.id })
+        giveUpReplica(broker, group)
         halted[broker.id] = group
     }
 

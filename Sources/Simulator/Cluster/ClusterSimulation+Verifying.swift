@@ -96,7 +96,7 @@ extension ClusterSimulation {
 
     private func lagging(behind mark: [UInt64]) -> [String] {
         (0..<groups).flatMap { group -> [String] in
-            guard let assignment = ClusterStageSet.assignment(group: group, in: shared) else { return [] }
+            guard let assignment = assignments[group] else { return [] }
             return assignment.replicas.compactMap { replica in
                 let there = broker(replica.broker)?.life?.checked[group] ?? 0
                 return there >= mark[group] ? nil : "group \(group): \(replica) has \(there) of \(mark[group])"

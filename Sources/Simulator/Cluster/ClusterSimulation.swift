@@ -52,6 +52,8 @@ public final class ClusterSimulation {
     var random: SeededRandom
     var report: SimulationReport
     let shared = InMemoryCoordination()
+    /// Who has the partition groups, by the store.
+    let assignments: StoredAssignments
     private(set) var brokers: [ClusterBroker] = []
     let ways = PeerWays()
     private(set) var models: [PartitionModel] = []
@@ -81,6 +83,7 @@ public final class ClusterSimulation {
         self.options = options
         random = SeededRandom(seed: options.seed)
         report = SimulationReport(seed: options.seed)
+        assignments = StoredAssignments(shared)
         story = options.tellsLogs ? StoryLog() : nil
         groups = 1 + random.below(2)
         let isSpread = random.chance(40)
@@ -318,7 +321,7 @@ public final class ClusterSimulation {
     func isWhole(except broker: Int32?) -> Bool {
         guard damaged.keys.allSatisfy({ $0 == broker }) else { return false }
         return (0..<groups).allSatisfy { group in
-            guard let assignment = ClusterStageSet.assignment(group: group, in: shared) else { return true }
+            guard let assignment = assignments[group] else { return true }
             return assignment.replicas.count == factor && lost.isDisjoint(with: assignment.replicas)
         }
     }
