@@ -3,13 +3,18 @@ import Wire
 // What operators want of partition groups. Any broker takes it.
 
 extension KafkaClient {
+    /// Each topic with its partitions' numbers, as requests name them; in order.
+    private static func byTopic(_ partitions: [TopicPartition]) -> [(topic: String, partitions: [Int32])] {
+        Dictionary(grouping: partitions, by: \.topic).sorted { $0.key < $1.key }.map { ($0, $1.map(\.partition).sorted()) }
+    }
+
     /// Has partitions moved to these brokers, or, where there are none, what is under way cancelled. It is put down when this returns, and goes on then.
     /// Throws the first refusal.
     public func reassign(_ partitions: [TopicPartition], to replicas: [Int32]?) throws {
         var request = AlterPartitionReassignmentsRequest()
         request.timeoutMs = Int32(clamping: timeoutMs)
-        request.topics = Dictionary(grouping: partitions, by: \.topic).sorted { $0.key < $1.key }.map { topic, partitions in
-            .init(name: topic, partitions: partitions.map(\.partition).sorted().map { .init(partitionIndex: $0, replicas: replicas) })
+        request.topics = Self.byTopic(partitions).map { topic, partitions in
+            .init(name: topic, partitions: partitions.map { .init(partitionIndex: $0, replicas: replicas) })
         }
         let response = try callAny(request, patienceMs: timeoutMs)
         try Self.check(response.errorCode, "reassignment", message: response.errorMessage)
@@ -35,9 +40,7 @@ extension KafkaClient {
     public func electPreferredLeaders(_ partitions: [TopicPartition]) throws {
         var request = ElectLeadersRequest()
         request.timeoutMs = Int32(clamping: timeoutMs)
-        request.topicPartitions = Dictionary(grouping: partitions, by: \.topic).sorted { $0.key < $1.key }.map { topic, partitions in
-            .init(topic: topic, partitions: partitions.map(\.partition).sorted())
-        }
+        request.topicPartitions = Self.byTopic(partitions).map { .init(topic: $0, partitions: $1) }
         let response = try callAny(request, patienceMs: timeoutMs)
         try Self.check(response.errorCode, "election")
         for topic in response.replicaElectionResults {
