@@ -49,6 +49,11 @@ import Testing
             for group in opened.groups.withLock({ $0.keys.sorted() }) { cluster.claimed(group, incarnation: UInt64(group) + 100) }
         }
 
+        /// The revision at which group 0's value was told last.
+        func revision() -> Int64 {
+            inbox.take().reduce(0) { if case .assignment(0, _, _, let revision) = $1 { revision } else { $0 } }
+        }
+
         func steps() { for _ in 0..<4 { _ = metadata.step() } }
 
         func create(_ topic: String, replicas: Int, token: UInt64) throws {
@@ -62,6 +67,16 @@ import Testing
         let made = (1...count).map { Member($0, shared) }
         for member in made { member.steps() }
         return made
+    }
+
+    /// News come and are acted upon, until all have settled what they want of each other.
+    private func deliver(to members: [Member]) {
+        for _ in 0..<8 {
+            for member in members {
+                member.store.deliver()
+                member.steps()
+            }
+        }
     }
 
     @Test func findEachOther() {
@@ -106,21 +121,13 @@ import Testing
     @Test func whoIsSlowerLosesNothing() throws {
         let shared = InMemoryCoordination()
         let made = (1...2).map { Member($0, shared) }
-        func deliver() {
-            for _ in 0..<4 {
-                for member in made {
-                    member.store.deliver()
-                    member.steps()
-                }
-            }
-        }
-        deliver()
+        deliver(to: made)
         // Both go by the same state: the second one's change is refused, and made again.
         for (number, member) in made.enumerated() {
             member.metadata.propose([.producerIds(below: 1000)], token: UInt64(number))
             _ = member.metadata.step()
         }
-        deliver()
+        deliver(to: made)
         let blocks = made.compactMap { member -> Int64? in
             guard let outcome = member.metadata.nextOutcome(), outcome.failure == nil, case .producerIds(let below)? = outcome.changes.first
             else { return nil }
@@ -129,7 +136,7 @@ import Testing
         #expect(Set(blocks) == [1000, 2000], "no id is given out twice")
         // The same topic by both: one of them is told that it exists.
         for member in made { try member.create("same", replicas: 1, token: 9) }
-        deliver()
+        deliver(to: made)
         let failures = made.map { $0.metadata.nextOutcome()?.failure }
         #expect(failures.count { $0 == nil } == 1 && failures.count { $0?.contains("exists already") ?? false } == 1)
     }
@@ -239,20 +246,12 @@ import Testing
     @Test func ordersThatMeetAreBothCarriedOut() throws {
         let shared = InMemoryCoordination()
         let made = (1...3).map { Member($0, shared) }
-        func deliver() {
-            for _ in 0..<6 {
-                for member in made {
-                    member.store.deliver()
-                    member.steps()
-                }
-            }
-        }
-        deliver()
+        deliver(to: made)
         try made[0].create("t", replicas: 2, token: 1)
-        deliver()
+        deliver(to: made)
         made[0].cluster.order([0: .move(to: [2, 3])], token: 5)
         made[1].cluster.order([0: .elect], token: 6)
-        deliver()
+        deliver(to: made)
         #expect(made[0].cluster.nextOrderOutcome()?.failures == [:])
         #expect(made[1].cluster.nextOrderOutcome()?.failures == [:])
         for member in made { #expect(member.cluster.target(of: 0) == [2, 3]) }
@@ -265,10 +264,8 @@ import Testing
         func inSync() -> [[Int32]] { made.map { $0.cluster.leadership(of: 0).inSync.sorted() } }
         func lead(_ member: Int, epoch: UInt32) throws {
             let replicas = (1...3).map { ReplicaID(broker: $0, incarnation: 100) }
-            var revision: Int64 = 0
-            for news in made[member].inbox.take() { if case .assignment(0, _, _, let known) = news { revision = known } }
             made[member].cluster.swap(
-                group: 0, GroupAssignment(epoch: epoch, leader: replicas[member], replicas: replicas), revision: revision)
+                group: 0, GroupAssignment(epoch: epoch, leader: replicas[member], replicas: replicas), revision: made[member].revision())
         }
         try made[0].create("t", replicas: 3, token: 1)
         for member in made { member.steps() }
@@ -293,34 +290,24 @@ import Testing
     @Test func whoIsInSyncIsToldAgain() throws {
         let shared = InMemoryCoordination()
         let made = (1...2).map { Member($0, shared) }
-        func deliver() {
-            for _ in 0..<8 {
-                for member in made {
-                    member.store.deliver()
-                    member.steps()
-                }
-            }
-        }
-        deliver()
+        deliver(to: made)
         try made[0].create("t", replicas: 2, token: 1)
-        deliver()
+        deliver(to: made)
         for member in made { member.claim() }
-        deliver()
-        var revision: Int64 = 0
-        for news in made[0].inbox.take() { if case .assignment(0, _, _, let known) = news { revision = known } }
+        deliver(to: made)
         let replicas = (1...2).map { ReplicaID(broker: $0, incarnation: 100) }
-        made[0].cluster.swap(group: 0, GroupAssignment(epoch: 1, leader: replicas[0], replicas: replicas), revision: revision)
-        deliver()
+        made[0].cluster.swap(group: 0, GroupAssignment(epoch: 1, leader: replicas[0], replicas: replicas), revision: made[0].revision())
+        deliver(to: made)
         made[0].cluster.inSync(0, [1, 2], epoch: 1)
-        deliver()
+        deliver(to: made)
         // One change is under way; what comes meanwhile is told when it is told again.
         made[0].cluster.inSync(0, [1], epoch: 1)
         made[0].cluster.inSync(0, [1, 2], epoch: 1)
         #expect(made[0].cluster.leadership(of: 0).inSync == [1, 2], "its own broker's word")
-        deliver()
+        deliver(to: made)
         #expect(made[1].cluster.leadership(of: 0).inSync == [1])
         made[0].cluster.inSync(0, [1, 2], epoch: 1)
-        deliver()
+        deliver(to: made)
         #expect(made[1].cluster.leadership(of: 0).inSync == [1, 2])
     }
 }
