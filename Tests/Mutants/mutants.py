@@ -21,6 +21,12 @@ class Mutant:
     arguments: tuple[str, ...] = ()
 
 
+#: Replicas of one journal, on a model of disk, network and store.
+THREE_REPLICAS = ("--replicas", "3")
+FIVE_REPLICAS = ("--replicas", "5")
+#: A cluster of whole brokers.
+THREE_BROKERS = ("--brokers", "3", "--steps", "1000")
+
 MUTANTS = [
     # Metadata
     Mutant(
@@ -355,7 +361,7 @@ MUTANTS = [
         "        sendPromised(.promise(epoch: epoch, shape), to: from)\n",
         "        store()\n"
         "        send(.promise(epoch: epoch, shape), to: from)\n",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "minority-elects",
@@ -363,7 +369,7 @@ MUTANTS = [
         "Sources/Replication/Core/LogChoice.swift",
         "        guard voters.count >= GroupAssignment.majority(of: replicas.count), let mine",
         "        guard voters.count >= replicas.count / 2, let mine",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "longest-log-wins",
@@ -371,7 +377,7 @@ MUTANTS = [
         "Sources/Replication/Core/LogShape.swift",
         "(history.lastEpoch, end) > (other.history.lastEpoch, other.end)",
         "(end, history.lastEpoch) > (other.end, other.history.lastEpoch)",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "own-log-wins",
@@ -379,7 +385,7 @@ MUTANTS = [
         "Sources/Replication/Core/LogChoice.swift",
         "promises[$1]!.isBetter(than: promises[$0]!) ? $1 : $0",
         "promises[$1]!.isBetter(than: promises[$0]!) ? $0 : $0",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "older-epoch-by-count",
@@ -387,7 +393,7 @@ MUTANTS = [
         "Sources/Replication/Core/ReplicaCore+Leading.swift",
         "        guard both >= epochFrameEnd else { return }\n",
         "        guard both >= 0, epochFrameEnd > 0 else { return }\n",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "damage-is-absence",
@@ -395,7 +401,7 @@ MUTANTS = [
         "Sources/Replication/Core/LogChoice.swift",
         "                } else if neverHeld(from, target, promises, voters) >= GroupAssignment.majority(of: replicas.count)\n",
         "                } else if neverHeld(from, target, promises, voters) >= 0\n",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "damage-not-told",
@@ -403,7 +409,7 @@ MUTANTS = [
         "Sources/Replication/Core/ReplicaCore.swift",
         "end: recordedEnd, damaged: damaged, isUnsure",
         "end: persisted, damaged: [], isUnsure",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "memory-is-storage",
@@ -411,7 +417,7 @@ MUTANTS = [
         "Sources/Replication/Core/ReplicaCore.swift",
         "        var end = min(flushed, following?.ahead.first?.position ?? .max)\n",
         "        var end = min(appended, following?.ahead.first?.position ?? .max)\n",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "unrecorded-epoch-counts",
@@ -419,7 +425,7 @@ MUTANTS = [
         "Sources/Replication/Core/ReplicaCore.swift",
         "        var end = min(flushed, following?.ahead.first?.position ?? .max)\n        for other in [stored, recording ?? stored] where other.history != record.history {\n",
         "        var end = flushed\n        for other in [stored, recording ?? stored] where other.history != record.history && end > flushed {\n",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "epoch-recorded-early",
@@ -427,7 +433,7 @@ MUTANTS = [
         "Sources/Replication/Core/ReplicaCore+Following.swift",
         "        while let next = following?.ahead.first, flushed >= next.position {\n",
         "        while let next = following?.ahead.first, following!.leader != own || flushed >= next.position {\n",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "logs-equal-by-length",
@@ -435,7 +441,7 @@ MUTANTS = [
         "Sources/Replication/Core/ReplicaCore+Following.swift",
         "            let common = record.history.common(end: appended, with: history, otherEnd: .max)\n",
         "            let common = min(appended, history.starts.last?.position ?? 0)\n",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "nothing-cut-off",
@@ -443,7 +449,7 @@ MUTANTS = [
         "Sources/Replication/Core/ReplicaCore+Following.swift",
         "            cut(at: common)\n",
         "",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "unrecorded-epoch-kept",
@@ -451,7 +457,7 @@ MUTANTS = [
         "Sources/Replication/Core/ReplicaCore.swift",
         "        if let unrecorded = following?.ahead.first, unrecorded.position < appended { cut(at: unrecorded.position) }\n",
         "",
-        arguments=("--replicas", "5"),
+        arguments=FIVE_REPLICAS,
     ),
     Mutant(
         "empty-epoch-stays",
@@ -459,7 +465,7 @@ MUTANTS = [
         "Sources/Replication/Core/ReplicaCore+Standing.swift",
         "        record.history.cut(at: position)\n        guard position < appended else { return }\n",
         "        guard position < appended else { return }\n        record.history.cut(at: position)\n",
-        arguments=("--replicas", "5"),
+        arguments=FIVE_REPLICAS,
     ),
     Mutant(
         "two-replicas-at-once",
@@ -468,7 +474,7 @@ MUTANTS = [
         "            _ = change(to: assignment.replicas + [learner], now: now)\n",
         "            proposed = assignment.replicas.filter { $0.broker != learner.broker } + [learner]\n"
         "            propose()\n",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "old-epochs-heard",
@@ -486,7 +492,7 @@ MUTANTS = [
         "        heard = now\n"
         "        standAt = nil\n"
         "        if let following",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "wiped-disk-votes",
@@ -494,7 +500,7 @@ MUTANTS = [
         "Sources/Simulator/Replicas/ReplicaSimulation.swift",
         "ModelDisk(incarnation: nextIncarnation)",
         "ModelDisk(incarnation: replicas[index].disk.incarnation)",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     Mutant(
         "deposed-leader-appends",
@@ -502,7 +508,7 @@ MUTANTS = [
         "Sources/Replication/Core/ReplicaCore.swift",
         "        if case .leader = role { effects.append(.stop(epoch)) }\n",
         "        if case .leader = role, epoch == 0 { effects.append(.stop(epoch)) }\n",
-        arguments=("--replicas", "3"),
+        arguments=THREE_REPLICAS,
     ),
     # Replication: whole clusters
     Mutant(
@@ -511,7 +517,7 @@ MUTANTS = [
         "Sources/Sequencer/SequencerStage+Following.swift",
         "        for io in 0..<links.pending.count { links.pending[io].void() }\n",
         "",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "frames-unchecked",
@@ -523,7 +529,7 @@ MUTANTS = [
         "                    throw Failure(position: position, reason: \"the frame is damaged (\\(flaw))\")\n"
         "                }\n"
         "                header = read\n",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
         trap="frames of any length reach the write stage",
     ),
     Mutant(
@@ -532,7 +538,7 @@ MUTANTS = [
         "Sources/Replication/ReplicaGroup.swift",
         "            core!.moved(appended: end, flushed: min(flushed, end), now: now)\n",
         "            core!.moved(appended: end, flushed: end, now: now)\n",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "record-not-awaited",
@@ -540,7 +546,7 @@ MUTANTS = [
         "Sources/Replication/ReplicaGroup.swift",
         "        } catch {\n            positions.fail(error.code)\n        }\n    }\n",
         "        } catch {\n            positions.fail(error.code)\n        }\n        core?.recorded(record, now: 0)\n    }\n",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
         trap="a record is begun before the one before has ended",
     ),
     Mutant(
@@ -549,7 +555,7 @@ MUTANTS = [
         "Sources/Journal/Recovery/JournalFiles.swift",
         "        for later in segments.reversed() where later > number {\n",
         "        if number >= 0 { return }\n        for later in segments.reversed() where later > number {\n",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "spoilt-end-is-absent",
@@ -557,7 +563,7 @@ MUTANTS = [
         "Sources/Journal/Recovery/JournalOpening.swift",
         "checkpoint: checkpoint, isReplica: replica != nil)",
         "checkpoint: checkpoint, isReplica: false)",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "unsure-forgotten",
@@ -565,7 +571,7 @@ MUTANTS = [
         "Sources/Broker/Cluster/Steward.swift",
         "            stored.record.isUnsure = true\n",
         "            stored.record.isUnsure = false\n",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "damage-opened",
@@ -573,7 +579,7 @@ MUTANTS = [
         "Sources/Journal/Recovery/JournalOpening.swift",
         "        if replica != nil, !recovered.damaged.isEmpty { throw DamagedReplica(recovered: recovered) }\n",
         "",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "wiped-disk-keeps-its-name",
@@ -581,7 +587,7 @@ MUTANTS = [
         "Sources/Broker/Cluster/Steward.swift",
         "incarnation: ground.random())",
         "incarnation: UInt64(configuration.nodeId) + 1000)",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "own-flush-is-commit",
@@ -589,7 +595,7 @@ MUTANTS = [
         "Sources/Replication/ReplicaGroup.swift",
         "        let reached = min(committed, positions.appended.load())\n",
         "        let reached = isLeading ? positions.flushed.load() : min(committed, positions.appended.load())\n",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "followers-forget-producers",
@@ -597,7 +603,7 @@ MUTANTS = [
         "Sources/Sequencer/SequencerStage+Following.swift",
         "            let entry = state.apply(header, payload: payload)\n",
         "            let entry = header.kind == .batch ? IndexEntry(header, batch: payload) : state.apply(header, payload: payload)\n",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "repair-unchecked",
@@ -605,7 +611,7 @@ MUTANTS = [
         "Sources/Replication/ReplicaRepair.swift",
         "        return sound\n",
         "        return bytes.count\n",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "rot-stays",
@@ -613,7 +619,7 @@ MUTANTS = [
         "Sources/Replication/ReplicaGroup.swift",
         "        case .damage(_, let ranges): repair.begin(ranges)\n",
         "        case .damage: break\n",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "unreadable-becomes-zeros",
@@ -621,7 +627,7 @@ MUTANTS = [
         "Sources/Journal/Recovery/JournalFiles.swift",
         "            guard isMediumError(error.code) else { throw error }\n            return\n",
         "            guard isMediumError(error.code) else { throw error }\n",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "any-sequence-begins",
@@ -629,7 +635,7 @@ MUTANTS = [
         "Sources/Sequencer/ProducerTable.swift",
         "firstSequence == 0 || hasForgotten || !isYoung ? .append",
         "firstSequence >= 0 || hasForgotten || !isYoung ? .append",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
     ),
     Mutant(
         "reign-goes-on",
@@ -637,7 +643,7 @@ MUTANTS = [
         "Sources/Sequencer/SequencerStage+Following.swift",
         "        isLeading = false\n        epochFrame = nil\n",
         "        epochFrame = nil\n",
-        arguments=("--brokers", "3", "--steps", "1000"),
+        arguments=THREE_BROKERS,
         trap="two write to one place",
     ),
 ]
