@@ -45,8 +45,7 @@ extension ControlStage {
                 }
                 var result = AlterPartitionReassignmentsResponse.Partition()
                 result.partitionIndex = partition.partitionIndex
-                result.errorCode = flaw?.error ?? .none
-                result.errorMessage = flaw?.reason
+                if let flaw { result.refuse(flaw) }
                 answer.partitions.append(result)
             }
             response.responses.append(answer)
@@ -101,15 +100,11 @@ extension ControlStage {
 }
 
 extension AlterPartitionReassignmentsResponse {
-    /// Some of the groups could not be changed.
-    mutating func fail(_ failures: [UInt16: String], _ places: [PartitionName: UInt16]) {
-        for topic in responses.indices {
-            for index in responses[topic].partitions.indices where responses[topic].partitions[index].errorCode == .none {
-                let name = PartitionName(topic: responses[topic].name, partition: responses[topic].partitions[index].partitionIndex)
-                guard let reason = places[name].flatMap({ failures[$0] }) else { continue }
-                responses[topic].partitions[index].errorCode = .kafkaStorageError
-                responses[topic].partitions[index].errorMessage = reason
-            }
+    /// Refuses the partitions of groups that have a flaw.
+    mutating func refuse(_ places: [PartitionName: UInt16], _ flaw: (UInt16) -> Flaw?) {
+        for index in responses.indices {
+            let topic = responses[index].name
+            responses[index].partitions.refuseRest { places[PartitionName(topic: topic, partition: $0.partitionIndex)].flatMap(flaw) }
         }
     }
 }

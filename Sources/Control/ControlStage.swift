@@ -68,12 +68,6 @@ public struct ControlStage: Stage, ~Copyable {
         var deadline: UInt64
     }
 
-    private struct Waiting {
-        var request: ClientRequest
-        var io: Int
-        var reply: Reply
-    }
-
     let nodeId: Int32
     let directory: any BrokerDirectory
     let defaults: TopicDefaults
@@ -85,7 +79,7 @@ public struct ControlStage: Stage, ~Copyable {
     private(set) var table: TopicTable
     /// The metadata as it will be when all that is proposed is committed.
     private(set) var planned: MetadataState
-    private var waiting: [UInt64: Waiting] = [:]
+    private var waiting: [UInt64: (request: ClientRequest, io: Int, reply: Reply)] = [:]
     private var ordered: [UInt64: (request: ClientRequest, io: Int, reply: OrderReply)] = [:]
     var elections: [UInt64: Election] = [:]
     private var nextToken: UInt64 = 1
@@ -216,7 +210,7 @@ public struct ControlStage: Stage, ~Copyable {
         for change in changes { planned.apply(change) }
         let token = nextToken
         nextToken += 1
-        waiting[token] = Waiting(request: request, io: io, reply: reply)
+        waiting[token] = (request, io, reply)
         store.propose(changes, token: token)
     }
 
@@ -232,24 +226,19 @@ public struct ControlStage: Stage, ~Copyable {
             planned = store.state
             logger.error("the metadata can't be written: \(failure)")
         }
-        guard let waited = waiting.removeValue(forKey: outcome.token) else { return }
-        do {
-            switch waited.reply {
-            case .metadata(let message):
-                try answer(metadata(message, waited.request.version), waited.request, waited.io)
-            case .createTopics(var response):
-                if let failure = outcome.failure { response.fail(failure) }
-                try answer(response, waited.request, waited.io)
-            case .deleteTopics(var response):
-                if let failure = outcome.failure { response.fail(failure) }
-                try answer(response, waited.request, waited.io)
-            case .producerId:
-                if outcome.failure == nil { takeProducerIds(outcome.changes) }
-                try answer(producerId(failed: outcome.failure != nil), waited.request, waited.io)
-            }
-        } catch {
-            logger.error("an answer can't be encoded: \((error as? WireError)?.reason ?? "\(error)")")
-            send(Answer(closing: waited.request.connection, number: waited.request.answer), waited.io)
+        guard let (request, io, reply) = waiting.removeValue(forKey: outcome.token) else { return }
+        let flaw = outcome.failure.map { Flaw(.kafkaStorageError, $0) }
+        switch reply {
+        case .metadata(let message): self.reply(metadata(message, request.version), request, io)
+        case .createTopics(var response):
+            response.topics.refuseRest { _ in flaw }
+            self.reply(response, request, io)
+        case .deleteTopics(var response):
+            response.topics.refuseRest { _ in flaw }
+            self.reply(response, request, io)
+        case .producerId:
+            if flaw == nil { takeProducerIds(outcome.changes) }
+            self.reply(producerId(failed: flaw != nil), request, io)
         }
     }
 
@@ -263,12 +252,13 @@ public struct ControlStage: Stage, ~Copyable {
 
     private mutating func finish(_ outcome: GroupOrderOutcome, _ now: UInt64) {
         guard let (request, io, reply) = ordered.removeValue(forKey: outcome.token) else { return }
+        func flaw(_ group: UInt16) -> Flaw? { outcome.failures[group].map { Flaw(.kafkaStorageError, $0) } }
         switch reply {
         case .reassigned(var response, let places):
-            response.fail(outcome.failures, places)
+            response.refuse(places, flaw)
             self.reply(response, request, io)
         case .elected(var response, let places, let patience):
-            response.fail(places) { outcome.failures[$0].map { Flaw(.kafkaStorageError, $0) } }
+            response.refuse(places, flaw)
             let groups = Set(places.values).subtracting(outcome.failures.keys)
             elections[outcome.token] = Election(
                 request: request, io: io, response: response, places: places, groups: groups, deadline: now + patience)

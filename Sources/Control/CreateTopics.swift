@@ -18,8 +18,7 @@ extension ControlStage {
             let flaw = isRepeated ? Flaw(.invalidRequest, "the topic is named twice") : self.flaw(topic)
             switch flaw.map(Result.failure) ?? change(for: topic) {
             case .failure(let flaw):
-                answer.errorCode = flaw.error
-                answer.errorMessage = flaw.reason
+                answer.refuse(flaw)
                 answer.configs = request.version >= 5 ? [] : nil
             case .success(let change):
                 describe(change, in: &answer)
@@ -87,16 +86,6 @@ extension ControlStage {
             config.value = value
             config.configSource = ConfigSource.dynamicTopicConfig.rawValue
             return config
-        }
-    }
-}
-
-extension CreateTopicsResponse {
-    /// The changes were not made.
-    mutating func fail(_ reason: String) {
-        for index in topics.indices where topics[index].errorCode == .none {
-            topics[index].errorCode = .kafkaStorageError
-            topics[index].errorMessage = reason
         }
     }
 }

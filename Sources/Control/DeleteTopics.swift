@@ -31,13 +31,3 @@ extension ControlStage {
         propose(changes, .deleteTopics(response), request, io)
     }
 }
-
-extension DeleteTopicsResponse {
-    /// The changes were not made.
-    mutating func fail(_ reason: String) {
-        for index in topics.indices where topics[index].errorCode == .none {
-            topics[index].errorCode = .kafkaStorageError
-            topics[index].errorMessage = reason
-        }
-    }
-}

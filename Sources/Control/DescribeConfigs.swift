@@ -14,16 +14,15 @@ extension ControlStage {
             var result = DescribeConfigsResponse.Result()
             result.resourceType = resource.resourceType
             result.resourceName = resource.resourceName
-            do throws(Refusal) {
+            do throws(Flaw) {
                 let all = try configs(resource)
                 let asked = resource.configurationKeys.map(Set.init)
                 result.configs = all.filter { asked?.contains($0.name) ?? true }
-                guard result.configs.count <= left else { throw Refusal(.invalidRequest, "more settings are asked for than fit one answer") }
+                guard result.configs.count <= left else { throw Flaw(.invalidRequest, "more settings are asked for than fit one answer") }
                 left -= result.configs.count
             } catch {
                 result.configs = []
-                result.errorCode = error.code
-                result.errorMessage = error.reason
+                result.refuse(error)
             }
             for index in result.configs.indices {
                 if !message.includeSynonyms { result.configs[index].synonyms = [] }
@@ -34,31 +33,21 @@ extension ControlStage {
         try answer(response, request, io)
     }
 
-    private struct Refusal: Error {
-        let code: ErrorCode
-        let reason: String
-
-        init(_ code: ErrorCode, _ reason: String) {
-            self.code = code
-            self.reason = reason
-        }
-    }
-
-    private func configs(_ resource: DescribeConfigsRequest.Resource) throws(Refusal) -> [DescribeConfigsResponse.Config] {
+    private func configs(_ resource: DescribeConfigsRequest.Resource) throws(Flaw) -> [DescribeConfigsResponse.Config] {
         switch ConfigResourceType(rawValue: resource.resourceType) {
         case .topic:
             guard let topic = table.topic(named: resource.resourceName) else {
-                throw Refusal(.unknownTopicOrPartition, "there is no topic \(resource.resourceName)")
+                throw Flaw(.unknownTopicOrPartition, "there is no topic \(resource.resourceName)")
             }
             return TopicConfig.described.map { described(topic, $0) }
         case .broker:
             // An empty name asks for what all brokers are told at run time, which is nothing.
             if resource.resourceName.isEmpty { return [] }
             guard resource.resourceName == String(nodeId) else {
-                throw Refusal(.invalidRequest, "this is broker \(nodeId), not \(resource.resourceName)")
+                throw Flaw(.invalidRequest, "this is broker \(nodeId), not \(resource.resourceName)")
             }
             return settings.map { described($0) }
-        case nil: throw Refusal(.invalidRequest, "resources of type \(resource.resourceType) have no settings here")
+        case nil: throw Flaw(.invalidRequest, "resources of type \(resource.resourceType) have no settings here")
         }
     }
 

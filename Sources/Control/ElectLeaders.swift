@@ -27,8 +27,7 @@ extension ControlStage {
                 if let flaw = isPreferred ? flaw(name) : Flaw(
                     .invalidRequest, "an unclean election would lose what is committed: it is not served. A group is led again once a majority of its replicas is there")
                 {
-                    result.errorCode = flaw.error
-                    result.errorMessage = flaw.reason
+                    result.refuse(flaw)
                 } else if let group = group(of: name) {
                     places[name] = group
                     orders[group] = .elect
@@ -63,7 +62,7 @@ extension ControlStage {
             elections[token] = nil
             count += 1
             var response = election.response
-            response.fail(election.places) { group in
+            response.refuse(election.places) { group in
                 directory.leadership(of: group).leader == directory.target(of: group).first
                     ? nil : Flaw(.preferredLeaderNotAvailable, "the broker that is to lead has not taken over in time: it may lag behind")
             }
@@ -74,17 +73,11 @@ extension ControlStage {
 }
 
 extension ElectLeadersResponse {
-    /// What some groups' partitions are to be told.
-    mutating func fail(_ places: [PartitionName: UInt16], _ flaw: (UInt16) -> Flaw?) {
-        for topic in replicaElectionResults.indices {
-            for index in replicaElectionResults[topic].partitionResult.indices
-            where replicaElectionResults[topic].partitionResult[index].errorCode == .none {
-                let name = PartitionName(
-                    topic: replicaElectionResults[topic].topic, partition: replicaElectionResults[topic].partitionResult[index].partitionId)
-                guard let found = places[name].flatMap(flaw) else { continue }
-                replicaElectionResults[topic].partitionResult[index].errorCode = found.error
-                replicaElectionResults[topic].partitionResult[index].errorMessage = found.reason
-            }
+    /// Refuses the partitions of groups that have a flaw.
+    mutating func refuse(_ places: [PartitionName: UInt16], _ flaw: (UInt16) -> Flaw?) {
+        for index in replicaElectionResults.indices {
+            let topic = replicaElectionResults[index].topic
+            replicaElectionResults[index].partitionResult.refuseRest { places[PartitionName(topic: topic, partition: $0.partitionId)].flatMap(flaw) }
         }
     }
 }

@@ -10,3 +10,31 @@ struct Flaw: Error {
         self.reason = reason
     }
 }
+
+/// A part of an answer that can be refused while others are not.
+protocol Refusable {
+    var errorCode: ErrorCode { get set }
+    var errorMessage: String? { get set }
+}
+
+extension CreateTopicsResponse.Topic: Refusable {}
+extension DeleteTopicsResponse.Topic: Refusable {}
+extension DescribeConfigsResponse.Result: Refusable {}
+extension AlterPartitionReassignmentsResponse.Partition: Refusable {}
+extension ElectLeadersResponse.Partition: Refusable {}
+
+extension Refusable {
+    mutating func refuse(_ flaw: Flaw) {
+        errorCode = flaw.error
+        errorMessage = flaw.reason
+    }
+}
+
+extension Array where Element: Refusable {
+    /// Refuses those that have a flaw, but for what was refused before.
+    mutating func refuseRest(_ flaw: (Element) -> Flaw?) {
+        for index in indices where self[index].errorCode == .none {
+            if let found = flaw(self[index]) { self[index].refuse(found) }
+        }
+    }
+}
