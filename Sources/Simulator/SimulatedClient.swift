@@ -65,4 +65,17 @@ public final class SimulatedClient {
         let header = APIs.spec(R.api)!.responseHeaderLength(version)
         return try R.Response.decode(frame[header...], version: version)
     }
+
+    /// The records of all batches in a partition's answer.
+    public static func records(_ part: FetchResponse.Partition) throws -> [Record] {
+        var rest = (part.records ?? [])[...]
+        var records: [Record] = []
+        while !rest.isEmpty {
+            let whole = Array(rest)
+            let header = try whole.withUnsafeBytes { try RecordBatchHeader(checking: $0) }
+            records += try RecordBatch.records(of: whole)
+            rest = rest.dropFirst(header.size)
+        }
+        return records
+    }
 }

@@ -1,4 +1,3 @@
-import Codecs
 import IO
 import Wire
 
@@ -20,17 +19,7 @@ extension Simulation {
     }
 
     static func records(_ part: FetchResponse.Partition) throws -> [(offset: Int64, value: String)] {
-        var rest = (part.records ?? [])[...]
-        var found: [(Int64, String)] = []
-        while !rest.isEmpty {
-            let whole = Array(rest)
-            let header = try whole.withUnsafeBytes { try RecordBatchHeader(checking: $0) }
-            for record in try RecordBatch.records(of: whole) {
-                found.append((record.offset, String(decoding: record.value ?? [], as: UTF8.self)))
-            }
-            rest = rest.dropFirst(header.size)
-        }
-        return found
+        try SimulatedClient.records(part).map { ($0.offset, String(decoding: $0.value ?? [], as: UTF8.self)) }
     }
 
     /// The records that an answer has from an offset on, at which there are some; none is missing between them.

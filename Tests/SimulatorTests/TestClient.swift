@@ -7,37 +7,21 @@ import Wire
 /// A Kafka client over the simulated network.
 final class TestClient {
     let broker: SimulatedBroker
-    let connection: Int32
-    private var received: [UInt8] = []
-    private var nextCorrelation: Int32 = 1
+    private let client: SimulatedClient
 
     init(_ broker: SimulatedBroker) {
         self.broker = broker
-        connection = broker.network.connect()
+        client = SimulatedClient(broker.network)
     }
+
+    var connection: Int32 { client.connection }
 
     /// Sends a request; returns its correlation id.
     @discardableResult
-    func send<R: Request>(_ request: R, version: Int16) throws -> Int32 {
-        defer { nextCorrelation += 1 }
-        let frame = try RequestFrame.encode(request, version: version, correlationId: nextCorrelation, clientId: "test")
-        broker.network.write(frame, to: connection)
-        return nextCorrelation
-    }
+    func send<R: Request>(_ request: R, version: Int16) throws -> Int32 { try client.send(request, version: version) }
 
     /// The whole answers that have come, in order: correlation id and frame.
-    func answers() -> [(correlation: Int32, frame: [UInt8])] {
-        received += broker.network.read(connection)
-        var found: [(Int32, [UInt8])] = []
-        while received.count >= 4 {
-            let length = received[0..<4].reduce(0) { $0 << 8 | Int($1) }
-            guard received.count >= 4 + length else { break }
-            let frame = Array(received[4..<4 + length])
-            received.removeFirst(4 + length)
-            found.append((Int32(truncatingIfNeeded: frame[0..<4].reduce(0) { $0 << 8 | Int($1) }), frame))
-        }
-        return found
-    }
+    func answers() -> [(correlation: Int32, frame: [UInt8])] { client.answers() }
 
     func correlations() -> [Int32] { answers().map(\.correlation) }
 
@@ -50,9 +34,8 @@ final class TestClient {
         return try decode(R.self, answer.frame, version: version)
     }
 
-    func decode<R: Request>(_: R.Type, _ frame: [UInt8], version: Int16) throws -> R.Response {
-        let header = APIs.spec(R.api)!.responseHeaderLength(version)
-        return try R.Response.decode(frame[header...], version: version)
+    func decode<R: Request>(_ type: R.Type, _ frame: [UInt8], version: Int16) throws -> R.Response {
+        try client.decode(type, frame, version: version)
     }
 
     // MARK: Requests
@@ -62,7 +45,7 @@ final class TestClient {
         topic.name = name
         topic.numPartitions = partitions
         topic.replicationFactor = 1
-        topic.configs = configs.map { CreateTopicsRequest.Config(name: $0.key, value: $0.value) }
+        topic.configs = configs.map { .init(name: $0, value: $1) }
         var request = CreateTopicsRequest()
         request.topics = [topic]
         let answer = try ask(request, version: 5)
@@ -73,18 +56,13 @@ final class TestClient {
         _ topic: String, _ values: [String], partition: Int32 = 0, acks: Int16 = -1, timeout: Int32 = 30_000,
         producerId: Int64 = -1, epoch: Int16 = -1, sequence: Int32 = -1, timestamp: Int64 = 1_700_000_000_000
     ) throws -> ProduceRequest {
-        var part = ProduceRequest.Partition()
-        part.index = partition
-        part.records = try RecordBatch.build(
+        let batch = try RecordBatch.build(
             values.map { Record(timestamp: timestamp, value: Array($0.utf8)) }, producerId: producerId,
             producerEpoch: epoch, baseSequence: sequence)
-        var data = ProduceRequest.Topic()
-        data.name = topic
-        data.partitions = [part]
         var request = ProduceRequest()
         request.acks = acks
         request.timeoutMs = timeout
-        request.topics = [data]
+        request.topics = [.init(name: topic, partitions: [.init(index: partition, records: batch)])]
         return request
     }
 
@@ -120,15 +98,7 @@ final class TestClient {
     }
 
     static func records(_ response: FetchResponse) throws -> [Record] {
-        var bytes = (response.topics.first?.partitions.first?.records ?? [])[...]
-        var records: [Record] = []
-        while !bytes.isEmpty {
-            let whole = Array(bytes)
-            let header = try whole.withUnsafeBytes { try RecordBatchHeader(checking: $0) }
-            records += try RecordBatch.records(of: whole)
-            bytes = bytes.dropFirst(header.size)
-        }
-        return records
+        try response.topics.first?.partitions.first.map(SimulatedClient.records) ?? []
     }
 
     /// All records of a partition from `offset` on, by as many fetches as it takes.
@@ -157,14 +127,8 @@ final class TestClient {
 
     /// The offset of the first record with such a timestamp or a later one, or what the special timestamps mean.
     func offset(_ topic: String, partition: Int32 = 0, at timestamp: Int64) throws -> Int64 {
-        var part = ListOffsetsRequest.Partition()
-        part.partitionIndex = partition
-        part.timestamp = timestamp
-        var data = ListOffsetsRequest.Topic()
-        data.name = topic
-        data.partitions = [part]
         var request = ListOffsetsRequest()
-        request.topics = [data]
+        request.topics = [.init(name: topic, partitions: [.init(partitionIndex: partition, timestamp: timestamp)])]
         let answer = try self.ask(request, version: timestamp == -3 ? 7 : 5).topics[0].partitions[0]
         #expect(answer.errorCode == .none)
         return answer.offset
@@ -181,13 +145,5 @@ final class TestClient {
         request.timeoutMs = 30_000
         request.topics = [data]
         return request
-    }
-}
-
-extension CreateTopicsRequest.Config {
-    init(name: String, value: String) {
-        self.init()
-        self.name = name
-        self.value = value
     }
 }
