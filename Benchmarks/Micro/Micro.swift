@@ -150,7 +150,7 @@ struct Micro: ParsableCommand {
     }
 
     private func index() {
-        var index = SegmentIndex(segment: 0)
+        let index = SegmentIndex(segment: 0)
         for number in 0..<count {
             index.append(
                 IndexEntry(
