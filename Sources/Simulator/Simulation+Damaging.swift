@@ -88,14 +88,8 @@ extension Simulation {
 
     /// What follows from the journal, or has a second copy: alone it costs nothing.
     private func damageFiles(_ directory: String) {
-        let names = disk.list(directory).filter { $0.hasSuffix(".index") }
-        let paths: [String]
-        switch random.below(4) {
-        case 0: paths = names.map { "\(directory)/\($0)" }
-        case 1: paths = ["\(directory)/checkpoint-0", "\(directory)/checkpoint-1"]
-        case 2: paths = ["\(directory)/archive.catalog", "\(directory)/archive.catalog.copy"]
-        default: paths = ["/data/metadata.log", "/data/metadata.log.copy"]
-        }
+        let kinds = disk.sideFiles(ofJournal: directory) + [["/data/metadata.log", "/data/metadata.log.copy"]]
+        let paths = kinds[random.below(kinds.count)]
         guard !paths.isEmpty else { return }
         let path = paths[random.below(paths.count)]
         let bytes = disk.bytes(path)

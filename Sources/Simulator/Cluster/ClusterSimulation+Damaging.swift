@@ -145,9 +145,8 @@ extension ClusterSimulation {
 
     /// What follows from the journal, or has a second copy.
     private func damageFiles(_ broker: ClusterBroker, _ group: Int) {
-        let directory = broker.directory(group)
-        let names = broker.disk.list(directory).filter { $0.hasSuffix(".index") }
-        let paths = [names.map { "\(directory)/\($0)" }, ["\(directory)/checkpoint-0", "\(directory)/checkpoint-1"], ["\(directory)/archive.catalog", "\(directory)/archive.catalog.copy"]][random.below(3)]
+        let kinds = broker.disk.sideFiles(ofJournal: broker.directory(group))
+        let paths = kinds[random.below(kinds.count)]
         guard !paths.isEmpty else { return }
         let path = paths[random.below(paths.count)]
         let length = broker.disk.bytes(path).count

@@ -14,4 +14,11 @@ extension SimulatedDisk {
         }
         return sectors
     }
+
+    /// By kind, the files beside a journal's segments: what follows from those, or has a second copy.
+    func sideFiles(ofJournal directory: String) -> [[String]] {
+        let paths = JournalPaths(directory: directory)
+        let indexes = list(directory).filter { $0.hasSuffix(".index") }.map { "\(directory)/\($0)" }
+        return [indexes, paths.checkpoints, paths.catalogs]
+    }
 }
