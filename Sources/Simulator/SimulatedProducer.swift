@@ -11,10 +11,8 @@ final class SimulatedProducer {
     let number: Int
     let isIdempotent: Bool
     private(set) var client: SimulatedClient?
-    /// What was sent on this connection, by correlation id.
-    private var underWay: [Int32: ProducedBatch] = [:]
-    /// The order in which that was.
-    private var order: [Int32] = []
+    /// What was sent on this connection and is not answered yet, in order.
+    private var underWay: [(correlation: Int32, batch: ProducedBatch)] = []
     /// What an idempotent producer has yet to send again.
     private var toRetry: [ProducedBatch] = []
     private var producerId: Int64 = -1
@@ -40,9 +38,8 @@ final class SimulatedProducer {
 
     /// The connection is gone: what was under way may have been done, or not.
     func disconnect() {
-        if isIdempotent { toRetry = order.compactMap { underWay[$0] }.filter { $0.sequence >= 0 } + toRetry }
-        underWay = [:]
-        order = []
+        if isIdempotent { toRetry = underWay.map(\.batch).filter { $0.sequence >= 0 } + toRetry }
+        underWay = []
         asksForId = nil
         client = nil
     }
@@ -53,7 +50,7 @@ final class SimulatedProducer {
         ids += 1
         sequences = [:]
         toRetry = []
-        for correlation in order { underWay[correlation]?.sequence = -1 }
+        for index in underWay.indices { underWay[index].batch.sequence = -1 }
     }
 
     /// Sends something to that partition, if it may. Returns whether it did.
@@ -67,7 +64,7 @@ final class SimulatedProducer {
             try transmit(toRetry.removeFirst(), timestamp)
             return true
         }
-        if isIdempotent && underWay.values.count(where: { $0.model === model }) >= 5 { return false }
+        if isIdempotent && underWay.count(where: { $0.batch.model === model }) >= 5 { return false }
         var batch = ProducedBatch(model, acks: isIdempotent ? -1 : acks, isBad: isBad && !isIdempotent)
         for _ in 0..<records {
             let name = "\(number)-\(nextNumber)-"
@@ -90,9 +87,7 @@ final class SimulatedProducer {
 
     private func transmit(_ batch: ProducedBatch, _ timestamp: Int64) throws {
         let correlation = try client!.send(batch.request(producerId: producerId, timestamp: timestamp), version: 8)
-        guard batch.acks != 0 else { return }
-        underWay[correlation] = batch
-        order.append(correlation)
+        if batch.acks != 0 { underWay.append((correlation, batch)) }
     }
 
     /// Takes the answers that have come. Returns how many records were acknowledged durably.
@@ -106,13 +101,11 @@ final class SimulatedProducer {
                 if response.errorCode == .none { producerId = response.producerId }
                 continue
             }
-            guard let batch = underWay.removeValue(forKey: answer.correlation) else {
+            guard let place = underWay.firstIndex(where: { $0.correlation == answer.correlation }) else {
                 throw Violation("producer \(number): an answer without its request")
             }
-            guard order.first == answer.correlation else {
-                throw Violation("producer \(number): answers leave in another order than their requests came")
-            }
-            order.removeFirst()
+            guard place == 0 else { throw Violation("producer \(number): answers leave in another order than their requests came") }
+            let batch = underWay.removeFirst().batch
             let response = try client.decode(ProduceRequest.self, answer.frame, version: 8)
             guard let part = response.topics.first?.partitions.first else { throw Violation("an answer without its partition") }
             commits += try take(batch, part, note)

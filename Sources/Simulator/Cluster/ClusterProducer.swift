@@ -22,8 +22,8 @@ final class ClusterProducer {
     /// Its partition's topic answers before a majority has it on stable storage.
     private let isEarly: Bool
     private var link = Link.none
-    private var underWay: [Int32: (batch: ProducedBatch, since: UInt64)] = [:]
-    private var order: [Int32] = []
+    /// What was sent to this leader and is not answered yet, in order.
+    private var underWay: [(correlation: Int32, batch: ProducedBatch, since: UInt64)] = []
     private var toRetry: [ProducedBatch] = []
     private var producerId: Int64 = -1
     private var asksForId: (correlation: Int32, since: UInt64)?
@@ -51,9 +51,8 @@ final class ClusterProducer {
     func disconnect() {
         client?.leave()
         link = .none
-        if isIdempotent { toRetry = order.compactMap { underWay[$0]?.batch } + toRetry }
-        underWay = [:]
-        order = []
+        if isIdempotent { toRetry = underWay.map(\.batch) + toRetry }
+        underWay = []
         asksForId = nil
     }
 
@@ -129,9 +128,7 @@ final class ClusterProducer {
     private func transmit(_ batch: ProducedBatch, _ simulation: ClusterSimulation) throws {
         guard let client else { return }
         let correlation = try client.send(batch.request(producerId: producerId, timestamp: ClusterSimulation.epoch), version: 8)
-        guard batch.acks != 0 else { return }
-        underWay[correlation] = (batch, simulation.now)
-        order.append(correlation)
+        if batch.acks != 0 { underWay.append((correlation, batch, simulation.now)) }
     }
 
     // MARK: Answers
@@ -148,17 +145,15 @@ final class ClusterProducer {
                 continue
             }
             // What was given up has its answer all the same.
-            guard let (batch, _) = underWay.removeValue(forKey: answer.correlation) else { continue }
-            guard order.first == answer.correlation else {
-                throw Violation("producer \(number): answers leave in another order than their requests came")
-            }
-            order.removeFirst()
+            guard let place = underWay.firstIndex(where: { $0.correlation == answer.correlation }) else { continue }
+            guard place == 0 else { throw Violation("producer \(number): answers leave in another order than their requests came") }
+            let batch = underWay.removeFirst().batch
             let response = try client.decode(ProduceRequest.self, answer.frame, version: 8)
             guard let part = response.topics.first?.partitions.first else { throw Violation("an answer without its partition") }
             commits += try take(batch, part, simulation)
             if case .none = link { return commits }
         }
-        let waitsSince = order.first.flatMap { underWay[$0]?.since } ?? asksForId?.since
+        let waitsSince = underWay.first?.since ?? asksForId?.since
         if client.isClosed || waitsSince.map({ simulation.now >= $0 + ClusterProducer.patience }) ?? false {
             if !client.isClosed { simulation.count("clientGaveUp") }
             disconnect()
