@@ -79,7 +79,7 @@ public final class Consumer {
 
     private func take(_ answer: FetchResponse.Partition, _ body: (Int32, Record) throws -> Bool) throws -> Bool {
         let partition = answer.partitionIndex
-        do throws(ClientError) { try KafkaClient.check(answer.errorCode, "\(topic) [\(partition)]") } catch {
+        do throws(ClientError) { try KafkaClient.check(answer.errorCode, "\(KafkaClient.TopicPartition(topic, partition))") } catch {
             guard error.isRetriable else { throw error }
             // The client asks who leads before the next try; a broker that does not know yet is not to be flooded.
             usleep(100_000)

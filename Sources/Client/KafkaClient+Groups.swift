@@ -20,7 +20,7 @@ extension KafkaClient {
         try Self.check(response.errorCode, "reassignment", message: response.errorMessage)
         for topic in response.responses {
             for partition in topic.partitions {
-                try Self.check(partition.errorCode, "\(topic.name) [\(partition.partitionIndex)]", message: partition.errorMessage)
+                try Self.check(partition.errorCode, "\(TopicPartition(topic.name, partition.partitionIndex))", message: partition.errorMessage)
             }
         }
     }
@@ -46,7 +46,7 @@ extension KafkaClient {
         for topic in response.replicaElectionResults {
             for partition in topic.partitionResult
             where ![.none, .electionNotNeeded, .preferredLeaderNotAvailable].contains(partition.errorCode) {
-                try Self.check(partition.errorCode, "\(topic.topic) [\(partition.partitionId)]", message: partition.errorMessage)
+                try Self.check(partition.errorCode, "\(TopicPartition(topic.topic, partition.partitionId))", message: partition.errorMessage)
             }
         }
     }

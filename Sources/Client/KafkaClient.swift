@@ -15,7 +15,7 @@ public final class KafkaClient {
         }
     }
 
-    public struct TopicPartition: Hashable, Sendable {
+    public struct TopicPartition: Hashable, Sendable, CustomStringConvertible {
         public var topic: String
         public var partition: Int32
 
@@ -23,6 +23,9 @@ public final class KafkaClient {
             self.topic = topic
             self.partition = partition
         }
+
+        /// As errors name it.
+        public var description: String { "\(topic) [\(partition)]" }
     }
 
     /// How long a call may take with all its tries, in milliseconds; also how long one answer may.
@@ -127,7 +130,6 @@ public final class KafkaClient {
         request.acks = acks
         request.timeoutMs = Int32(clamping: timeoutMs)
         request.topics = [.init(name: target.topic, partitions: [.init(index: target.partition, records: batch)])]
-        let what = "\(target.topic) [\(target.partition)]"
         return try retrying(lostAnswers: resend) {
             let leader = try self.leader(of: target)
             guard acks != 0 else {
@@ -136,14 +138,14 @@ public final class KafkaClient {
             }
             let response = try self.use(leader) { try $0.call(request, patienceMs: self.timeoutMs) }
             guard let answer = response.topics.first?.partitions.first else {
-                throw ClientError.protocolMismatch("The broker left \(what) out of its answer.")
+                throw ClientError.protocolMismatch("The broker left \(target) out of its answer.")
             }
             // The batch arrived with an earlier try, whose answer was lost.
             if answer.errorCode == .duplicateSequenceNumber { return answer.baseOffset }
             if answer.errorCode == .requestTimedOut, !resend {
-                throw ClientError.connection("\(what): the broker did not reach the acks in time; the batch may yet appear.")
+                throw ClientError.connection("\(target): the broker did not reach the acks in time; the batch may yet appear.")
             }
-            try Self.check(answer.errorCode, what, message: answer.errorMessage)
+            try Self.check(answer.errorCode, "\(target)", message: answer.errorMessage)
             return answer.baseOffset
         }
     }
@@ -154,7 +156,7 @@ public final class KafkaClient {
         request.topics = [
             .init(name: target.topic, partitions: [.init(partitionIndex: target.partition, timestamp: timestamp)])
         ]
-        let what = "offset of \(target.topic) [\(target.partition)]"
+        let what = "offset of \(target)"
         return try retrying {
             let response = try self.use(try self.leader(of: target)) { try $0.call(request) }
             guard let answer = response.topics.first?.partitions.first else {
@@ -186,8 +188,7 @@ public final class KafkaClient {
         if let leader = leaders[target] { return leader }
         let exists = topic?.partitions.contains { $0.partitionIndex == target.partition } ?? false
         throw ClientError.refused(
-            what: "\(target.topic) [\(target.partition)]",
-            code: exists ? .leaderNotAvailable : .unknownTopicOrPartition, message: nil)
+            what: "\(target)", code: exists ? .leaderNotAvailable : .unknownTopicOrPartition, message: nil)
     }
 
     // MARK: - Ways and errors
