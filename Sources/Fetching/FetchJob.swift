@@ -115,6 +115,9 @@ final class FetchJob {
         }
     }
 
+    /// For logs: the partition's topic and number.
+    func name(_ index: Int) -> String { "\(topicNames[partitions[index].topic])-\(partitions[index].partition)" }
+
     var hasError: Bool { requestError != .none || partitions.contains { $0.error != .none } }
 
     /// Before anything is found: brings no more than that, because memory is short.

@@ -114,9 +114,8 @@ extension ReadStage {
                 job.stop(job.partition, .kafkaStorageError)
                 return .unavailable
             }
-            let partition = job.partitions[job.partition]
             logger.error(
-                "\(job.topicNames[partition.topic])-\(partition.partition): the batch of offsets \(entry.baseOffset) to \(entry.nextOffset - 1) can't be read or is damaged: whoever asks for it is refused")
+                "\(job.name(job.partition)): the batch of offsets \(entry.baseOffset) to \(entry.nextOffset - 1) can't be read or is damaged: whoever asks for it is refused")
             job.stop(job.partition, .corruptMessage, damaged: entry.baseOffset)
         }
         return filled

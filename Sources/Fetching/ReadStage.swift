@@ -490,7 +490,7 @@ public struct ReadStage: Stage, ~Copyable {
             switch indexes[Int(place.group)].lookup(partition: place.number, offset: from, cold: &cold) {
             case .loading: return false
             case .failed(let code):
-                logger.error("\(job.topicNames[job.partitions[index].topic])-\(job.partitions[index].partition): reading the index: \(describe(errno: code))")
+                logger.error("\(job.name(index)): reading the index: \(describe(errno: code))")
                 noteIndexFailure(partition: place.number, offset: from, Int(place.group))
                 job.stop(index, .kafkaStorageError)
             case .entries(let entries):
@@ -518,7 +518,7 @@ public struct ReadStage: Stage, ~Copyable {
             if indexes[group].logStart(place.number) > partition.nextOffset { return job.stop(index, .offsetOutOfRange) }
         }
         logger.error(
-            "\(job.topicNames[partition.topic])-\(partition.partition): offsets \(partition.nextOffset) to \(next - 1) were lost to damage: whoever asks for them is refused")
+            "\(job.name(index)): offsets \(partition.nextOffset) to \(next - 1) were lost to damage: whoever asks for them is refused")
         job.stop(index, .corruptMessage, damaged: partition.nextOffset)
     }
 }
