@@ -37,17 +37,24 @@ extension KafkaClient {
     }
 
     /// Has the partitions led by the brokers that are to lead them; waits until they do. Those that do already, or can't be, are no error.
-    public func electPreferredLeaders(_ partitions: [TopicPartition]) throws {
+    /// - Parameter kind: an unclean election lets the replicas that are there go on without the others; it is for partitions that nobody leads.
+    /// - Returns: how many have another leader now.
+    @discardableResult
+    public func electLeaders(_ partitions: [TopicPartition], _ kind: ElectLeadersRequest.Kind = .preferred) throws -> Int {
         var request = ElectLeadersRequest()
+        request.electionType = kind.rawValue
         request.timeoutMs = Int32(clamping: timeoutMs)
         request.topicPartitions = Self.byTopic(partitions).map { .init(topic: $0, partitions: $1) }
         let response = try callAny(request, patienceMs: timeoutMs)
         try Self.check(response.errorCode, "election")
+        var elected = 0
         for topic in response.replicaElectionResults {
-            for partition in topic.partitionResult
-            where ![.none, .electionNotNeeded, .preferredLeaderNotAvailable].contains(partition.errorCode) {
+            for partition in topic.partitionResult {
+                if partition.errorCode == .none { elected += 1 }
+                if [.electionNotNeeded, .preferredLeaderNotAvailable].contains(partition.errorCode) { continue }
                 try Self.check(partition.errorCode, "\(TopicPartition(topic.topic, partition.partitionId))", message: partition.errorMessage)
             }
         }
+        return elected
     }
 }

@@ -17,6 +17,8 @@ public struct BrokerAddress: Hashable, Sendable {
 public struct GroupLeadership: Hashable, Sendable {
     /// Nil: nobody leads now.
     public var leader: Int32?
+    /// Whether the leader has begun its epoch: it knows a majority's logs. One that has not may yet have to give up.
+    public var hasBegun: Bool
     public var epoch: UInt32
     public var replicas: [Int32]
     /// Those of them that are there.
@@ -24,8 +26,9 @@ public struct GroupLeadership: Hashable, Sendable {
     /// Those that have caught up with the leader, itself among them.
     public var inSync: [Int32]
 
-    public init(leader: Int32?, epoch: UInt32, replicas: [Int32], live: [Int32], inSync: [Int32]) {
+    public init(leader: Int32?, hasBegun: Bool, epoch: UInt32, replicas: [Int32], live: [Int32], inSync: [Int32]) {
         self.leader = leader
+        self.hasBegun = hasBegun
         self.epoch = epoch
         self.replicas = replicas
         self.live = live
@@ -83,7 +86,7 @@ public final class LoneBroker: BrokerDirectory {
     public func leadership(of group: UInt16) -> GroupLeadership {
         let epoch = Int(group) < epochs.count ? epochs[Int(group)] : 0
         let own = [address.nodeId]
-        return GroupLeadership(leader: address.nodeId, epoch: epoch, replicas: own, live: own, inSync: own)
+        return GroupLeadership(leader: address.nodeId, hasBegun: true, epoch: epoch, replicas: own, live: own, inSync: own)
     }
 
     public func groups(replicas: Int) -> Result<[UInt16], DirectoryRefusal> {

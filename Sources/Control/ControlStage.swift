@@ -55,11 +55,12 @@ public struct ControlStage: Stage, ~Copyable {
     /// What is to be answered once what operators want of groups is in the store.
     enum OrderReply {
         case reassigned(AlterPartitionReassignmentsResponse, [PartitionName: UInt16])
-        case elected(ElectLeadersResponse, [PartitionName: UInt16], patience: UInt64)
+        case elected(ElectLeadersResponse, [PartitionName: UInt16], isUnclean: Bool, patience: UInt64)
     }
 
-    /// Elections that were asked for, until the groups are led by whom they are to be led.
+    /// Elections that were asked for, until the groups are led by whom they are to be led; or by anybody, where they were unclean.
     struct Election {
+        var isUnclean: Bool
         var request: ClientRequest
         var io: Int
         var response: ElectLeadersResponse
@@ -257,11 +258,11 @@ public struct ControlStage: Stage, ~Copyable {
         case .reassigned(var response, let places):
             response.refuse(places, flaw)
             self.reply(response, request, io)
-        case .elected(var response, let places, let patience):
+        case .elected(var response, let places, let isUnclean, let patience):
             response.refuse(places, flaw)
             let groups = Set(places.values).subtracting(outcome.failures.keys)
             elections[outcome.token] = Election(
-                request: request, io: io, response: response, places: places, groups: groups, deadline: now + patience)
+                isUnclean: isUnclean, request: request, io: io, response: response, places: places, groups: groups, deadline: now + patience)
         }
     }
 

@@ -8,6 +8,8 @@ public enum GroupOrder: Hashable, Sendable {
     case stay
     /// The one that is to lead takes over at once.
     case elect
+    /// Those of its replicas that are there go on without the others, and choose among their logs. What only the others had is lost.
+    case goOnWithoutOthers
 }
 
 /// What came of orders that were given together.

@@ -1,6 +1,7 @@
 """Partition groups over brokers: one is added, one is taken out, leaders come back to where they are to be; and nothing is lost by it."""
 
 import json
+import shutil
 import subprocess
 import threading
 import time
@@ -13,7 +14,7 @@ from kafka.errors import ElectionNotNeededError, InvalidReplicationAssignmentErr
 from broker import binary, environment
 from cluster import Cluster
 from rawclient import Connection
-from test_cluster import await_leaders, check, create, metadata
+from test_cluster import await_leaders, await_whole, check, create, metadata
 from test_crash import await_progress, producing
 
 PATIENCE = 40  # seconds until groups are where they are to be
@@ -210,7 +211,8 @@ def test_administration_by_clients(cluster, topic):
         answer = admin.elect_leaders(0, {topic: [mates[0]]}, raise_errors=False)
         assert answer.replica_election_results[0].partition_result[0].error_code == ElectionNotNeededError.errno
         answer = admin.elect_leaders(1, {topic: [mates[0]]}, raise_errors=False)
-        assert "unclean" in answer.replica_election_results[0].partition_result[0].error_message
+        assert answer.replica_election_results[0].partition_result[0].error_code in (0, ElectionNotNeededError.errno), "somebody leads, or is about to"
+        assert metadata(cluster, topic)[mates[0]][0] == others[0]
 
         # A broker that is gone again: the move is listed until it can be done, and can be cancelled.
         add(cluster, 4)
@@ -225,3 +227,35 @@ def test_administration_by_clients(cluster, topic):
         admin.close()
     with Connection(cluster.brokers[1].address) as connection:
         assert connection.metadata([topic])["topics"][0]["error"] == 0
+
+
+def test_an_operator_lets_those_who_are_left_go_on(cluster, topic, tmp_path):
+    """Two of three disks are gone for good: nobody leads, until an operator says that what only they had may be lost."""
+    create(cluster, topic)
+    with producing(["confluent"], cluster, cluster.servers, topic, tmp_path, 500) as workers:
+        await_progress(workers, cluster)
+    await_whole(cluster, topic)
+    assert "0 of" in hutong(cluster, "elect", "--unclean", "--topic", topic), "all partitions are led"
+    for number in (2, 3):
+        cluster.brokers[number].kill()
+        shutil.rmtree(cluster.brokers[number].data)
+    await_nobody(cluster, topic)
+    # A broker counts as there until its lease has ended.
+    deadline = time.monotonic() + PATIENCE
+    while subprocess.run(
+            [*binary(), "cluster", "elect", "--unclean", "--server", cluster.brokers[1].server, "--timeout", "5"],
+            capture_output=True, timeout=60, env=environment({})).returncode:
+        assert time.monotonic() < deadline, cluster.tail()
+    assert {leader for leader, *_ in metadata(cluster, topic, 1).values()} == {1}
+    for number in (2, 3):
+        cluster.brokers[number].start()
+    await_whole(cluster, topic)
+    check(cluster, topic, workers)
+
+
+def await_nobody(cluster, topic):
+    """Who is left is no majority."""
+    deadline = time.monotonic() + PATIENCE
+    while any(leader > 0 for leader, *_ in metadata(cluster, topic, 1).values()):
+        assert time.monotonic() < deadline, cluster.tail()
+        time.sleep(0.1)

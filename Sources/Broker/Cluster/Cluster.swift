@@ -294,11 +294,11 @@ final class Cluster: BrokerDirectory, Sendable {
              state.view.inSync[group]?.entry, state.inSync[group])
         }
         guard let entry = known else {
-            return GroupLeadership(leader: nil, epoch: 0, replicas: [], live: [], inSync: [])
+            return GroupLeadership(leader: nil, hasBegun: false, epoch: 0, replicas: [], live: [], inSync: [])
         }
         guard let assignment = entry.assignment else {
             let live = entry.brokers.filter { brokers[$0] != nil }
-            return GroupLeadership(leader: nil, epoch: 0, replicas: entry.brokers, live: live, inSync: live)
+            return GroupLeadership(leader: nil, hasBegun: false, epoch: 0, replicas: entry.brokers, live: live, inSync: live)
         }
         // A disk that was wiped is not the replica that it was.
         let live = assignment.replicas.filter { brokers[$0.broker]?.incarnations[group] == $0.incarnation }
@@ -313,7 +313,7 @@ final class Cluster: BrokerDirectory, Sendable {
         let told = leader == settings.nodeId && ownInSync?.epoch == epoch ? ownInSync : toldInSync
         let inSync = live.map(\.broker).filter { broker in broker == leader || told.map { $0.brokers.contains(broker) } ?? true }
         return GroupLeadership(
-            leader: leader, epoch: epoch, replicas: assignment.replicas.map(\.broker).uniqued().ordered(as: entry.brokers),
+            leader: leader, hasBegun: leader != nil && told?.epoch == epoch, epoch: epoch, replicas: assignment.replicas.map(\.broker).uniqued().ordered(as: entry.brokers),
             live: live.map(\.broker).uniqued(), inSync: inSync.uniqued())
     }
 

@@ -1,6 +1,7 @@
 import Control
 import Coordination
 import DequeModule
+import Replication
 
 /// What operators have asked for of partition groups, until the store has it: a value. One swap of a group's value at a time.
 struct GroupOrders: Sendable {
@@ -43,7 +44,13 @@ struct GroupOrders: Sendable {
                 }
                 // One is under way, or what was faster is not known yet.
                 if let tried = first.tried, !first.isStale || known.revision <= tried { break }
-                let entry = GroupOrders.changed(known.entry, by: first.order)
+                let replicas = known.entry.assignment?.replicas ?? []
+                let living = replicas.filter { view.brokers[$0.broker]?.incarnations[group] == $0.incarnation }
+                if first.order == .goOnWithoutOthers, living.isEmpty {
+                    finish(group, "no broker that is there has a replica of partition group \(group)")
+                    continue
+                }
+                let entry = GroupOrders.changed(known.entry, by: first.order, living: living)
                 guard entry != known.entry else {
                     finish(group, nil)
                     continue
@@ -77,11 +84,16 @@ struct GroupOrders: Sendable {
         outcomes.append(GroupOrderOutcome(token: done.token, failures: whole.failures))
     }
 
-    private static func changed(_ entry: GroupEntry, by order: GroupOrder) -> GroupEntry {
+    private static func changed(_ entry: GroupEntry, by order: GroupOrder, living: [ReplicaID]) -> GroupEntry {
         var entry = entry
         switch order {
         case .move(let brokers): entry.brokers = brokers
         case .elect: entry.elections = (entry.elections ?? 0) &+ 1
+        case .goOnWithoutOthers:
+            // The next epoch, so that who is trying to lead with the others gives up. It is begun by whoever of them stands first, with the best log of all
+            // of them.
+            guard let assignment = entry.assignment, assignment.replicas != living else { break }
+            entry.assignment = GroupAssignment(epoch: assignment.epoch + 1, leader: nil, replicas: living)
         case .stay:
             // As many as are to have it, of those who have it: first who is to, then who leads.
             let having = entry.assignment?.replicas.map(\.broker) ?? []

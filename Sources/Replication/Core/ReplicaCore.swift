@@ -81,6 +81,8 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     public internal(set) var appended: UInt64
     public internal(set) var flushed: UInt64
     public internal(set) var damaged: [Range<UInt64>]
+    /// Where what took the place of damage begins, until the log has been opened anew: only then it is known where its last frame ends.
+    var mendedFrom: UInt64?
     /// Where what has rotted while the journal is in use begins, and is not mended yet; nil: nothing has.
     public var rot: UInt64?
     public internal(set) var committed: UInt64
@@ -174,7 +176,7 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     }
 
     /// How far the log may be called persisted.
-    public var persisted: UInt64 { min(recordedEnd, damaged.first?.lowerBound ?? .max) }
+    public var persisted: UInt64 { min(recordedEnd, damaged.first?.lowerBound ?? .max, mendedFrom ?? .max) }
 
     /// Who leads, and in which epoch, as far as this replica has heard; nobody, where it has promised an epoch that has not begun.
     public var knownLeader: (leader: ReplicaID?, epoch: UInt32) {
@@ -232,6 +234,7 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         }
         self.start = max(self.start, start)
         self.damaged = damaged
+        mendedFrom = nil
         // What was chosen rests on what the log was taken for.
         if role.epoch != nil, end != appended || !damaged.isEmpty { leaveEpoch(now) }
         moved(appended: end, flushed: end, now: now)
@@ -242,8 +245,9 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         following.map { $0.leader == leader && $0.epoch == epoch && $0.session == session } ?? false
     }
 
-    /// What took the place of damage is on stable storage.
+    /// What took the place of damage is on stable storage. Once all damage is mended, the log is to be opened anew.
     public mutating func mended(_ range: Range<UInt64>, now: UInt64) {
+        mendedFrom = min(range.lowerBound, mendedFrom ?? .max)
         damaged = damaged.flatMap { part in
             [part.lowerBound..<max(part.lowerBound, min(part.upperBound, range.lowerBound)),
              min(part.upperBound, max(part.lowerBound, range.upperBound))..<part.upperBound].filter { !$0.isEmpty }

@@ -321,7 +321,8 @@ public final class ClusterSimulation {
     func isWhole(except broker: Int32?) -> Bool {
         guard damaged.keys.allSatisfy({ $0 == broker }) else { return false }
         return (0..<groups).allSatisfy { group in
-            guard let assignment = assignments[group] else { return true }
+            // One that has not begun would begin with the names of disks that are gone.
+            guard let assignment = assignments[group] else { return false }
             return assignment.replicas.count == factor && lost.isDisjoint(with: assignment.replicas)
         }
     }

@@ -220,6 +220,10 @@ public final class ReplicaSimulation {
             }
             count("mended")
             replicas[index].core!.mended(range, now: now)
+            if replicas[index].core!.damaged.isEmpty {
+                replicas[index].core!.reopened(
+                    start: UInt64(replicas[index].disk.start), end: UInt64(replicas[index].log.count), damaged: [], now: now)
+            }
         }
         replicas[index].mending.removeAll { now >= $0.at }
         // At the end clients wait for their answers, so that followers can keep up.
@@ -530,9 +534,9 @@ public final class ReplicaSimulation {
         guard replicas[index].core != nil else { return }
         count(losesPower ? "powerCut" : "crash")
         tell("\(replicas[index].id) goes down\(losesPower ? ", its power cut" : "")")
-        // A torn end may have been acknowledged, for all that anyone can tell. Together with a disk that is gone that is more than three
-        // replicas can stand; and in a set of fewer nobody else has what came behind it.
-        replicas[index].crash(random: &random, tears: losesPower && isSettled && modelStore.value.replicas.count >= 3)
+        // A torn end may have been acknowledged, for all that anyone can tell. Together with a disk that is gone or damaged that is more than
+        // three replicas can stand; and in a set of fewer nobody else has what came behind it.
+        replicas[index].crash(random: &random, tears: losesPower && canLose(index))
     }
 
     /// Whether the process of a broker that is down may begin again with what it has.
