@@ -143,6 +143,18 @@ private final class HandMadeJournal {
         #expect(found.position == last && found.damaged.isEmpty && !found.isEndUnknown)
     }
 
+    /// A block that can't be read looks like zeros, but does not tell that its frame was never written.
+    @Test(arguments: [3, 5000]) func whatCannotBeReadIsNotUnfinished(bytes: Int) throws {
+        let journal = HandMadeJournal()
+        for _ in 0..<3 { try journal.add() }
+        let last = journal.position
+        try journal.add(bytes: bytes)
+        if bytes < 4096 { journal.damage(before: journal.position) }
+        journal.disk.badBlocks[journal.paths.segment(0)] = [1]
+        let found = try journal.recover(isReplica: true)
+        #expect(found.isEndUnknown && found.damaged.first?.lowerBound == last && found.frames == 3)
+    }
+
     /// Later blocks were written and earlier ones were not: a replica says that it does not know what was there.
     @Test func aReplicasGapIsDamage() throws {
         let journal = HandMadeJournal()

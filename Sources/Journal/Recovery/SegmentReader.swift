@@ -138,10 +138,11 @@ public final class SegmentReader {
     }
 
     /// Whether the frame there was never written to its end: from some block of the drive's on there are still the zeros of a new segment. Then nobody
-    /// was told that it is there. A few zeros prove nothing: batches may end so.
+    /// was told that it is there. A few zeros prove nothing: batches may end so. Nor do zeros in place of what can't be read.
     func isUnfinished(_ position: UInt64) -> Bool {
         let from = offset(of: position)
-        let end = offset(of: brokenEnd(from: position) - 1) + 1
+        let end = toldEnd(from)
+        guard !unreadable.contains(where: { $0 < end && $0 + directAlignment > from }) else { return false }
         let last = (end - SegmentReader.tellingZeros) / SegmentReader.writtenAtOnce * SegmentReader.writtenAtOnce
         return last > from && UnsafeRawBufferPointer(start: memory + last, count: end - last).allSatisfy { $0 == 0 }
     }
@@ -150,16 +151,19 @@ public final class SegmentReader {
     /// What a drive writes as a whole whatever happens, in bytes.
     private static let writtenAtOnce = 512
 
-    /// Where what is broken there ends, as far as it tells: the frame, by its header's length where that says that it belongs there, and every
-    /// block that can't be read.
-    func brokenEnd(from position: UInt64) -> UInt64 {
-        let at = offset(of: position)
+    /// Where the frame ends that begins at that offset, by its header's length where that says that it belongs there.
+    private func toldEnd(_ at: Int) -> Int {
         func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T {
             T(littleEndian: (memory + at).loadUnaligned(fromByteOffset: offset, as: T.self))
         }
-        let isHere = get(0, UInt32.self) == Frame.magic && get(8, UInt64.self) == position
-        let length = isHere ? max(Frame.stride(Int(get(4, UInt32.self))), Frame.headerBytes) : Frame.headerBytes
-        var end = min(at + length, segmentBytes)
+        let isHere = get(0, UInt32.self) == Frame.magic && get(8, UInt64.self) == start(of: loaded ?? 0) + UInt64(at)
+        return min(at + (isHere ? max(Frame.stride(Int(get(4, UInt32.self))), Frame.headerBytes) : Frame.headerBytes), segmentBytes)
+    }
+
+    /// Where what is broken there ends, as far as it tells: the frame, and every block behind it that can't be read.
+    func brokenEnd(from position: UInt64) -> UInt64 {
+        let at = offset(of: position)
+        var end = toldEnd(at)
         for block in stride(from: at / directAlignment * directAlignment, to: segmentBytes, by: directAlignment) {
             if unreadable.contains(block) { end = max(end, block + directAlignment) } else if block >= end { break }
         }
