@@ -81,14 +81,15 @@ struct CommitOracle {
         }
     }
 
-    /// Whether a broker has all that is committed and not archived there, byte by byte.
+    /// Whether a broker has all that is committed and not archived there, byte by byte, to read and on stable storage.
     func isIntact(_ broker: ClusterBroker, _ group: Int) -> Bool {
         var isSame = true
         let start = broker.life?.stageSet.positions[group].start.load() ?? 0
         let isThere = broker.show(group, min(start, ends[group])..<ends[group]) { position, bytes in
-            for frame in frames(of: group, Int(position)..<Int(position) + bytes.count) {
-                isSame = isSame && committed[group].withUnsafeBytes {
+            for frame in frames(of: group, Int(position)..<Int(position) + bytes.count) where isSame {
+                isSame = committed[group].withUnsafeBytes {
                     memcmp($0.baseAddress! + frame.lowerBound, bytes.baseAddress! + frame.lowerBound - Int(position), frame.count) == 0
+                        && broker.holdsDurably(group, UInt64(frame.lowerBound), UnsafeRawBufferPointer(rebasing: $0[frame]))
                 }
             }
         }
