@@ -36,11 +36,8 @@ final class ReplicaGroup {
     private(set) var phase = Phase.closed
     private(set) var core: ReplicaCore?
     private(set) var stored: StoredReplica?
-    /// The journal's directory.
-    private var directory = ""
-    private var directoryFile: Int32?
-    private var replacer: FileReplacer?
-    private var writing: ReplicaRecord?
+    /// Nil: no journal is here.
+    private var recordWriter: ReplicaRecordWriter?
     /// Buffers that the write stage still reads, with the number of the order behind theirs.
     private var held: Deque<(order: Int, bytes: Int, buffer: AnyObject)> = []
     /// How far the journal's bytes that came from the leader were handed to the write stage, and checked.
@@ -150,11 +147,7 @@ final class ReplicaGroup {
         carry = []
         lastAppended = opened.end
         lastFlushed = opened.end
-        if replacer == nil, let file = try? files.open(opened.directory, .directory) {
-            directoryFile = file
-            replacer = FileReplacer(files: files, tag: UInt64(number), directory: file)
-        }
-        directory = opened.directory
+        if recordWriter == nil { recordWriter = try? ReplicaRecordWriter(files: files, tag: UInt64(number), directory: opened.directory) }
         committed = max(committed, opened.committed)
         if core == nil {
             let shape = LogShape(start: opened.start, history: opened.stored.record.history, end: opened.end, damaged: opened.damaged)
@@ -350,8 +343,7 @@ final class ReplicaGroup {
         phase = .busy
         carry = []
         stored!.record = record
-        if let directoryFile { files.close(directoryFile) }
-        (replacer, directoryFile) = (nil, nil)
+        recordWriter = nil
         host.snapshot(group: number, .install(stored!))
     }
 
@@ -409,10 +401,9 @@ final class ReplicaGroup {
         outgoing = []
         orders.publish()
         let isCarriedOut = [leadOrder, stopOrder].allSatisfy { $0.map { orders.consumed - $0 >= 0 } ?? true }
-        guard replacer?.isIdle ?? true, held.isEmpty, isCarriedOut else { return 0 }
+        guard recordWriter?.isIdle ?? true, held.isEmpty, isCarriedOut else { return 0 }
         isReleasing = false
-        if let directoryFile { files.close(directoryFile) }
-        (replacer, directoryFile, stored, writing) = (nil, nil, nil, nil)
+        (recordWriter, stored) = (nil, nil)
         phase = .closed
         (carry, carrySession) = ([], nil)
         (leadOrder, stopOrder, waitingCut, waitingEffects) = (nil, nil, nil, [])
@@ -572,28 +563,17 @@ final class ReplicaGroup {
     // MARK: The record
 
     private func write(_ record: ReplicaRecord) {
-        guard stored != nil, replacer != nil else { return }
-        writing = record
+        guard stored != nil, let recordWriter else { return }
         stored!.record = record
-        do {
-            try replacer!.begin(
-                ReplicaRecordFile.path(directory), by: ReplicaRecordFile.unfinished(directory),
-                contents: .image(ReplicaRecordFile.image(of: stored!)))
-        } catch {
-            positions.fail(error.code)
-        }
+        do { try recordWriter.begin(stored!) } catch { positions.fail(error.code) }
     }
 
     /// A completion of the record's file.
     func handle(_ completion: Completion, _ now: UInt64) {
-        switch replacer?.handle(completion) {
-        case .done:
-            if let record = writing {
-                writing = nil
-                core?.recorded(record, now: now)
-            }
-        case .failed(let error): positions.fail(error.code)
-        case .underWay, nil: break
+        do throws(IOError) {
+            if let record = try recordWriter?.handle(completion) { core?.recorded(record, now: now) }
+        } catch {
+            positions.fail(error.code)
         }
     }
 
