@@ -120,6 +120,11 @@ public final class ClusterStageSet {
     /// For logs: what each group's replica here is doing.
     public var description: String { "\(made.replicate.body.description); steward: \(made.steward.description)" }
 
+    /// The brokers that are to have a partition group, as the store has it; nil: there is no such group.
+    public static func target(group: Int, in store: InMemoryCoordination) -> [Int32]? {
+        store.value(ClusterKey.group(UInt16(group))).flatMap { ClusterValue.decode(GroupEntry.self, $0) }?.brokers
+    }
+
     /// A partition group's replicas and its leader, as the store has it; nil: it has not begun.
     public static func assignment(group: Int, in store: InMemoryCoordination) -> GroupAssignment? {
         store.value(ClusterKey.group(UInt16(group))).flatMap { ClusterValue.decode(GroupEntry.self, $0) }?.assignment

@@ -13,7 +13,7 @@ extension ClusterSimulation {
         case 80..<92: try fetch()
         case 92: dropClient()
         case 93: sendGarbage()
-        case 94...96: if random.chance(40) { disturb() }
+        case 94...96: if random.chance(40) { try disturb() }
         default: break
         }
     }
@@ -57,8 +57,8 @@ extension ClusterSimulation {
         return running.isEmpty ? nil : running[random.below(running.count)]
     }
 
-    private func disturb() {
-        switch random.below(22) {
+    private func disturb() throws {
+        switch random.below(24) {
         case 0, 1, 2: if let broker = leader() { kill(broker, "killedLeader") }
         case 3: if let broker = follower() { kill(broker, "killedFollower") }
         case 4, 5: if let broker = random.chance(50) ? leader() : anyRunning() { crash(broker, losesPower: true) }
@@ -75,8 +75,33 @@ extension ClusterSimulation {
         case 17: troubleStore()
         case 18: shared.compact(); count("storeCompacted")
         case 19: wipe()
-        default: damage()
+        case 20, 21: damage()
+        default: try move()
         }
+    }
+
+    // MARK: What operators want
+
+    /// A group is to have other replicas, or another leader; somebody is told so, who may not be there.
+    private func move() throws {
+        let broker = brokers[random.below(brokers.count)]
+        guard let life = broker.life else { return }
+        let group = random.below(groups)
+        let mates = models.filter { life.stageSet.group(topic: $0.topic, partition: $0.partition) == group }
+        guard !mates.isEmpty else { return }
+        count("moveAsked")
+        let wanted = Array(brokers.map(\.id).shuffled(using: &random).prefix(factor))
+        tell("group \(group) is to have \(wanted), broker \(broker.id) is told")
+        var request = AlterPartitionReassignmentsRequest()
+        request.timeoutMs = 5000
+        request.topics = Dictionary(grouping: mates, by: \.topic).sorted { $0.key < $1.key }.map { topic, models in
+            AlterPartitionReassignmentsRequest.Topic(
+                name: topic, partitions: models.map { AlterPartitionReassignmentsRequest.Partition(partitionIndex: $0.partition, replicas: wanted) })
+        }
+        let client = SimulatedClient(life.clients)
+        defer { client.leave() }
+        _ = try client.send(request, version: 0)
+        for _ in 0..<5 + random.below(20) { try round() }
     }
 
     private func kill(_ broker: ClusterBroker, _ what: String) {

@@ -2,6 +2,7 @@ import Broker
 import Codecs
 import Host
 import IO
+import Replication
 import Wire
 
 extension ClusterSimulation {
@@ -100,8 +101,19 @@ extension ClusterSimulation {
             return assignment.replicas.compactMap { replica in
                 let there = broker(replica.broker)?.life?.checked[group] ?? 0
                 return there >= mark[group] ? nil : "group \(group): \(replica) has \(there) of \(mark[group])"
-            }
+            } + misplaced(group, assignment)
         }
+    }
+
+    /// Who has a group and is not to, or is to and has not.
+    private func misplaced(_ group: Int, _ assignment: GroupAssignment) -> [String] {
+        let target = ClusterStageSet.target(group: group, in: shared) ?? []
+        var found: [String] = []
+        if Set(target) != Set(assignment.replicas.map(\.broker)) { found.append("group \(group) is to be with \(target), but is with \(assignment.replicas)") }
+        for broker in brokers where !target.contains(broker.id) && broker.disk.paths.contains(where: { $0.hasPrefix(broker.directory(group) + "/") }) {
+            found.append("group \(group) is still on the disk of broker \(broker.id)")
+        }
+        return found
     }
 
     /// All that can be read of a partition against all that was ever promised.

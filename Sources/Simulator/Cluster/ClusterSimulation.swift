@@ -37,7 +37,7 @@ public final class ClusterSimulation {
             "wiped", "rot", "lostWrite", "misdirectedWrite", "unreadable", "rotInMetadata", "rotInRecord", "diskFull", "clockJump", "drop", "duplicate",
             "delay", "spoilt", "connectionBroken", "cut", "oneWayCut", "bridge", "cutFromStore", "storeAway", "storeLosesAnswers", "storeCompacted",
             "leaseEnded", "garbage", "garbageToPeers", "clientDropped", "clientGaveUp", "setChanged", "refused",
-            "archived", "snapshot",
+            "archived", "snapshot", "moveAsked",
         ]
 
     static let topic = "kept"

@@ -36,6 +36,8 @@ struct CommitOracle {
                 if epoch > 0 { try serves(broker.id, group, epoch, simulation) }
             }
             let end = positions.committed.load()
+            // It was opened anew, or is another one.
+            life.checked[group] = min(life.checked[group], end)
             guard end > life.checked[group] else { continue }
             // What is archived is held against what was sent when it is read.
             let from = max(life.checked[group], positions.start.load())
