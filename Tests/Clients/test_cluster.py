@@ -14,7 +14,7 @@ import pytest
 from cluster import Cluster
 from crash_worker import WORKERS
 from rawclient import Connection
-from test_crash import PARTITIONS, await_progress, check_found, producing, read_all
+from test_crash import PARTITIONS, NotLed, await_progress, check_found, producing, read_all
 
 LEADER_PATIENCE = 30  # seconds until somebody leads again
 RATE = float(os.environ.get("HUTONG_TEST_RATE", 2000))  # records a second of each client
@@ -68,16 +68,21 @@ def create(cluster, topic, partitions=PARTITIONS, replicas=3, configs=None):
     return await_leaders(cluster, topic)
 
 
+def read_from_leaders(cluster, topic):
+    """As `read_all`, each partition from who leads it: a leader may hand over meanwhile."""
+    found = {}
+    deadline = time.monotonic() + LEADER_PATIENCE
+    while len(found) < PARTITIONS:
+        assert time.monotonic() < deadline, f"only {sorted(found)} of the partitions are led\n{cluster.tail()}"
+        for partition, (leader, *_) in metadata(cluster, topic).items():
+            if partition not in found and leader > 0:
+                with contextlib.suppress(NotLed):
+                    found[partition] = read_all(cluster.brokers[leader], topic, [partition])[partition]
+    return [found[partition] for partition in range(PARTITIONS)]
+
+
 def check(cluster, topic, workers):
-    by_leader = {}
-    for partition, (leader, *_) in metadata(cluster, topic).items():
-        by_leader.setdefault(leader, []).append(partition)
-    found = [None] * PARTITIONS
-    for leader, partitions in by_leader.items():
-        values = read_all(cluster.brokers[leader], topic, partitions)
-        for partition in partitions:
-            found[partition] = values[partition]
-    check_found(found, workers)
+    check_found(read_from_leaders(cluster, topic), workers)
 
 
 class Faults:

@@ -13,6 +13,7 @@ import pytest
 from batches import batch, split
 from broker import VARIANTS, die_with_the_tests, free_port
 from crash_worker import WORKERS, value_of
+from messages import Error
 from rawclient import Connection
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -72,16 +73,27 @@ def await_progress(workers, broker):
         time.sleep(0.05)
 
 
+class NotLed(AssertionError):
+    """Another broker leads the partition, or nobody does yet."""
+
+
+def served(part):
+    """What was said of a partition, by a broker that serves it."""
+    if part["error"] == Error.NOT_LEADER_OR_FOLLOWER:
+        raise NotLed(part)
+    assert part["error"] == Error.NONE, part
+    return part
+
+
 def read_all(broker, topic, partitions=None):
     """Everything in the topic: per partition the value at each offset, which have to be without a gap."""
     found = [[] for _ in range(PARTITIONS)]
     with Connection(broker.address) as connection:
         for partition in range(PARTITIONS) if partitions is None else partitions:
             values = found[partition]
-            end = connection.list_offset(topic, -1, partition=partition)["offset"]
+            end = served(connection.list_offset(topic, -1, partition=partition))["offset"]
             while len(values) < end:
-                part = connection.fetch(topic, len(values), partition, partition_max_bytes=4 << 20)
-                assert part["error"] == 0, part
+                part = served(connection.fetch(topic, len(values), partition, partition_max_bytes=4 << 20))
                 before = len(values)
                 for one in split(part["records"]):
                     for offset, _, _, value, _ in one.records():
