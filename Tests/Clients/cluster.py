@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import itertools
+import json
 import os
 import pathlib
 import shutil
@@ -95,10 +96,10 @@ class Network:
 
 
 class Etcd:
-    """An etcd with its data in memory: what is tested is not its disk."""
+    """An etcd, or the one of its members on this host, with its data in memory: what is tested is not its disk."""
 
-    def __init__(self, network, host, log):
-        self.network, self.host, self.log = network, host, log
+    def __init__(self, network, host, log, members=None):
+        self.network, self.host, self.log, self.members = network, host, log, members or [host]
         self.data = tempfile.mkdtemp(prefix="hutong-etcd-", dir="/dev/shm")
         self.process = None
 
@@ -107,20 +108,36 @@ class Etcd:
         return f"http://{self.network.addresses[self.host]}:2379"
 
     def start(self):
-        peer = f"http://{self.network.addresses[self.host]}:2380"
+        return self.launch().await_answer()
+
+    def launch(self):
+        peers = {member: f"http://{self.network.addresses[member]}:2380" for member in self.members}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.network.within(self.host), "etcd", "--data-dir", self.data, "--listen-client-urls", self.url,
-                 "--advertise-client-urls", self.url, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-                 "--initial-cluster", f"default={peer}"],
+                [*self.network.within(self.host), "etcd", "--name", self.host, "--data-dir", self.data, "--listen-client-urls", self.url,
+                 "--advertise-client-urls", self.url, "--listen-peer-urls", peers[self.host], "--initial-advertise-peer-urls", peers[self.host],
+                 "--initial-cluster", ",".join(f"{member}={peer}" for member, peer in peers.items())],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_the_tests)
+        return self
+
+    def await_answer(self):
+        """It answers for a majority of the members."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), self.network.from_host(self.host):
-                with urllib.request.urlopen(f"{self.url}/health", timeout=1):
-                    return self
+            with contextlib.suppress(OSError):
+                self.ask("/health")
+                return self
             time.sleep(0.05)
         raise AssertionError(f"etcd does not answer\n{pathlib.Path(self.log).read_text()[-2000:]}")
+
+    def ask(self, path, data=None):
+        with self.network.from_host(self.host), urllib.request.urlopen(self.url + path, data, timeout=1) as answer:
+            return json.load(answer)
+
+    def leads(self):
+        """Whether it leads the members."""
+        status = self.ask("/v3/maintenance/status", b"{}")
+        return status["leader"] == status["header"]["member_id"]
 
     def kill(self):
         if self.process:
@@ -134,12 +151,13 @@ class Etcd:
 
 
 class Cluster:
-    """Brokers 1 to `count`, an etcd, and a host for clients."""
+    """Brokers 1 to `count`, an etcd of so many members, and a host for clients."""
 
-    def __init__(self, directory, count=3, settings=None):
+    def __init__(self, directory, count=3, settings=None, members=1):
         self.ids = list(range(1, count + 1))
-        self.network = Network([*(f"b{number}" for number in self.ids), "etcd", "client"])
-        self.etcd = Etcd(self.network, "etcd", directory / "etcd.log")
+        stores = [f"etcd{number}" for number in range(1, members + 1)] if members > 1 else ["etcd"]
+        self.network = Network([*(f"b{number}" for number in self.ids), *stores, "client"])
+        self.members = [Etcd(self.network, host, directory / f"{host}.log", stores) for host in stores]
         self.brokers = {}
         for number in self.ids:
             host = f"b{number}"
@@ -147,16 +165,25 @@ class Cluster:
             (directory / host).mkdir()
             self.brokers[number] = Broker(
                 directory / host, {
-                    "etcd.endpoints": self.etcd.url, "broker.id": number, "peer.listen": f"{address}:9192",
+                    "etcd.endpoints": ",".join(member.url for member in self.members), "broker.id": number, "peer.listen": f"{address}:9192",
                     "etcd.lease.seconds": 2, "replica.silence.ms": 1000, "journal.segment.bytes": "4MiB", "threads.pin": "false",
                     "num.partitions": 6, **(settings or {})},
                 port=9092, host=address, prefix=self.network.within(host))
 
     def start(self):
-        self.etcd.start()
+        for member in self.members:
+            member.launch()
+        for member in self.members:
+            member.await_answer()
         for number in self.ids:
             self.brokers[number].start()
         return self
+
+    @property
+    def etcd(self):
+        """The one member."""
+        member, = self.members
+        return member
 
     @property
     def servers(self):
@@ -168,7 +195,8 @@ class Cluster:
                 if broker.process:
                     broker.process.send_signal(signal.SIGCONT)
             broker.end()
-        self.etcd.end()
+        for member in self.members:
+            member.end()
         self.network.end()
 
     def tail(self):
