@@ -23,17 +23,18 @@ PROGRESS = 50  # acknowledgements of each client between two kills
 
 
 class Worker:
-    """One producing process, and what it has written down."""
+    """One producing process, and what it has written down. The options are as its program says."""
 
-    def __init__(self, client, server, topic, directory, rate=None):
+    program = "crash_worker.py"
+
+    def __init__(self, client, server, topic, directory, *options):
         self.client = client
         self.path = directory / f"{client}.events"
         self.errors = directory / f"{client}.stderr"
         self.path.touch()
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, HERE / "crash_worker.py", client, server, topic, str(PARTITIONS), self.path,
-                 *([str(rate)] if rate else [])],
+                [sys.executable, HERE / self.program, client, server, topic, str(PARTITIONS), self.path, *map(str, options)],
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, cwd=HERE,
                 preexec_fn=die_with_the_tests)
 
@@ -152,7 +153,7 @@ def crash_rounds(broker, topic, rounds, directory, rate=None):
 @contextlib.contextmanager
 def producing(clients, broker, servers, topic, directory, rate=None):
     """A worker of each client, all of which make progress at the beginning; at the end they finish what they have begun."""
-    workers = [Worker(client, servers, topic, directory, rate) for client in clients]
+    workers = [Worker(client, servers, topic, directory, *([rate] if rate else [])) for client in clients]
     try:
         await_progress(workers, broker)
         yield workers

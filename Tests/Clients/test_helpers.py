@@ -13,6 +13,7 @@ from messages import APIS
 from records import BIG, Record, compare, expected_by_partition, generate
 from test_crash import check_acknowledged, check_once_and_in_order
 from crash_worker import value_of
+from losses import Acknowledged, Kill, check_reads, find_losses
 from wire import Truncated
 
 COUNT = 5_000
@@ -136,6 +137,36 @@ def test_crash_checker():
                 [value_of("a", 1)[:-1]]):
         with pytest.raises(AssertionError):
             check_once_and_in_order([bad])
+
+
+TOLD = [Acknowledged(time, 0, offset, f"p:{number}") for number, (time, offset) in enumerate([(1, 0), (2, 1), (3, 2), (4, 3), (9, 2), (10, 3)])]
+KEPT = [["p:0", "p:1", "p:4", "p:5"]]
+KILLS = [Kill(settled=1.5, killed=5, restarted=6)]
+
+
+def test_loss_checker():
+    """A majority was killed when four were acknowledged, of which two were on no drive."""
+    assert find_losses(TOLD, KEPT, KILLS) == [[TOLD[2], TOLD[3]]]
+    assert find_losses(TOLD[:2] + TOLD[4:], KEPT, KILLS) == [[]] and find_losses(TOLD[:2] + TOLD[4:], KEPT) == []
+    for told, found, kills, words in [
+        (TOLD, KEPT, [], "p:2'.* is missing, and nothing has happened"),
+        (TOLD, KEPT, [Kill(3.5, 5, 6)], "p:2'.* is missing, and nothing has happened"),  # it was committed by then
+        (TOLD, KEPT, [Kill(1.5, 2.5, 2.7)], "p:2'.* is missing, and nothing has happened"),  # it was acknowledged afterwards
+        (TOLD, [["p:0", "p:1", "p:4"]], KILLS, "p:5'.* is missing, and nothing has happened"),
+        (TOLD, [["p:0", "x:0", "p:4", "p:5"]], [], "p:1'.* is missing, and nothing has happened"),
+        (TOLD, [["p:0", "x:0", "p:2", "p:3"]], KILLS, "p:2'.* is there, and .*p:1'.* is missing"),
+        (TOLD, [["p:0", "p:1", "p:4", "p:5", "p:2"]], KILLS, "p:2'.* is at 4"),
+    ]:
+        with pytest.raises(AssertionError, match=words):
+            find_losses(told, found, kills)
+
+
+def test_read_checker():
+    reads = [(0, offset, record) for offset, record in enumerate(KEPT[0])]
+    assert check_reads(reads, KEPT) == [4] and check_reads(reads[:2], KEPT) == [2] and check_reads([], KEPT) == [0]
+    for wrong in (reads[1:], reads[:1] + reads[2:], reads[:2] + reads[1:], reads[:2] + [(0, 2, "p:2")], [*reads, (0, 4, "p:6")]):
+        with pytest.raises(AssertionError):
+            check_reads(wrong, KEPT)
 
 
 def test_plan_reader():
