@@ -53,7 +53,10 @@ struct Snapshots {
         case .take(let stretch, let bytes, let size):
             guard let target = targets[group] else { return nil }
             do {
-                return .step(try target.take(stretch, bytes, size: size), isLate: false)
+                let step = try target.take(stretch, bytes, size: size)
+                // What begins anew because something was not as its head says does so after a while.
+                if case .wants(let next) = step, next.file == .head, stretch.file != .head { return .step(step, isLate: true) }
+                return .step(step, isLate: false)
             } catch {
                 say(error, group)
                 return .step(target.restart(), isLate: true)
