@@ -177,7 +177,7 @@ final class Steward: ReplicaHost, Stage {
 
     private func begin(_ wish: Wish, _ group: Int) {
         switch wish {
-        case .mend(_, let range, let bytes): return mend(group, range, bytes)
+        case .mend: return open(wish, group)
         case .examine(_, let position): return examine(group, position)
         case .repair(_, let range, let bytes): return repair(group, range, bytes)
         case .snapshot(_, .install): break
@@ -208,6 +208,7 @@ final class Steward: ReplicaHost, Stage {
         phases[group] = .idle
         do {
             if case .remove = wish { return try delete(group) }
+            if case .mend(_, let range, let bytes) = wish { return try mend(group, range, bytes) }
             if case .snapshot(_, .install(let stored)) = wish { try snapshots.install(group, stored) }
             var cut: Range<UInt64>?
             var committed: UInt64 = 0
@@ -363,17 +364,13 @@ final class Steward: ReplicaHost, Stage {
     }
 
     /// Writes the bytes where there is damage. What was concluded from the damage is forgotten.
-    private func mend(_ group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) {
+    private func mend(_ group: Int, _ range: Range<UInt64>, _ bytes: [UInt8]) throws(IOError) {
         let room = rooms[group]
-        do throws(IOError) {
-            try put(bytes, at: range, room)
-            for number in range.lowerBound / UInt64(room.cache.segmentBytes)...(range.upperBound - 1) / UInt64(room.cache.segmentBytes) {
-                try? blocking.files.remove(room.paths.index(number))
-            }
-            inbox.put(.mended(group: group, range))
-        } catch {
-            fail(group, "damage can't be mended: \(error)")
+        try put(bytes, at: range, room)
+        for number in range.lowerBound / UInt64(room.cache.segmentBytes)...(range.upperBound - 1) / UInt64(room.cache.segmentBytes) {
+            try? blocking.files.remove(room.paths.index(number))
         }
+        inbox.put(.mended(group: group, range))
     }
 
     /// Looks whether the frame at that position is what it should be, where the journal is no longer in memory.
