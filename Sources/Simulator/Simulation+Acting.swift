@@ -100,16 +100,7 @@ extension Simulation {
         let offset = Int64(random.below(Int(min(model.highWatermark, 1 << 30)) + 1))
         model.asksToDelete(before: offset)
         let client = SimulatedClient(broker.network)
-        var part = DeleteRecordsRequest.Partition()
-        part.partitionIndex = model.partition
-        part.offset = offset
-        var topic = DeleteRecordsRequest.Topic()
-        topic.name = model.topic
-        topic.partitions = [part]
-        var request = DeleteRecordsRequest()
-        request.timeoutMs = 1000
-        request.topics = [topic]
-        try client.send(request, version: 1)
+        try client.send(Simulation.deletion(of: model, before: offset), version: 1)
         count("deleteRecords")
         tell("\(model.name): records before \(offset) are to be deleted")
     }

@@ -73,9 +73,7 @@ extension Simulation {
     ) throws -> (Int64, Int64) {
         var found: [Int64] = []
         for timestamp in [ListOffsetsRequest.Timestamp.earliest, ListOffsetsRequest.Timestamp.latest] {
-            var request = ListOffsetsRequest()
-            request.topics = [.init(name: model.topic, partitions: [.init(partitionIndex: model.partition, timestamp: timestamp)])]
-            let answer = try ask(broker, client, request, version: 5)
+            let answer = try ask(broker, client, Simulation.offset(of: model, at: timestamp), version: 5)
             guard let part = answer.topics.first?.partitions.first, part.errorCode == .none else {
                 throw Violation("\(model.name): ListOffsets is answered with \(answer)")
             }

@@ -293,6 +293,25 @@ public final class Simulation {
         return topic
     }
 
+    static func offset(of model: PartitionModel, at timestamp: Int64) -> ListOffsetsRequest {
+        var request = ListOffsetsRequest()
+        request.topics = [.init(name: model.topic, partitions: [.init(partitionIndex: model.partition, timestamp: timestamp)])]
+        return request
+    }
+
+    static func deletion(of model: PartitionModel, before offset: Int64) -> DeleteRecordsRequest {
+        var part = DeleteRecordsRequest.Partition()
+        part.partitionIndex = model.partition
+        part.offset = offset
+        var topic = DeleteRecordsRequest.Topic()
+        topic.name = model.topic
+        topic.partitions = [part]
+        var request = DeleteRecordsRequest()
+        request.timeoutMs = 1000
+        request.topics = [topic]
+        return request
+    }
+
     /// One request and its answer.
     func ask<R: Request>(_ broker: SimulatedBroker, _ client: SimulatedClient, _ request: R, version: Int16) throws -> R.Response {
         guard let response = try client.ask(request, version: version, rounds: 20_000, { step(broker) }) else {

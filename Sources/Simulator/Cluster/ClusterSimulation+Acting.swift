@@ -12,13 +12,13 @@ extension ClusterSimulation {
             for _ in 0...random.below(3) { try produce() }
         case 80..<92: try fetch()
         case 92: dropClient()
-        case 93: sendGarbage()
+        case 93: random.chance(50) ? sendGarbage() : try deleteRecords()
         case 94...96: if random.chance(40) { try disturb() }
         default: break
         }
     }
 
-    private func produce() throws {
+    func produce() throws {
         let producer = producers[random.below(producers.count)]
         try producer.send(
             self, records: 1 + random.below(4), bytes: random.below(random.chance(10) ? 4000 : 300),
@@ -38,6 +38,23 @@ extension ClusterSimulation {
         network.write(random.bytes(1 + random.below(300)), to: connection)
         network.end(connection)
         count(isToPeers ? "garbageToPeers" : "garbage")
+    }
+
+    /// The oldest records of a partition are to go; what is answered holds from then on.
+    private func deleteRecords() throws {
+        let model = models[random.below(models.count)]
+        guard random.chance(30), model.highWatermark > 0, let life = leader(of: model)?.broker.life else { return }
+        let offset = Int64(random.below(Int(min(model.highWatermark, 1 << 30)) + 1))
+        model.asksToDelete(before: offset)
+        count("deleteRecords")
+        tell("\(model.name): records before \(offset) are to be deleted")
+        let client = SimulatedClient(life.clients)
+        defer { client.leave() }
+        let answer = try client.ask(Simulation.deletion(of: model, before: offset), version: 1, rounds: 200, round)
+        guard let part = answer?.topics.first?.partitions.first, part.errorCode == .none else { return }
+        count("recordsDeleted")
+        guard part.lowWatermark >= offset else { throw Violation("\(model.name): deleted up to \(part.lowWatermark), not \(offset)") }
+        try model.see(logStart: max(part.lowWatermark, model.logStart), highWatermark: max(part.lowWatermark, model.highWatermark), at: 0)
     }
 
     // MARK: What breaks
@@ -75,7 +92,8 @@ extension ClusterSimulation {
         case 17: troubleStore()
         case 18: shared.compact(); count("storeCompacted")
         case 19: wipe()
-        case 20, 21: damage()
+        case 20: damage()
+        case 21: random.chance(50) ? damage() : try damageWhileOthersLag()
         default: try move()
         }
     }
@@ -92,16 +110,21 @@ extension ClusterSimulation {
         count("moveAsked")
         let wanted = Array(brokers.map(\.id).shuffled(using: &random).prefix(factor))
         tell("group \(group) is to have \(wanted), broker \(broker.id) is told")
+        let client = SimulatedClient(life.clients)
+        defer { client.leave() }
+        _ = try client.send(ClusterSimulation.reassignment(of: mates, to: wanted), version: 0)
+        for _ in 0..<5 + random.below(20) { try round() }
+    }
+
+    /// - Parameter mates: all the partitions of one group.
+    static func reassignment(of mates: [PartitionModel], to replicas: [Int32]) -> AlterPartitionReassignmentsRequest {
         var request = AlterPartitionReassignmentsRequest()
         request.timeoutMs = 5000
         request.topics = Dictionary(grouping: mates, by: \.topic).sorted { $0.key < $1.key }.map { topic, models in
             AlterPartitionReassignmentsRequest.Topic(
-                name: topic, partitions: models.map { AlterPartitionReassignmentsRequest.Partition(partitionIndex: $0.partition, replicas: wanted) })
+                name: topic, partitions: models.map { AlterPartitionReassignmentsRequest.Partition(partitionIndex: $0.partition, replicas: replicas) })
         }
-        let client = SimulatedClient(life.clients)
-        defer { client.leave() }
-        _ = try client.send(request, version: 0)
-        for _ in 0..<5 + random.below(20) { try round() }
+        return request
     }
 
     private func kill(_ broker: ClusterBroker, _ what: String) {

@@ -86,6 +86,31 @@ extension ClusterSimulation {
         }
     }
 
+    /// A majority commits something without the others; then one of it finds that its journal's end is damaged, and its leader is away for a while: those who
+    /// are left have less than was promised, and must know that they may.
+    func damageWhileOthersLag() throws {
+        let group = random.below(groups)
+        guard victim() != nil, let leader = brokers.first(where: { $0.life?.stageSet.positions[group].serving.load() ?? 0 > 0 }) else { return }
+        let replicas = (assignments[group]?.replicas ?? []).map(\.broker).filter { $0 != leader.id }.shuffled(using: &random)
+        guard let id = replicas.first, let broker = broker(id) else { return }
+        let majority = [leader.id, id] + replicas.dropFirst().prefix(factor / 2 - 1)
+        for lagging in replicas where !majority.contains(lagging) {
+            for other in brokers.map(\.id) where other != lagging { ways.cuts.formUnion([.init(from: lagging, to: other), .init(from: other, to: lagging)]) }
+        }
+        networkHealsAt = now + 400 * ClusterSimulation.millisecond
+        for _ in 0..<5 + random.below(20) {
+            try produce()
+            try round()
+        }
+        guard victim() != nil, let end = broker.life?.stageSet.positions[group].flushed.load() else { return }
+        count("othersLagged")
+        crash(leader, losesPower: false, restartsIn: 2000 + random.below(4000))
+        crash(broker, losesPower: true, restartsIn: random.below(100))
+        note(broker)
+        networkHealsAt = now
+        for place in places(broker, group, below: end + UInt64(SimulatedDisk.sectorBytes)).suffix(1 + random.below(4)) { spoil(broker, place, group) }
+    }
+
     private typealias Place = (path: String, offset: Int, position: UInt64)
 
     /// The segments' sectors that lie before a position.

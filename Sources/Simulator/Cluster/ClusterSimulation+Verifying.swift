@@ -7,7 +7,7 @@ import Wire
 
 extension ClusterSimulation {
     /// Who serves the partition in the highest epoch, and in which.
-    private func leader(of model: PartitionModel) -> (broker: ClusterBroker, epoch: UInt64)? {
+    func leader(of model: PartitionModel) -> (broker: ClusterBroker, epoch: UInt64)? {
         var found: (ClusterBroker, UInt64)?
         for broker in brokers {
             guard let life = broker.life, let group = life.stageSet.group(topic: model.topic, partition: model.partition) else { continue }
@@ -76,6 +76,25 @@ extension ClusterSimulation {
             }
         }
         for model in models { try verify(model) }
+        try verifyEachReplica()
+    }
+
+    /// Each replica leads once, and must have everything then: what it has in its archives nobody else sees.
+    private func verifyEachReplica() throws {
+        for group in 0..<groups {
+            let mates = models.filter { brokers[0].life?.stageSet.group(topic: $0.topic, partition: $0.partition) == group }
+            guard let first = mates.first, let replicas = ClusterStageSet.target(group: group, in: shared) else { continue }
+            for broker in replicas {
+                let wanted = [broker] + replicas.filter { $0 != broker }
+                let answer = try ask(brokers[0], ClusterSimulation.reassignment(of: mates, to: wanted), version: 0)
+                guard answer.errorCode == .none, answer.responses.allSatisfy({ $0.partitions.allSatisfy { $0.errorCode == .none } }) else {
+                    throw Violation("group \(group) can't be led by broker \(broker): \(answer)")
+                }
+                try wait("broker \(broker) never leads group \(group)") { leader(of: first)?.broker.id == broker }
+                tell("broker \(broker) leads group \(group)")
+                for model in mates { try verify(model) }
+            }
+        }
     }
 
     private func healAll() {
@@ -116,10 +135,17 @@ extension ClusterSimulation {
         return found
     }
 
+    /// Nil: that broker leads no more.
+    private func logStart(of model: PartitionModel, by leader: ClusterBroker) throws -> Int64? {
+        let answer = try ask(leader, Simulation.offset(of: model, at: ListOffsetsRequest.Timestamp.earliest), version: 5)
+        guard let part = answer.topics.first?.partitions.first, part.errorCode == .none else { return nil }
+        return part.offset
+    }
+
     /// All that can be read of a partition against all that was ever promised.
     private func verify(_ model: PartitionModel) throws {
-        let limit = now + 10_000 * ClusterSimulation.millisecond
-        var next: Int64 = 0
+        let limit = now + 60_000 * ClusterSimulation.millisecond
+        var next = model.logStart
         var records: [(offset: Int64, value: String)] = []
         while true {
             try wait("\(model.name): nobody leads") { leader(of: model) != nil }
@@ -127,9 +153,16 @@ extension ClusterSimulation {
             let answer = try ask(leader, Simulation.fetch(model, next), version: 11)
             guard let part = answer.topics.first?.partitions.first else { throw Violation("\(model.name): an empty answer") }
             if part.errorCode == .notLeaderOrFollower || part.errorCode == .kafkaStorageError {
-                // An index that is being made again; or one that leads no more.
+                // An index that is being made again, or damage that is being mended; or one that leads no more.
                 count("askedAgain")
+                guard now < limit else { throw Violation("\(model.name): broker \(leader.id) answers offset \(next) with \(part.errorCode)") }
                 for _ in 0..<20 { try round() }
+                continue
+            }
+            if part.errorCode == .offsetOutOfRange, let start = try logStart(of: model, by: leader), start > next {
+                // More has been deleted than was seen.
+                records.removeAll { $0.offset < start }
+                next = start
                 continue
             }
             guard part.errorCode == .none else { throw Violation("\(model.name): reading offset \(next) is answered with \(part.errorCode)") }

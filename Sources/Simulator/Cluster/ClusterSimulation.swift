@@ -37,12 +37,15 @@ public final class ClusterSimulation {
             "wiped", "rot", "lostWrite", "misdirectedWrite", "unreadable", "rotInMetadata", "rotInRecord", "diskFull", "clockJump", "drop", "duplicate",
             "delay", "spoilt", "connectionBroken", "cut", "oneWayCut", "bridge", "cutFromStore", "storeAway", "storeLosesAnswers", "storeCompacted",
             "leaseEnded", "garbage", "garbageToPeers", "clientDropped", "clientGaveUp", "setChanged", "refused",
-            "archived", "snapshot", "moveAsked",
+            "archived", "snapshot", "moveAsked", "deleteRecords", "recordsDeleted", "othersLagged",
         ]
 
     static let topic = "kept"
     /// Its answers to acks=all leave when a majority has it in memory.
     static let earlyTopic = "early"
+    /// Its oldest records are deleted once it has more than so many bytes.
+    static let boundedTopic = "bounded"
+    private static let boundedBytes = 60_000
     private static let partitions: Int32 = 3
     /// The wall clock at the beginning, in milliseconds since 1970.
     static let epoch: Int64 = 1_700_000_000_000
@@ -92,10 +95,11 @@ public final class ClusterSimulation {
             models.append(PartitionModel(topic: ClusterSimulation.topic, partition: partition, keeping: .everything))
         }
         models.append(PartitionModel(topic: ClusterSimulation.earlyTopic, partition: 0, keeping: .everything))
-        for number in 0..<6 {
+        models.append(PartitionModel(topic: ClusterSimulation.boundedTopic, partition: 0, keeping: .bounded))
+        for number in 0..<7 {
             let model = models[number % models.count]
             let isEarly = model.topic == ClusterSimulation.earlyTopic
-            producers.append(ClusterProducer(number: number, isIdempotent: !isEarly && number < 5, model: model, isEarly: isEarly))
+            producers.append(ClusterProducer(number: number, isIdempotent: !isEarly && number < 6, model: model, isEarly: isEarly))
         }
         oracle = CommitOracle(groups: groups, replicas: factor, segmentBytes: SimulatedBroker.segmentBytes)
         let method: FlushMethod = [.linked, .dsync, .fdatasync][random.below(3)]
@@ -118,6 +122,8 @@ public final class ClusterSimulation {
         times.window = 64 << 10
         times.message = 8 << 10
         times.read = 40 << 10
+        times.steady = 1000 * millisecond
+        times.balance = 1000 * millisecond
         configuration.cluster = ClusterConfiguration(
             etcd: EtcdOptions(endpoints: []), peerHost: "simulated", peerPort: 9192, groups: groups, defaultReplicas: nil, times: times)
         return configuration
@@ -164,6 +170,8 @@ public final class ClusterSimulation {
         request.topics = [
             Simulation.creation(of: ClusterSimulation.topic, partitions: ClusterSimulation.partitions),
             Simulation.creation(of: ClusterSimulation.earlyTopic, partitions: 1, configs: ["qos.all": "replicated"]),
+            Simulation.creation(
+                of: ClusterSimulation.boundedTopic, partitions: 1, configs: ["retention.bytes": "\(ClusterSimulation.boundedBytes)"]),
         ]
         for index in request.topics.indices { request.topics[index].replicationFactor = Int16(factor) }
         request.timeoutMs = 10_000

@@ -1,6 +1,15 @@
 import Host
 import Replication
 
+/// A snapshot on its way: what it is to have is decided at one time, and complete at a later one.
+struct ModelFetch {
+    let leader: ReplicaID
+    let epoch: UInt32
+    let beginsAt: UInt64
+    let completeAt: UInt64
+    var content: (frames: [ModelFrame], start: Int)?
+}
+
 /// One broker's replica in the model: the core, and around it a log whose flushes take their time.
 struct ModelReplica {
     let broker: Int32
@@ -19,8 +28,9 @@ struct ModelReplica {
     var recording: (record: ReplicaRecord, at: UInt64)?
     /// What takes the place of damage, and when it will be on disk.
     var mending: [(range: Range<UInt64>, frames: [ModelFrame], at: UInt64)] = []
-    /// A snapshot that is being fetched, and when it will be complete; then it takes the log's place at some time.
-    var fetching: (leader: ReplicaID, epoch: UInt32, at: UInt64)?
+    /// The snapshots that are being fetched, one of each epoch: that of a leader before may come to its end late.
+    var fetches: [ModelFetch] = []
+    /// The one that is complete, and when it takes the log's place.
     var snapshot: (frames: [ModelFrame], start: Int)?
     var installing: (record: ReplicaRecord, at: UInt64)?
     /// The epoch in which clients are served.
@@ -48,7 +58,7 @@ struct ModelReplica {
         flushed = log.count
         checked = 0
         mending = []
-        (fetching, installing) = (nil, nil)
+        installing = nil
         self.snapshot = nil
     }
 
@@ -69,7 +79,8 @@ struct ModelReplica {
         }
         if let recording, random.chance(50) { disk.record = recording.record }
         if let installing, random.chance(50) { install(installing.record) }
-        (fetching, snapshot, installing) = (nil, nil, nil)
+        (snapshot, installing) = (nil, nil)
+        fetches = []
         core = nil
         recording = nil
         mending = []

@@ -46,7 +46,7 @@ extension ReplicaSimulation {
             storeBackAt = now + UInt64(random.below(2500)) * Self.millisecond
             tell("the store is away")
         case 9: wipe(index)
-        case 10: rot(index)
+        case 10: random.chance(50) ? rotBehind(index) : rot(index)
         case 11:
             count("slowDisk")
             replicas[index].slowUntil = now + UInt64(random.below(3000)) * Self.millisecond
@@ -152,6 +152,36 @@ extension ReplicaSimulation {
         for _ in 0...random.below(3) {
             let position = random.chance(60) ? max(start, length - 1 - random.below(6)) : start + random.below(length - start)
             if replicas[index].disk.frames[position] != nil { replicas[index].disk.damaged.insert(position) }
+        }
+    }
+
+    /// A replica's frame becomes unreadable that its leader does not have in its journal any more, while that leader's drive is slow: so that the
+    /// replica needs a snapshot, and has more on stable storage than its leader.
+    private func rotBehind(_ index: Int) {
+        guard canLose(index), let leader = replicas.firstIndex(where: { $0.serving != nil }), leader != index else { return }
+        let start = replicas[index].disk.start
+        let lost = start..<max(start, min(replicas[leader].disk.start, replicas[index].disk.frames.count))
+        guard !lost.isEmpty else { return }
+        count("rotBehind")
+        replicas[leader].slowUntil = now + UInt64(500 + random.below(3000)) * Self.millisecond
+        if random.chance(70) {
+            for other in replicas.indices where other != leader && other != index && random.chance(50) {
+                replicas[other].pausedUntil = now + UInt64(random.below(300)) * Self.millisecond
+            }
+        }
+        crash(index, losesPower: false)
+        replicas[index].disk.damaged.insert(lost.lowerBound + random.below(lost.count))
+        self.start(index)
+    }
+
+    /// What had gone to a replica before its snapshot came must not be missing now, even if it was the only other one that had it.
+    func afterSnapshot(_ index: Int) {
+        guard isDisturbed, random.below(4) == 0, let leader = replicas.firstIndex(where: { $0.serving != nil }), leader != index else { return }
+        count("leaderLostAfterSnapshot")
+        crash(leader, losesPower: true)
+        start(leader)
+        for other in replicas.indices where other != leader && other != index && random.chance(50) {
+            replicas[other].pausedUntil = now + UInt64(random.below(2000)) * Self.millisecond
         }
     }
 

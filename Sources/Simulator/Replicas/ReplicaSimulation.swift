@@ -18,7 +18,7 @@ public final class ReplicaSimulation {
     public static let faults = [
         "crash", "powerCut", "pause", "wiped", "rot", "drop", "duplicate", "delay", "cut", "oneWayCut", "bridge", "storeAway",
         "swapUnknown", "setChanged", "mended", "cutOff", "leftOut", "allDown", "slowDisk", "moved", "handedOver", "elected", "resigned", "retired",
-        "archived", "snapshot", "snapshotOvertaken",
+        "archived", "snapshot", "snapshotOvertaken", "rotBehind", "leaderLostAfterSnapshot",
     ]
 
     struct Envelope {
@@ -301,8 +301,10 @@ public final class ReplicaSimulation {
                     count("leftOut")
                     tell("\(replicas[index].id) leaves out \(range)")
                 case .needSnapshot(let leader, let epoch, _):
-                    guard replicas[index].fetching?.epoch != epoch else { break }
-                    replicas[index].fetching = (leader, epoch, now + UInt64(1 + random.below(400)) * Self.millisecond)
+                    guard !replicas[index].fetches.contains(where: { $0.epoch == epoch }) else { break }
+                    let begin = now + UInt64(1 + random.below(100)) * Self.millisecond
+                    let end = begin + UInt64(1 + random.below(random.chance(30) ? 1500 : 300)) * Self.millisecond
+                    replicas[index].fetches.append(ModelFetch(leader: leader, epoch: epoch, beginsAt: begin, completeAt: end))
                 case .install(let record): replicas[index].installing = (record, now + UInt64(1 + random.below(30)) * Self.millisecond)
                 case .alarm(let reason): throw Violation("\(replicas[index].id): \(reason)")
                 }
@@ -344,14 +346,24 @@ public final class ReplicaSimulation {
                 replicas[index].core!.moved(start: UInt64(replicas[index].disk.start))
             }
         }
-        if let (leader, epoch, at) = replica.fetching, replica.listens, now >= at {
-            replicas[index].fetching = nil
-            guard let source = replicas.first(where: { $0.id == leader }), source.isAwake(now), source.core!.role == .leader(epoch: epoch),
-                !isCut(leader.broker, replica.broker), !isCut(replica.broker, leader.broker)
-            else { return }
-            let end = Int(source.core!.persisted)
-            guard replicas[index].core!.install(epoch: epoch, end: UInt64(end)) else { return count("snapshotOvertaken") }
-            replicas[index].snapshot = (Array(source.log[..<end]), source.disk.start)
+        for fetch in replica.fetches where fetch.content == nil && now >= fetch.beginsAt {
+            let place = replicas[index].fetches.firstIndex { $0.epoch == fetch.epoch }!
+            if let source = replicas.first(where: { $0.id == fetch.leader }), source.isAwake(now), source.core!.role == .leader(epoch: fetch.epoch),
+                !isCut(fetch.leader.broker, replica.broker), !isCut(replica.broker, fetch.leader.broker)
+            {
+                replicas[index].fetches[place].content = (Array(source.log[..<Int(source.core!.persisted)]), source.disk.start)
+            } else {
+                replicas[index].fetches.remove(at: place)
+            }
+        }
+        for fetch in replica.fetches where replica.listens && now >= fetch.completeAt {
+            replicas[index].fetches.removeAll { $0.epoch == fetch.epoch }
+            guard let content = fetch.content else { continue }
+            guard replicas[index].core!.install(epoch: fetch.epoch, end: UInt64(content.frames.count)) else {
+                count("snapshotOvertaken")
+                continue
+            }
+            replicas[index].snapshot = content
             try carryOut(index, [])
         }
         if let (record, at) = replicas[index].installing, now >= at, let snapshot = replicas[index].snapshot {
@@ -362,6 +374,7 @@ public final class ReplicaSimulation {
             replicas[index].core!.installed(
                 start: UInt64(snapshot.start), end: UInt64(snapshot.frames.count), committed: UInt64(snapshot.start), damaged: [], now: now)
             try carryOut(index, [])
+            afterSnapshot(index)
         }
     }
 
