@@ -46,6 +46,9 @@ struct LogKeeper {
 }
 
 extension ReadStage {
+    /// Between two looks at whether what was recovered is committed, in nanoseconds.
+    private static let look: UInt64 = 20_000_000
+
     /// Decides what of a group's logs is kept: moves log starts by the topics' retention, and orders from the archive stage what
     /// frees space. Returns how much was done.
     mutating func keep(_ group: Int, _ now: Moment) -> Int {
@@ -57,6 +60,11 @@ extension ReadStage {
             progress += 1
         }
         links.catalogs[group].release()
+        // A log start that was found in the journal may be cut off with its end: what is deleted by it would be missing.
+        guard groups[group].positions.committed.load() >= groups[group].recoveredEnd else {
+            keepers[group].nextCheck = now.monotonic + ReadStage.look
+            return progress
+        }
         if keepers[group].nextRule == nil {
             guard keepers[group].isDue || now.monotonic >= keepers[group].nextCheck else { return progress }
             keepers[group].isDue = false

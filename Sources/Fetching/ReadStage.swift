@@ -95,6 +95,8 @@ public struct ReadGroup: Sendable {
     public var logStarts: [Int64]
     /// The wall time of the journal's newest frame, in milliseconds since 1970.
     public var newest: Int64
+    /// Where the journal ended when it was opened: a replica's may not be committed up to there.
+    public var recoveredEnd: UInt64
     /// Called with a position of the journal where the disk does not have what it should, and others may; nil: nobody else has it.
     public var suspect: (@Sendable (UInt64) -> Void)?
 
@@ -111,6 +113,7 @@ public struct ReadGroup: Sendable {
         nextOffsets = []
         logStarts = []
         newest = 0
+        recoveredEnd = 0
     }
 
     public init(_ opened: OpenedJournal, epochs: EpochHistory) {
@@ -125,6 +128,7 @@ public struct ReadGroup: Sendable {
         nextOffsets = opened.nextOffsets
         logStarts = opened.logStarts
         newest = opened.recovered.time
+        recoveredEnd = opened.recovered.position
     }
 }
 

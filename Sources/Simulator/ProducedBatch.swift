@@ -17,6 +17,9 @@ struct ProducedBatch {
         self.isBad = isBad
     }
 
+    /// So many bytes of a record's value that mean nothing.
+    static func padding(_ count: Int) -> String { String(decoding: repeatElement(UInt8(ascii: "v"), count: max(count, 0)), as: UTF8.self) }
+
     /// - Parameters:
     ///   - producerId: of an idempotent producer.
     ///   - timestamp: of its records, in milliseconds since 1970.

@@ -68,7 +68,7 @@ final class SimulatedProducer {
         var batch = ProducedBatch(model, acks: isIdempotent ? -1 : acks, isBad: isBad && !isIdempotent)
         for _ in 0..<records {
             let name = "\(number)-\(nextNumber)-"
-            let value = name + String(repeating: "v", count: bytes < 0 ? -bytes - name.utf8.count : bytes)
+            let value = name + ProducedBatch.padding(bytes < 0 ? -bytes - name.utf8.count : bytes)
             model.send(
                 value,
                 PartitionModel.Origin(

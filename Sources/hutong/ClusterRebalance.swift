@@ -96,7 +96,7 @@ struct ClusterRebalance: ParsableCommand {
                     if now.leader == target[0] { return }
                     if Date() > lastElection + 1 {
                         lastElection = Date()
-                        try? client.electLeaders(Array(now.partitions.prefix(1)))
+                        _ = try? client.electLeaders(Array(now.partitions.prefix(1)))
                         continue
                     }
                 }

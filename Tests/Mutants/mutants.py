@@ -510,6 +510,22 @@ MUTANTS = [
         "        if case .leader = role, epoch == 0 { effects.append(.stop(epoch)) }\n",
         arguments=THREE_REPLICAS,
     ),
+    Mutant(
+        "snapshot-falls-short",
+        "a snapshot is installed that ends before what the log has",
+        "Sources/Replication/Core/ReplicaCore+Following.swift",
+        "end >= lacking.common, role == .follower",
+        "role == .follower",
+        arguments=THREE_REPLICAS,
+    ),
+    Mutant(
+        "snapshot-of-the-past",
+        "a snapshot of a leader before is installed",
+        "Sources/Replication/Core/ReplicaCore+Following.swift",
+        "        guard let lacking, lacking.epoch == epoch, record.promised == epoch, end",
+        "        guard let lacking, end",
+        arguments=THREE_REPLICAS,
+    ),
     # Replication: whole clusters
     Mutant(
         "deposed-answers-complete",
@@ -563,6 +579,14 @@ MUTANTS = [
         "Sources/Journal/Recovery/JournalOpening.swift",
         "checkpoint: checkpoint, isReplica: replica != nil)",
         "checkpoint: checkpoint, isReplica: false)",
+        arguments=THREE_BROKERS,
+    ),
+    Mutant(
+        "unsure-forgotten",
+        "once its end has been mended, a replica is sure of it",
+        "Sources/Broker/Cluster/Steward.swift",
+        "            stored.record.isUnsure = true\n",
+        "            stored.record.isUnsure = false\n",
         arguments=THREE_BROKERS,
     ),
     Mutant(
@@ -637,5 +661,13 @@ MUTANTS = [
         "        epochFrame = nil\n",
         arguments=THREE_BROKERS,
         trap="two write to one place",
+    ),
+    Mutant(
+        "rot-archived-without",
+        "a replica archives what it can read of a segment that has rotted",
+        "Sources/Journal/Archive/SegmentScan.swift",
+        "        guard takesLoss || !isReplica else {\n",
+        "        guard takesLoss || !isReplica || from > 0 else {\n",
+        arguments=THREE_BROKERS,
     ),
 ]

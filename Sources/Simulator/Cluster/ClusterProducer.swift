@@ -108,7 +108,7 @@ final class ClusterProducer {
         let acks = isIdempotent ? -1 : acks
         var batch = ProducedBatch(model, acks: acks, isBad: isBad && !isIdempotent)
         for _ in 0..<records {
-            let value = "\(number)-\(nextNumber)-" + String(repeating: "v", count: bytes)
+            let value = "\(number)-\(nextNumber)-" + ProducedBatch.padding(bytes)
             // A plain producer's order holds on one connection.
             model.send(
                 value,

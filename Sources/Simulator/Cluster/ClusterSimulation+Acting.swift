@@ -13,7 +13,7 @@ extension ClusterSimulation {
         case 80..<92: try fetch()
         case 92: dropClient()
         case 93: random.chance(50) ? sendGarbage() : try deleteRecords()
-        case 94...96: if random.chance(40) { try disturb() }
+        case 94...96: if random.chance(70) { try disturb() }
         default: break
         }
     }
@@ -169,7 +169,7 @@ extension ClusterSimulation {
         faults.slow = random.chance(50) ? random.below(700) : 0
         // What was written in part is torn when the power goes: as `crash` says, not together with a disk that is gone.
         faults.shortWrite = random.chance(40) && isWhole(except: nil) ? random.below(100) : 0
-        faults.readError = random.chance(20) ? random.below(20) : 0
+        faults.readError = random.chance(30) ? 1 + random.below(60) : 0
         faults.writeError = random.chance(25) ? 1 + random.below(4) : 0
         faults.syncError = random.chance(25) ? 1 + random.below(4) : 0
         broker.disk.faults = faults
