@@ -20,8 +20,9 @@ struct ModelReplica {
     var retiresAt: UInt64?
     /// Nothing is stepped until then.
     var pausedUntil: UInt64 = 0
-    /// The disk is slow until then.
+    /// The disk is slow until then; and flushes nothing until then.
     var slowUntil: UInt64 = 0
+    var stalledUntil: UInt64 = 0
     var log: [ModelFrame] = []
     var flushed = 0
     /// The record that is being stored, and when it will be.

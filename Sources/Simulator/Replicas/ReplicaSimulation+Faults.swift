@@ -21,10 +21,16 @@ extension ReplicaSimulation {
             start(Int(broker))
         }
         restarting = []
+        for (broker, at) in resigning.sorted(by: { $0.key < $1.key }) where now >= at {
+            resigning[broker] = nil
+            guard replicas[Int(broker)].isAwake(now), replicas[Int(broker)].listens else { continue }
+            count("resigned")
+            replicas[Int(broker)].core!.resign(now: now)
+        }
         if moves, random.below(700) == 0 { move() }
         guard random.below(150) == 0 else { return }
         let index = random.below(replicas.count)
-        switch random.below(15) {
+        switch random.below(17) {
         case 0: crash(index, losesPower: false)
         case 1: crash(index, losesPower: true)
         case 2:
@@ -46,7 +52,8 @@ extension ReplicaSimulation {
             storeBackAt = now + UInt64(random.below(2500)) * Self.millisecond
             tell("the store is away")
         case 9: wipe(index)
-        case 10: random.chance(50) ? rotBehind(index) : rot(index)
+        case 10: rot(index)
+        case 14, 15: rotBehind(index)
         case 11:
             count("slowDisk")
             replicas[index].slowUntil = now + UInt64(random.below(3000)) * Self.millisecond
@@ -155,7 +162,7 @@ extension ReplicaSimulation {
         }
     }
 
-    /// A replica's frame becomes unreadable that its leader does not have in its journal any more, while that leader's drive is slow: so that the
+    /// A replica's frame becomes unreadable that its leader does not have in its journal any more, while that leader's drive stalls: so that the
     /// replica needs a snapshot, and has more on stable storage than its leader.
     private func rotBehind(_ index: Int) {
         guard canLose(index), let leader = replicas.firstIndex(where: { $0.serving != nil }), leader != index else { return }
@@ -163,20 +170,26 @@ extension ReplicaSimulation {
         let lost = start..<max(start, min(replicas[leader].disk.start, replicas[index].disk.frames.count))
         guard !lost.isEmpty else { return }
         count("rotBehind")
-        replicas[leader].slowUntil = now + UInt64(500 + random.below(3000)) * Self.millisecond
-        if random.chance(70) {
-            for other in replicas.indices where other != leader && other != index && random.chance(50) {
-                replicas[other].pausedUntil = now + UInt64(random.below(300)) * Self.millisecond
-            }
-        }
+        replicas[leader].stalledUntil = now + UInt64(random.below(1000)) * Self.millisecond
         crash(index, losesPower: false)
         replicas[index].disk.damaged.insert(lost.lowerBound + random.below(lost.count))
         self.start(index)
     }
 
+    /// A snapshot will be complete, though whose it is leads no longer: because that one hands over, or because only the replica that fetches it sees it still.
+    func overtakeSnapshot(_ index: Int, _ leader: Int32, at time: UInt64) {
+        if random.chance(30) { return resigning[leader] = time }
+        count("snapshotLeaderCut")
+        let mine = replicas[index].broker
+        for other in replicas.map(\.broker) + [Self.store] where other != leader && other != mine {
+            cuts.formUnion([Way(from: leader, to: other), Way(from: other, to: leader)])
+        }
+        healsAt = now + UInt64(1000 + random.below(2000)) * Self.millisecond
+    }
+
     /// What had gone to a replica before its snapshot came must not be missing now, even if it was the only other one that had it.
     func afterSnapshot(_ index: Int) {
-        guard isDisturbed, random.below(4) == 0, let leader = replicas.firstIndex(where: { $0.serving != nil }), leader != index else { return }
+        guard isDisturbed, random.below(2) == 0, let leader = replicas.firstIndex(where: { $0.serving != nil }), leader != index else { return }
         count("leaderLostAfterSnapshot")
         crash(leader, losesPower: true)
         start(leader)

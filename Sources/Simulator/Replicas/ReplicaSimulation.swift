@@ -69,6 +69,8 @@ public final class ReplicaSimulation {
     var isMoving = false
     /// Who ends and begins again at once.
     var restarting: Set<Int32> = []
+    /// Who is to lead no longer, and from when on.
+    var resigning: [Int32: UInt64] = [:]
     /// Percentages of messages.
     var drops = 0
     var duplicates = 0
@@ -232,7 +234,7 @@ public final class ReplicaSimulation {
             replicas[index].pending.append((replicas[index].log.count, nextId - 1))
         }
         let behind = replicas[index].log.count - replicas[index].flushed
-        if behind > 0, random.chance(now < replicas[index].slowUntil ? 2 : 40) {
+        if behind > 0, now >= replicas[index].stalledUntil, random.chance(now < replicas[index].slowUntil ? 2 : 40) {
             let end = replicas[index].flushed + 1 + random.below(behind)
             for position in replicas[index].flushed..<end { replicas[index].disk.write(replicas[index].log[position], at: position) }
             replicas[index].flushed = end
@@ -305,6 +307,7 @@ public final class ReplicaSimulation {
                     let begin = now + UInt64(1 + random.below(100)) * Self.millisecond
                     let end = begin + UInt64(1 + random.below(random.chance(30) ? 1500 : 300)) * Self.millisecond
                     replicas[index].fetches.append(ModelFetch(leader: leader, epoch: epoch, beginsAt: begin, completeAt: end))
+                    if isDisturbed, random.below(3) == 0 { overtakeSnapshot(index, leader.broker, at: begin + 1) }
                 case .install(let record): replicas[index].installing = (record, now + UInt64(1 + random.below(30)) * Self.millisecond)
                 case .alarm(let reason): throw Violation("\(replicas[index].id): \(reason)")
                 }
