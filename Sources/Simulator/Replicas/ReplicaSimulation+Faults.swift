@@ -99,7 +99,8 @@ extension ReplicaSimulation {
             for place in brokers.indices { brokers.swapAt(place, place + random.below(brokers.count - place)) }
             brokers = Array(brokers.prefix(count))
         }
-        guard Set(brokers).count == brokers.count else { return }
+        // With fewer than three no disk can be done without, so none is to be missing by then.
+        guard Set(brokers).count == brokers.count, brokers.count >= 3 || isSettled else { return }
         modelStore.want(GroupTarget(brokers: brokers, elections: modelStore.target.elections))
         isMoving = true
         tell("wanted is \(brokers)")
