@@ -49,8 +49,10 @@ struct JournalFiles {
         if let summary = try summary(paths.index(number), owner) { return summary }
         logger.notice("\(paths.index(number)) is missing or damaged: it is made again")
         let index = try rebuild(number, reader: reader)
-        damaged += reader.damagedRanges()
-        try write(index, group: reader.journal.group)
+        let lost = reader.damagedRanges()
+        damaged += lost
+        // What a replica lacks it will have again: an index without it would hide it then.
+        if lost.isEmpty || !reader.isReplica { try write(index, group: reader.journal.group) }
         return index.summary
     }
 

@@ -10,7 +10,7 @@ public final class SegmentReader {
     public let journal: JournalIdentity
     public let segmentBytes: Int
     private let epochs: EpochHistory
-    private let isReplica: Bool
+    let isReplica: Bool
     /// The segment in memory, from its first byte on.
     public let memory: UnsafeMutableRawPointer
     public private(set) var loaded: UInt64?
