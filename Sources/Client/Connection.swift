@@ -42,14 +42,14 @@ public final class Connection {
 
     /// The version in which an API is spoken here.
     public func version(of api: APIKey) throws(ClientError) -> Int16 {
-        guard let spec = APIs.spec(api) else { throw .protocolMismatch("\(api) is not served by this client.") }
+        guard let spec = APIs.spec(api) else { throw .protocolMismatch("\(api) is not spoken by this client.") }
         guard let theirs = advertised[api.rawValue] else {
             throw .protocolMismatch("The broker \(socket.peer) does not serve \(spec.name).")
         }
-        let version = min(spec.served.upperBound, theirs.upperBound)
-        guard version >= max(spec.served.lowerBound, theirs.lowerBound) else {
+        let version = min(spec.versions.upperBound, theirs.upperBound)
+        guard version >= max(spec.versions.lowerBound, theirs.lowerBound) else {
             throw .protocolMismatch(
-                "The broker \(socket.peer) serves \(spec.name) \(theirs), this client \(spec.served).")
+                "The broker \(socket.peer) serves \(spec.name) \(theirs), this client \(spec.versions).")
         }
         return version
     }
@@ -83,7 +83,7 @@ public final class Connection {
         var request = ApiVersionsRequest()
         request.clientSoftwareName = "hutong"
         request.clientSoftwareVersion = "1"
-        let ours = APIs.spec(.apiVersions)?.served ?? 0...0
+        let ours = APIs.spec(.apiVersions)?.versions ?? 0...0
         try send(request, version: ours.upperBound)
         let frame = try receiveFrame(patienceMs: 0)
         let response: ApiVersionsResponse

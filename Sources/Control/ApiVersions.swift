@@ -8,7 +8,7 @@ extension ControlStage {
     mutating func answerApiVersions(_ request: ClientRequest, _ io: Int) throws {
         var response = ApiVersionsResponse()
         guard let spec = APIs.spec(request.key) else { throw WireError("ApiVersions is always served") }
-        guard spec.served.contains(request.version) else {
+        guard spec.versions.contains(request.version) else {
             response.errorCode = .unsupportedVersion
             response.apiKeys = [ApiVersionsResponse.API(spec)]
             return try answer(response, request, io, version: 0)

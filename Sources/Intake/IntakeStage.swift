@@ -480,8 +480,8 @@ public struct IntakeStage: Stage, ~Copyable {
             close(slot, reason: "bad request header: \(error.reason)")
             return false
         }
-        guard let spec = APIs.spec(header.apiKey),
-            spec.served.contains(header.apiVersion) || spec.key == .apiVersions || spec.key == .produce
+        guard let spec = APIs.served(header.apiKey),
+            spec.versions.contains(header.apiVersion) || spec.key == .apiVersions || spec.key == .produce
         else {
             close(slot, reason: "API \(header.apiKey) version \(header.apiVersion) is not served here")
             return false
@@ -496,7 +496,7 @@ public struct IntakeStage: Stage, ~Copyable {
         if isLarge && connections[slot].largeAnswers.count >= limits.largeUnanswered { return false }
         let sent: Bool
         switch spec.key {
-        case .produce where spec.served.contains(header.apiVersion):
+        case .produce where spec.versions.contains(header.apiVersion):
             guard let produced = handOnProduce(&request, slot) else { return false }
             sent = produced
         case .fetch, .listOffsets, .offsetForLeaderEpoch, .deleteRecords: sent = links.reader.push(request)

@@ -1,24 +1,38 @@
-/// What is served of one API: its versions, and how they are encoded.
+/// What is known of one API: its versions, how they are encoded, and whether it is served.
 public struct APISpec: Sendable {
     public let key: APIKey
     private let label: StaticString
-    /// The versions that ApiVersions tells clients of.
+    /// The versions that ApiVersions tells clients of, where the API is served.
     public let advertised: ClosedRange<Int16>
     /// The versions that are read and written. They can be fewer than the advertised ones: old librdkafka turns
     /// compression off for a broker that does not advertise Produce from 0, though it never sends those versions.
-    public let served: ClosedRange<Int16>
+    public let versions: ClosedRange<Int16>
     /// The first version with compact lengths and tagged fields (KIP-482); nil if there is none.
     public let firstFlexible: Int16?
+    /// Whether brokers answer it. One that is not served is neither advertised nor accepted; its messages are read and written all the same.
+    public let isServed: Bool
 
+    /// An API that is served.
     init(
-        _ key: APIKey, _ label: StaticString, advertised: ClosedRange<Int16>? = nil, served: ClosedRange<Int16>,
+        _ key: APIKey, _ label: StaticString, advertised: ClosedRange<Int16>? = nil, served versions: ClosedRange<Int16>,
         firstFlexible: Int16?
     ) {
         self.key = key
         self.label = label
-        self.advertised = advertised ?? served
-        self.served = served
+        self.advertised = advertised ?? versions
+        self.versions = versions
         self.firstFlexible = firstFlexible
+        isServed = true
+    }
+
+    /// An API whose messages are declared, but which is not served yet. Once it is, `declared` becomes `served`.
+    init(_ key: APIKey, _ label: StaticString, declared versions: ClosedRange<Int16>, firstFlexible: Int16?) {
+        self.key = key
+        self.label = label
+        advertised = versions
+        self.versions = versions
+        self.firstFlexible = firstFlexible
+        isServed = false
     }
 
     /// The API's name in the protocol guide, e.g. `ListOffsets`.
@@ -39,10 +53,10 @@ public struct APISpec: Sendable {
     }
 }
 
-/// The APIs that are served. One table, from which requests are checked and clients are told.
+/// The APIs that are known here. One table, from which messages are read and written, requests are checked and clients are told.
 public enum APIs {
-    /// In the order of their keys.
-    public static let all: [APISpec] = [
+    /// All whose messages are declared, in the order of their keys.
+    public static let declared: [APISpec] = [
         APISpec(.produce, "Produce", advertised: 0...11, served: 3...11, firstFlexible: 9),
         APISpec(.fetch, "Fetch", served: 4...12, firstFlexible: 12),
         APISpec(.listOffsets, "ListOffsets", served: 1...7, firstFlexible: 6),
@@ -59,13 +73,16 @@ public enum APIs {
         APISpec(.listPartitionReassignments, "ListPartitionReassignments", served: 0...0, firstFlexible: 0),
     ]
 
+    /// Those that are served, in the order of their keys: what clients are told of.
+    public static let all: [APISpec] = declared.filter(\.isServed)
+
     private static let byKey: [APISpec?] = {
-        var table = [APISpec?](repeating: nil, count: Int(all.map(\.key.rawValue).max() ?? -1) + 1)
-        for spec in all { table[Int(spec.key.rawValue)] = spec }
+        var table = [APISpec?](repeating: nil, count: Int(declared.map(\.key.rawValue).max() ?? -1) + 1)
+        for spec in declared { table[Int(spec.key.rawValue)] = spec }
         return table
     }()
 
-    /// The API with this key; nil if it is not served. Constant time, no allocation.
+    /// The API with this key; nil if its messages are not declared. Constant time, no allocation.
     public static func spec(_ key: Int16) -> APISpec? {
         let table = byKey
         return key >= 0 && Int(key) < table.count ? table[Int(key)] : nil
@@ -73,4 +90,10 @@ public enum APIs {
 
     /// As ``spec(_:)-(Int16)``.
     public static func spec(_ key: APIKey) -> APISpec? { spec(key.rawValue) }
+
+    /// The API with this key for a request that came; nil if it is not served. Constant time, no allocation.
+    public static func served(_ key: Int16) -> APISpec? {
+        guard let spec = spec(key), spec.isServed else { return nil }
+        return spec
+    }
 }

@@ -1,6 +1,6 @@
 /// Whole responses as they go over a connection: length, header, body.
 public enum ResponseFrame {
-    /// The frame of a response. Throws if the version is not served, or lacks what the response says.
+    /// The frame of a response. Throws if the version is not declared, or lacks what the response says.
     public static func encode(
         _ message: some Response, version: Int16, correlationId: Int32
     ) throws(WireError) -> [UInt8] {
@@ -23,7 +23,7 @@ public enum ResponseFrame {
 
 /// Whole requests as they go over a connection: length, header, body.
 public enum RequestFrame {
-    /// The frame of a request. Throws if the version is not served, or lacks what the request says.
+    /// The frame of a request. Throws if the version is not declared, or lacks what the request says.
     public static func encode<R: Request>(
         _ message: R, version: Int16, correlationId: Int32, clientId: String?
     ) throws(WireError) -> [UInt8] {

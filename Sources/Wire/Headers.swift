@@ -13,7 +13,7 @@ public struct RequestHeader: Sendable, Equatable {
 
     /// Reads the header of a request, without the frame's length prefix. Allocates nothing unless it throws.
     ///
-    /// The version of the header follows from the API's; of an API that is not served only the part that all versions
+    /// The version of the header follows from the API's; of an API that is not declared only the part that all versions
     /// share is read, so that an answer can bear the correlation id.
     public static func decode(_ bytes: UnsafeRawBufferPointer) throws(WireError) -> RequestHeader {
         var wire = Wire(reading: bytes, version: 0, isFlexible: false)

@@ -27,9 +27,9 @@ extension Response {
 }
 
 extension Message {
-    /// Whether `version` is flexible. Throws if it is not one of those served.
+    /// Whether `version` is flexible. Throws if it is not one of those declared.
     static func isFlexible(_ version: Int16) throws(WireError) -> Bool {
-        guard let spec = APIs.spec(api), spec.served.contains(version) else {
+        guard let spec = APIs.spec(api), spec.versions.contains(version) else {
             throw WireError("\(api) has no version \(version) here")
         }
         return spec.isFlexible(version)

@@ -36,7 +36,7 @@ func mendBatch(_ batch: inout [UInt8]) {
 func produceTargets() throws -> [FuzzTarget] {
     let batches = try sampleBatches()
     var samples: [[UInt8]] = []
-    for version in APIs.spec(.produce)!.served {
+    for version in APIs.spec(.produce)!.versions {
         for turn in 0..<3 {
             var request = ProduceRequest()
             request.acks = [-1, 1, 0][turn]
@@ -95,8 +95,8 @@ func produceTargets() throws -> [FuzzTarget] {
 /// The version is the first byte; the rest is the body.
 private func produceBody(_ input: UnsafeRawBufferPointer) -> (Int16, UnsafeRawBufferPointer)? {
     guard let first = input.first, input.count > 1 else { return nil }
-    let served = APIs.spec(.produce)!.served
-    return (served.lowerBound + Int16(first) % Int16(served.count), UnsafeRawBufferPointer(rebasing: input.dropFirst()))
+    let versions = APIs.spec(.produce)!.versions
+    return (versions.lowerBound + Int16(first) % Int16(versions.count), UnsafeRawBufferPointer(rebasing: input.dropFirst()))
 }
 
 private func isInside(_ part: UnsafeRawBufferPointer, _ whole: UnsafeRawBufferPointer) throws {

@@ -5,8 +5,8 @@ import Wire
 func frameTargets() throws -> [FuzzTarget] {
     var requests: [[UInt8]] = []
     var responses: [[UInt8]] = []
-    for spec in APIs.all {
-        for version in spec.served {
+    for spec in APIs.declared {
+        for version in spec.versions {
             let start = withUnsafeBytes(of: (spec.key.rawValue.bigEndian, version.bigEndian, Int32(7).bigEndian)) { Array($0) }
             let tags: [UInt8] = spec.isFlexible(version) ? [1, 5, 3, 1, 2, 3] : []
             requests.append(start + [0, 4] + Array("test".utf8) + tags + [9, 9])
@@ -14,7 +14,7 @@ func frameTargets() throws -> [FuzzTarget] {
         }
     }
     // The first byte stands for the API and its version: they are the request's, not the answer's.
-    for number in UInt8(0)..<UInt8(APIs.all.count) { responses.append([number, 0, 0, 0, 7, 1, 5, 3, 1, 2, 3, 9]) }
+    for number in UInt8(0)..<UInt8(APIs.declared.count) { responses.append([number, 0, 0, 0, 7, 1, 5, 3, 1, 2, 3, 9]) }
     return [
         FuzzTarget("header.request", weight: 20, samples: requests) { input in
             guard let header = try? RequestHeader.decode(input) else { return false }
@@ -25,22 +25,22 @@ func frameTargets() throws -> [FuzzTarget] {
         },
         FuzzTarget("header.response", weight: 5, samples: responses) { input in
             guard let first = input.first else { return false }
-            let spec = APIs.all[Int(first) % APIs.all.count]
+            let spec = APIs.declared[Int(first) % APIs.declared.count]
             let bytes = UnsafeRawBufferPointer(rebasing: input.dropFirst())
-            guard let header = try? ResponseHeader.decode(bytes, api: spec.key, version: spec.served.upperBound) else { return false }
+            guard let header = try? ResponseHeader.decode(bytes, api: spec.key, version: spec.versions.upperBound) else { return false }
             try Finding.unless(header.bodyOffset <= bytes.count, "the body begins outside")
             return true
         },
     ]
 }
 
-/// The bodies of all requests and responses that are served, at every version.
+/// The bodies of all requests and responses that are declared, at every version.
 func messageTargets() throws -> [FuzzTarget] {
     func target<M: Sampled>(_ type: M.Type) throws -> FuzzTarget {
         let spec = APIs.spec(M.api)!
         var samples: [[UInt8]] = []
         // The first byte is the version.
-        for version in spec.served {
+        for version in spec.versions {
             var counted = CountedValues()
             samples.append([UInt8(version)] + (try M.sample(version, &counted).encode(version: version)))
             for seed in UInt64(0)..<4 {
@@ -48,10 +48,10 @@ func messageTargets() throws -> [FuzzTarget] {
                 samples.append([UInt8(version)] + (try M.sample(version, &random).encode(version: version)))
             }
         }
-        let span = Int(spec.served.upperBound - spec.served.lowerBound) + 1
+        let span = Int(spec.versions.upperBound - spec.versions.lowerBound) + 1
         return FuzzTarget("message.\(type)", weight: 10, samples: samples) { input in
             guard let first = input.first else { return false }
-            let version = spec.served.contains(Int16(first)) ? Int16(first) : spec.served.lowerBound + Int16(Int(first) % span)
+            let version = spec.versions.contains(Int16(first)) ? Int16(first) : spec.versions.lowerBound + Int16(Int(first) % span)
             let bytes = UnsafeRawBufferPointer(rebasing: input.dropFirst())
             // Clients ignore what follows an answer.
             guard let message = try? M.decode(bytes, version: version, ignoringRest: !M.isRequest) else { return false }

@@ -226,6 +226,6 @@ private struct Walk: Equatable {
             }
         }
         #expect(found > 8000)
-        #expect(ProduceFront.versions == APIs.spec(.produce)?.served)
+        #expect(ProduceFront.versions == APIs.spec(.produce)?.versions)
     }
 }

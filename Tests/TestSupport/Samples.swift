@@ -5,7 +5,7 @@ public protocol Sampled: Message {
     static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self
 }
 
-/// All messages that are served.
+/// All messages that are declared.
 public let sampledMessages: [any Sampled.Type] = [
     ProduceRequest.self, ProduceResponse.self, FetchRequest.self, FetchResponse.self, ListOffsetsRequest.self,
     ListOffsetsResponse.self, MetadataRequest.self, MetadataResponse.self, ApiVersionsRequest.self,

@@ -10,7 +10,7 @@ import Testing
 
     @Test func readsWhatTheClientWrites() throws {
         for spec in APIs.all where spec.key == .initProducerId {
-            for version in spec.served {
+            for version in spec.versions {
                 let frame = try RequestFrame.encode(
                     InitProducerIdRequest(), version: version, correlationId: 77, clientId: "it's me")
                 #expect(frame[..<4].reduce(0) { $0 << 8 | Int($1) } == frame.count - 4)
@@ -30,7 +30,7 @@ import Testing
         #expect(tagged == RequestHeader(apiKey: 3, apiVersion: 9, correlationId: 5, clientId: 10..<11, bodyOffset: 15))
     }
 
-    @Test func readsHeadersOfAPIsThatAreNotServed() throws {
+    @Test func readsHeadersOfAPIsThatAreNotDeclared() throws {
         #expect(try header(bytes("7fff0063" + "00000005" + "000161" + "0102")).correlationId == 5)
         #expect(try header(bytes("ffff0063" + "00000005" + "000161" + "0102")).bodyOffset == 11)
         // A version of ApiVersions from the future has the flexible header of today.
@@ -77,11 +77,23 @@ import Testing
     }
 
     @Test func specsAreFoundByKey() {
-        #expect(APIs.spec(0)?.advertised == 0...11 && APIs.spec(0)?.served == 3...11)
+        #expect(APIs.spec(0)?.advertised == 0...11 && APIs.spec(0)?.versions == 3...11)
         #expect(APIs.spec(.apiVersions)?.name == "ApiVersions")
-        #expect(APIs.spec(8) == nil && APIs.spec(-1) == nil && APIs.spec(.max) == nil && APIs.spec(.min) == nil)
+        #expect(APIs.spec(4) == nil && APIs.spec(-1) == nil && APIs.spec(.max) == nil && APIs.spec(.min) == nil)
         #expect(APIs.spec(.apiVersions)?.responseHeaderLength(4) == 4)
         #expect(APIs.spec(.fetch)?.responseHeaderLength(11) == 4 && APIs.spec(.fetch)?.responseHeaderLength(12) == 5)
+    }
+
+    @Test func onlyWhatIsServedIsAdvertisedAndAccepted() throws {
+        for spec in APIs.declared {
+            #expect(APIs.all.contains { $0.key == spec.key } == spec.isServed, "\(spec.name)")
+            #expect((APIs.served(spec.key.rawValue) != nil) == spec.isServed, "\(spec.name)")
+            #expect(APIs.spec(spec.key)?.key == spec.key)
+        }
+        #expect(APIs.served(0)?.key == .produce && APIs.served(4) == nil && APIs.served(-1) == nil && APIs.served(.max) == nil)
+        #expect(!APISpec(.vote, "Vote", declared: 0...1, firstFlexible: 0).isServed)
+        let keys = APIs.declared.map(\.key.rawValue)
+        #expect(keys == Set(keys).sorted())
     }
 
     @Test func errorsHaveTheProtocolsNames() {

@@ -21,12 +21,12 @@ import Testing
     @Test(arguments: sampledMessages.indices) func goldenVectorsCoverEveryVersion(index: Int) throws {
         let type = sampledMessages[index]
         let versions = goldenVectors.filter { $0.name == "\(type)" }.map(\.version)
-        #expect(versions == Array(try #require(APIs.spec(type.api)).served))
+        #expect(versions == Array(try #require(APIs.spec(type.api)).versions))
     }
 
     @Test(arguments: sampledMessages.indices) func randomMessagesRoundTrip(index: Int) throws {
         func check<M: Sampled>(_ type: M.Type) throws {
-            for version in try #require(APIs.spec(M.api)).served {
+            for version in try #require(APIs.spec(M.api)).versions {
                 for seed in 0..<50 {
                     var values = RandomValues(seed: UInt64(seed))
                     let message = M.sample(version, &values)
@@ -40,7 +40,7 @@ import Testing
 
     @Test(arguments: sampledMessages.indices) func everyTruncationThrows(index: Int) throws {
         func check<M: Sampled>(_ type: M.Type) throws {
-            for version in try #require(APIs.spec(M.api)).served {
+            for version in try #require(APIs.spec(M.api)).versions {
                 var values = CountedValues()
                 let code = try M.sample(version, &values).encode(version: version)
                 for length in 0..<code.count {
@@ -56,7 +56,7 @@ import Testing
 
     @Test(arguments: sampledMessages.indices) func randomBytesNeverTrap(index: Int) throws {
         func check<M: Sampled>(_ type: M.Type) throws {
-            let versions = try #require(APIs.spec(M.api)).served
+            let versions = try #require(APIs.spec(M.api)).versions
             var random = SeededRandom(seed: 42)
             var values = CountedValues()
             let samples = try versions.map { try M.sample($0, &values).encode(version: $0) }
@@ -78,7 +78,7 @@ import Testing
         try check(sampledMessages[index])
     }
 
-    @Test func refusesVersionsThatAreNotServed() {
+    @Test func refusesVersionsThatAreNotDeclared() {
         #expect(throws: WireError.self) { try ProduceRequest().encode(version: 2) }
         #expect(throws: WireError.self) { try FetchRequest.decode([], version: 13) }
         #expect(throws: WireError.self) { try MetadataRequest.decode([], version: -1) }
