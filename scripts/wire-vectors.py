@@ -4,7 +4,9 @@
     python3 -m venv venv && venv/bin/pip install kafka-python==3.0.12
     venv/bin/python scripts/wire-vectors.py > Tests/WireTests/GoldenVectors.swift
 
-The values are counted up in the order of the fields in Kafka's schemas, as Tests/WireTests/Samples.swift does.
+The values are counted up in the order of the fields in Kafka's schemas, as Tests/TestSupport/Samples*.swift do.
+
+kafka-python has the schemas of Kafka 4, in which the fields of OffsetCommit 1 still are, though Kafka 4 does not serve it.
 """
 
 import uuid
@@ -12,7 +14,7 @@ import uuid
 import kafka
 from kafka.protocol import admin, consumer, metadata, producer
 
-SERVED = {
+MESSAGES = {
     "Produce": (producer, 3, 11),
     "Fetch": (consumer, 4, 12),
     "ListOffsets": (consumer, 1, 7),
@@ -27,6 +29,23 @@ SERVED = {
     "ElectLeaders": (admin, 0, 2),
     "AlterPartitionReassignments": (admin, 0, 0),
     "ListPartitionReassignments": (admin, 0, 0),
+    "OffsetCommit": (consumer, 1, 8),
+    "OffsetFetch": (consumer, 1, 8),
+    "FindCoordinator": (metadata, 0, 4),
+    "JoinGroup": (consumer, 0, 9),
+    "Heartbeat": (consumer, 0, 4),
+    "LeaveGroup": (consumer, 0, 5),
+    "SyncGroup": (consumer, 0, 5),
+    "DescribeGroups": (admin, 0, 5),
+    "ListGroups": (admin, 0, 4),
+    "AlterConfigs": (admin, 0, 2),
+    "DescribeLogDirs": (admin, 1, 4),
+    "CreatePartitions": (admin, 0, 3),
+    "DeleteGroups": (admin, 0, 2),
+    "IncrementalAlterConfigs": (admin, 0, 1),
+    "OffsetDelete": (consumer, 0, 0),
+    "DescribeCluster": (admin, 0, 1),
+    "DescribeProducers": (admin, 0, 0),
 }
 
 
@@ -57,7 +76,7 @@ class Counter:
                 return uuid.UUID(bytes=(number * 4294967311).to_bytes(8, "big") + number.to_bytes(8, "big"))
             case "string":
                 return None if nullable and number % 2 == 0 else f"s{number}"
-            case "records":
+            case "bytes" | "records":
                 return bytes([number % 256, (number + 1) % 256, (number + 2) % 256])
         raise ValueError(kind)
 
@@ -75,18 +94,21 @@ class Counter:
         return {f.name: self.field(f, version) for f in fields if f.for_version_q(version)}
 
 
+def encode(struct_field, version, flexible):
+    values = Counter().fields(struct_field._fields, version)
+    return struct_field.encode(values, version=version, compact=flexible, tagged=flexible)
+
+
 def main():
     print("// Made by scripts/wire-vectors.py with kafka-python", kafka.__version__)
     print()
     print("/// The messages of `Samples` with counted values, as kafka-python encodes them: name, version, hexadecimal.")
     print("let goldenVectors: [(name: String, version: Int16, hex: String)] = [")
-    for name, (module, first, last) in SERVED.items():
+    for name, (module, first, last) in MESSAGES.items():
         for suffix in ("Request", "Response"):
             cls = getattr(module, name + suffix)
             for version in range(first, last + 1):
-                flexible = cls(version=version).flexible_version_q(version)
-                values = Counter().fields(cls._struct._fields, version)
-                code = cls._struct.encode(values, version=version, compact=flexible, tagged=flexible)
+                code = encode(cls._struct, version, cls(version=version).flexible_version_q(version))
                 print(f'    ("{name}{suffix}", {version}, "{code.hex()}"),')
     print("]")
 

@@ -15,6 +15,14 @@ public let sampledMessages: [any Sampled.Type] = [
     ElectLeadersRequest.self, ElectLeadersResponse.self,
     AlterPartitionReassignmentsRequest.self, AlterPartitionReassignmentsResponse.self, ListPartitionReassignmentsRequest.self,
     ListPartitionReassignmentsResponse.self,
+    OffsetCommitRequest.self, OffsetCommitResponse.self, OffsetFetchRequest.self, OffsetFetchResponse.self,
+    FindCoordinatorRequest.self, FindCoordinatorResponse.self, JoinGroupRequest.self, JoinGroupResponse.self,
+    HeartbeatRequest.self, HeartbeatResponse.self, LeaveGroupRequest.self, LeaveGroupResponse.self, SyncGroupRequest.self,
+    SyncGroupResponse.self, DescribeGroupsRequest.self, DescribeGroupsResponse.self, ListGroupsRequest.self, ListGroupsResponse.self,
+    AlterConfigsRequest.self, AlterConfigsResponse.self, DescribeLogDirsRequest.self, DescribeLogDirsResponse.self,
+    CreatePartitionsRequest.self, CreatePartitionsResponse.self, DeleteGroupsRequest.self, DeleteGroupsResponse.self,
+    IncrementalAlterConfigsRequest.self, IncrementalAlterConfigsResponse.self, OffsetDeleteRequest.self, OffsetDeleteResponse.self,
+    DescribeClusterRequest.self, DescribeClusterResponse.self, DescribeProducersRequest.self, DescribeProducersResponse.self,
 ]
 
 extension ApiVersionsRequest: Sampled {

@@ -13,6 +13,8 @@ public protocol Values {
     mutating func uuid() -> Uuid
     mutating func string() -> String
     mutating func nullableString() -> String?
+    mutating func bytes() -> [UInt8]
+    mutating func nullableBytes() -> [UInt8]?
     mutating func records() -> [UInt8]?
     mutating func count() -> Int
     /// Whether something optional is there.
@@ -63,9 +65,17 @@ public struct CountedValues: Values {
         return number % 2 == 0 ? nil : "s\(number)"
     }
 
-    public mutating func records() -> [UInt8]? {
+    public mutating func bytes() -> [UInt8] { Self.bytes(next()) }
+
+    public mutating func nullableBytes() -> [UInt8]? {
         let number = next()
-        return [UInt8(number % 256), UInt8((number + 1) % 256), UInt8((number + 2) % 256)]
+        return number % 2 == 0 ? nil : Self.bytes(number)
+    }
+
+    public mutating func records() -> [UInt8]? { bytes() }
+
+    private static func bytes(_ number: Int) -> [UInt8] {
+        [UInt8(number % 256), UInt8((number + 1) % 256), UInt8((number + 2) % 256)]
     }
 
     public mutating func count() -> Int { 2 }
@@ -106,9 +116,9 @@ public struct RandomValues: Values {
 
     public mutating func nullableString() -> String? { optional { $0.string() } }
 
-    public mutating func records() -> [UInt8]? {
-        optional { values in values.array { UInt8.random(in: 0...255, using: &$0.random) } }
-    }
+    public mutating func bytes() -> [UInt8] { array { UInt8.random(in: 0...255, using: &$0.random) } }
+    public mutating func nullableBytes() -> [UInt8]? { optional { $0.bytes() } }
+    public mutating func records() -> [UInt8]? { nullableBytes() }
 
     public mutating func count() -> Int { [0, 1, 2, 3].randomElement(using: &random)! }
     public mutating func isPresent() -> Bool { bool() }
