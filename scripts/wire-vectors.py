@@ -6,13 +6,17 @@
 
 The values are counted up in the order of the fields in Kafka's schemas, as Tests/TestSupport/Samples*.swift do.
 
-kafka-python has the schemas of Kafka 4, in which the fields of OffsetCommit 1 still are, though Kafka 4 does not serve it.
+kafka-python has the schemas of Kafka 4, in which the fields of OffsetCommit 1 still are, though Kafka 4 does not serve it. It has none for the
+records of __consumer_offsets, which clients have no use for: they are put in here from Kafka's own definitions, and encoded by it all the same.
 """
 
+import struct
 import uuid
 
 import kafka
 from kafka.protocol import admin, consumer, metadata, producer
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, ConsumerProtocolSubscription
+from kafka.protocol.schemas import StructField
 
 MESSAGES = {
     "Produce": (producer, 3, 11),
@@ -49,6 +53,30 @@ MESSAGES = {
 }
 
 
+def field(name, kind, versions="0+", nullable=None, fields=None):
+    return {"name": name, "type": kind, "versions": versions, "nullableVersions": nullable} | ({"fields": fields} if fields else {})
+
+
+# Name: first and last version, first flexible one, fields.
+RECORDS = {
+    "OffsetCommitKey": (0, 1, None, [field("group", "string"), field("topic", "string"), field("partition", "int32")]),
+    "OffsetCommitValue": (0, 4, 4, [
+        field("offset", "int64"), field("leaderEpoch", "int32", "3+"), field("metadata", "string"), field("commitTimestamp", "int64"),
+        field("expireTimestamp", "int64", "1"),
+    ]),
+    "GroupMetadataKey": (2, 2, None, [field("group", "string")]),
+    "GroupMetadataValue": (0, 4, 4, [
+        field("protocolType", "string"), field("generation", "int32"), field("protocol", "string", nullable="0+"),
+        field("leader", "string", nullable="0+"), field("currentStateTimestamp", "int64", "2+"),
+        field("members", "[]MemberMetadata", fields=[
+            field("memberId", "string"), field("groupInstanceId", "string", "3+", nullable="3+"), field("clientId", "string"),
+            field("clientHost", "string"), field("rebalanceTimeout", "int32", "1+"), field("sessionTimeout", "int32"),
+            field("subscription", "bytes"), field("assignment", "bytes"),
+        ]),
+    ]),
+}
+
+
 class Counter:
     """The values of fields: each takes the next number."""
 
@@ -76,6 +104,8 @@ class Counter:
                 return uuid.UUID(bytes=(number * 4294967311).to_bytes(8, "big") + number.to_bytes(8, "big"))
             case "string":
                 return None if nullable and number % 2 == 0 else f"s{number}"
+            case "bytes" if nullable and number % 2 == 0:
+                return None
             case "bytes" | "records":
                 return bytes([number % 256, (number + 1) % 256, (number + 2) % 256])
         raise ValueError(kind)
@@ -99,6 +129,14 @@ def encode(struct_field, version, flexible):
     return struct_field.encode(values, version=version, compact=flexible, tagged=flexible)
 
 
+def versioned():
+    """Structs that bear their version: name, schema, first and last version, first flexible one."""
+    for cls in (ConsumerProtocolSubscription, ConsumerProtocolAssignment):
+        yield cls.__name__, cls._struct, 0, 3, None
+    for name, (first, last, first_flexible, fields) in RECORDS.items():
+        yield name, StructField(field(name, "data", fields=fields)), first, last, first_flexible
+
+
 def main():
     print("// Made by scripts/wire-vectors.py with kafka-python", kafka.__version__)
     print()
@@ -110,6 +148,14 @@ def main():
             for version in range(first, last + 1):
                 code = encode(cls._struct, version, cls(version=version).flexible_version_q(version))
                 print(f'    ("{name}{suffix}", {version}, "{code.hex()}"),')
+    print("]")
+    print()
+    print("/// As `goldenVectors`, the structs that bear their version.")
+    print("let versionedGoldenVectors: [(name: String, version: Int16, hex: String)] = [")
+    for name, fields, first, last, first_flexible in versioned():
+        for version in range(first, last + 1):
+            code = encode(fields, version, first_flexible is not None and version >= first_flexible)
+            print(f'    ("{name}", {version}, "{(struct.pack(">h", version) + code).hex()}"),')
     print("]")
 
 

@@ -75,5 +75,5 @@ final class FuzzTarget {
 
 /// Every target there is.
 func allTargets() throws -> [FuzzTarget] {
-    try frameTargets() + messageTargets() + produceTargets() + recordTargets() + compressionTargets() + journalTargets() + peerTargets()
+    try frameTargets() + messageTargets() + versionedTargets() + produceTargets() + recordTargets() + compressionTargets() + journalTargets() + peerTargets()
 }

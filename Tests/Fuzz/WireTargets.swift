@@ -62,3 +62,41 @@ func messageTargets() throws -> [FuzzTarget] {
     }
     return try sampledMessages.map { try target($0) }
 }
+
+/// What bears its version: the records of `__consumer_offsets`, and what consumers tell each other.
+func versionedTargets() throws -> [FuzzTarget] {
+    func samples<S: SampledVersioned>(_ type: S.Type) throws -> [[UInt8]] {
+        var samples: [[UInt8]] = []
+        for version in S.versions {
+            var counted = CountedValues()
+            samples.append(try S.sample(version, &counted).encode(version: version))
+            for seed in UInt64(0)..<4 {
+                var random = RandomValues(seed: seed)
+                samples.append(try S.sample(version, &random).encode(version: version))
+            }
+        }
+        return samples
+    }
+    func target<S: SampledVersioned>(_ type: S.Type) throws -> FuzzTarget {
+        FuzzTarget("versioned.\(type)", weight: 10, samples: try samples(type)) { input in
+            guard let value = try? S.decode(input) else { return false }
+            let version = min(Int16(bigEndian: input.loadUnaligned(as: Int16.self)), S.versions.upperBound)
+            try Finding.unless(try S.decode(value.encode(version: version)) == value, "decode(encode(it)) is another")
+            return true
+        }
+    }
+    let keys = try samples(OffsetCommitKey.self) + samples(GroupMetadataKey.self)
+    return try sampledVersioned.map { try target($0) } + [
+        FuzzTarget("versioned.ConsumerOffsetsKey", weight: 5, samples: keys) { input in
+            guard let key = try? ConsumerOffsetsKey.decode(input) else { return false }
+            switch key {
+            case .offset(let key): try Finding.unless(try OffsetCommitKey.decode(input) == key, "another key than it is")
+            case .group(let key): try Finding.unless(try GroupMetadataKey.decode(input) == key, "another key than it is")
+            case .other(let version):
+                let known = OffsetCommitKey.versions.contains(version) || GroupMetadataKey.versions.contains(version)
+                try Finding.unless(!known, "a key that is known was taken for another")
+            }
+            return true
+        },
+    ]
+}
