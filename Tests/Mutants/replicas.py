@@ -16,8 +16,8 @@ REPLICAS = [
         "minority-elects",
         "less than a majority of promises is enough",
         "Sources/Replication/Core/LogChoice.swift",
-        "        guard voters.count >= GroupAssignment.majority(of: replicas.count), let mine",
-        "        guard voters.count >= replicas.count / 2, let mine",
+        "        guard sure >= GroupAssignment.majority(of: replicas.count) ||",
+        "        guard sure >= replicas.count / 2 ||",
         arguments=THREE_REPLICAS,
     ),
     Mutant(

@@ -13,11 +13,11 @@ public enum LogChoice: Equatable, Sendable {
     ///   - replicas: the set.
     public static func make(own: ReplicaID, promises: [ReplicaID: LogShape], replicas: [ReplicaID]) -> LogChoice {
         let voters = replicas.filter { promises[$0] != nil }.sorted()
-        guard voters.count >= GroupAssignment.majority(of: replicas.count), let mine = promises[own] else { return .wait }
+        guard let mine = promises[own], let first = voters.first else { return .wait }
         // Of equals its own, which needs nothing.
-        let best = voters.reduce(voters.contains(own) ? own : voters[0]) { promises[$1]!.isBetter(than: promises[$0]!) ? $1 : $0 }
+        let best = voters.reduce(voters.contains(own) ? own : first) { promises[$1]!.isBetter(than: promises[$0]!) ? $1 : $0 }
         var target = promises[best]!
-        // Those whose logs may have been longer than the best one count for it only once there is nobody left who could tell.
+        // A majority chooses. Those whose logs may have been longer than the best one count for it only once there is nobody left who could tell.
         let sure = voters.count { !promises[$0]!.isUnsure || promises[$0]!.history.lastEpoch < target.history.lastEpoch }
         guard sure >= GroupAssignment.majority(of: replicas.count) || voters.count == replicas.count else { return .wait }
         let common = mine.common(with: target)
