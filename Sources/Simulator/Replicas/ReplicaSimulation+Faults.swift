@@ -163,6 +163,17 @@ extension ReplicaSimulation {
         }
     }
 
+    /// A leader is cut off from everyone as soon as a follower with less than it has follows it: who is left must do with what that one has.
+    func isolateLeader(_ leader: ReplicaID, ahead end: UInt64) {
+        guard let index = replicas.firstIndex(where: { $0.id == leader }), replicas[index].log.count > Int(end) else { return }
+        count("leaderIsolated")
+        cuts = []
+        for other in replicas.map(\.broker) + [Self.store] where other != leader.broker {
+            cuts.formUnion([Way(from: leader.broker, to: other), Way(from: other, to: leader.broker)])
+        }
+        healsAt = now + UInt64(1000 + random.below(2000)) * Self.millisecond
+    }
+
     /// A replica's frame becomes unreadable that its leader does not have in its journal any more, while that leader's drive stalls: so that the
     /// replica needs a snapshot, and has more on stable storage than its leader.
     private func rotBehind(_ index: Int) {

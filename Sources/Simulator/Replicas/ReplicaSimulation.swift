@@ -18,7 +18,7 @@ public final class ReplicaSimulation {
     public static let faults = [
         "crash", "powerCut", "pause", "wiped", "rot", "drop", "duplicate", "delay", "cut", "oneWayCut", "bridge", "storeAway",
         "swapUnknown", "setChanged", "mended", "cutOff", "leftOut", "allDown", "slowDisk", "moved", "handedOver", "elected", "resigned", "retired",
-        "archived", "snapshot", "snapshotOvertaken", "rotBehind", "leaderLostAfterSnapshot",
+        "archived", "snapshot", "snapshotOvertaken", "rotBehind", "leaderLostAfterSnapshot", "leaderIsolated",
     ]
 
     struct Envelope {
@@ -396,6 +396,7 @@ public final class ReplicaSimulation {
             cuts.insert(Way(from: to.broker, to: replicas[index].broker))
             if healsAt == .max { healsAt = now + UInt64(random.below(1000)) * Self.millisecond }
         }
+        if isDisturbed, case .matched(_, _, let end) = message, random.below(20) == 0 { isolateLeader(to, ahead: end) }
         let envelope = Envelope(from: replicas[index].id, to: to, message: message, frames: frames, at: now + latency())
         if random.chance(drops) { return count("drop") }
         network.append(envelope)
