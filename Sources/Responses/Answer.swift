@@ -105,6 +105,9 @@ public final class Answer: @unchecked Sendable {
         return UnsafeRawBufferPointer(start: pieces.first?.iov_base, count: pieces.first?.iov_len ?? 0)
     }
 
+    /// All of it, in memory of its own.
+    var bytes: [UInt8] { pieces.flatMap { Array(UnsafeRawBufferPointer(start: $0.iov_base, count: $0.iov_len)) } }
+
     // MARK: Sending
 
     private var message: UnsafeMutablePointer<msghdr>?

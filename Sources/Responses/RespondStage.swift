@@ -218,23 +218,13 @@ public struct RespondStage: Stage, ~Copyable {
         QualityOfService(rawValue: UInt8(queue % PendingSender.queueCount + 1)) ?? .inSync
     }
 
-    private func position(_ quality: QualityOfService, _ group: JournalPositions) -> UInt64 {
-        switch quality {
-        case .oneWay, .received: group.appended.load()
-        case .persisted: group.flushed.load()
-        case .replicated: group.replicated.load()
-        case .durable: group.committed.load()
-        case .inSync: group.inSync.load()
-        }
-    }
-
     /// Takes the responses whose position is passed.
     private mutating func takePassed(_ queue: Int) -> Int {
         guard links.pending[queue].available() > 0 else { return 0 }
         // The position before what is void: a later leader's positions say nothing of what an earlier one has appended.
         let group = positions(queue)
         let quality = quality(queue)
-        let passed = position(quality, group)
+        let passed = group.position(of: quality)
         // Nor those in sync before the position that all of them have reached.
         let replicas = quality == .inSync ? UInt8(clamping: group.inSyncReplicas.load()) : .max
         let voided = links.pending[queue].voided

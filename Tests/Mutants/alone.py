@@ -216,9 +216,9 @@ ALONE = [
     Mutant(
         "persisted-at-appended",
         "persisted answers leave when the batch is in memory",
-        "Sources/Responses/RespondStage.swift",
-        "        case .persisted: group.flushed.load()",
-        "        case .persisted: group.appended.load()",
+        "Sources/Responses/QualityPosition.swift",
+        "        case .persisted: flushed.load()",
+        "        case .persisted: appended.load()",
     ),
     Mutant(
         "answers-out-of-order",
