@@ -115,6 +115,7 @@ REPLICAS = [
         "        record.history.cut(at: position)\n        guard position < appended else { return }\n",
         "        guard position < appended else { return }\n        record.history.cut(at: position)\n",
         arguments=FIVE_REPLICAS,
+        trap="a later, lower epoch can't be recorded",
     ),
     Mutant(
         "two-replicas-at-once",

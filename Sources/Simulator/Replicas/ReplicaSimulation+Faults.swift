@@ -27,6 +27,7 @@ extension ReplicaSimulation {
             count("resigned")
             replicas[Int(broker)].core!.resign(now: now)
         }
+        if let rotting, now >= rotting.at { rotBehind(rotting.index) }
         if moves, random.below(700) == 0 { move() }
         guard random.below(150) == 0 else { return }
         let index = random.below(replicas.count)
@@ -53,7 +54,7 @@ extension ReplicaSimulation {
             tell("the store is away")
         case 9: wipe(index)
         case 10: rot(index)
-        case 14, 15: rotBehind(index)
+        case 14, 15: stallLeader(index)
         case 11:
             count("slowDisk")
             replicas[index].slowUntil = now + UInt64(random.below(3000)) * Self.millisecond
@@ -174,15 +175,21 @@ extension ReplicaSimulation {
         healsAt = now + UInt64(1000 + random.below(2000)) * Self.millisecond
     }
 
-    /// A replica's frame becomes unreadable that its leader does not have in its journal any more, while that leader's drive stalls: so that the
-    /// replica needs a snapshot, and has more on stable storage than its leader.
+    /// The leader's drive stalls for a while, so that others soon have more on stable storage than it has; then one of them loses something.
+    private func stallLeader(_ index: Int) {
+        guard canLose(index), let leader = replicas.firstIndex(where: { $0.serving != nil }), leader != index else { return }
+        replicas[leader].stalledUntil = now + UInt64(100 + random.below(1000)) * Self.millisecond
+        rotting = (index, now + UInt64(10 + random.below(60)) * Self.millisecond)
+    }
+
+    /// A replica's frame becomes unreadable that its leader does not have in its journal any more: so that the replica needs a snapshot.
     private func rotBehind(_ index: Int) {
+        rotting = nil
         guard canLose(index), let leader = replicas.firstIndex(where: { $0.serving != nil }), leader != index else { return }
         let start = replicas[index].disk.start
         let lost = start..<max(start, min(replicas[leader].disk.start, replicas[index].disk.frames.count))
         guard !lost.isEmpty else { return }
         count("rotBehind")
-        replicas[leader].stalledUntil = now + UInt64(random.below(1000)) * Self.millisecond
         crash(index, losesPower: false)
         replicas[index].disk.damaged.insert(lost.lowerBound + random.below(lost.count))
         self.start(index)

@@ -69,6 +69,8 @@ public final class ReplicaSimulation {
     var isMoving = false
     /// Who ends and begins again at once.
     var restarting: Set<Int32> = []
+    /// Who is to lose what its leader has archived, and when.
+    var rotting: (index: Int, at: UInt64)?
     /// Who is to lead no longer, and from when on.
     var resigning: [Int32: UInt64] = [:]
     /// Percentages of messages.
