@@ -54,7 +54,7 @@ extension ReplicaSimulation {
             tell("the store is away")
         case 9: wipe(index)
         case 10: rot(index)
-        case 14, 15: stallLeader(index)
+        case 14, 15: stallLeader()
         case 11:
             count("slowDisk")
             replicas[index].slowUntil = now + UInt64(random.below(3000)) * Self.millisecond
@@ -176,9 +176,11 @@ extension ReplicaSimulation {
     }
 
     /// The leader's drive stalls for a while, so that others soon have more on stable storage than it has; then one of them loses something.
-    private func stallLeader(_ index: Int) {
-        guard canLose(index), let leader = replicas.firstIndex(where: { $0.serving != nil }), leader != index else { return }
-        replicas[leader].stalledUntil = now + UInt64(100 + random.below(1000)) * Self.millisecond
+    private func stallLeader() {
+        guard let leader = replicas.firstIndex(where: { $0.serving != nil }) else { return }
+        let others = modelStore.target.brokers.map { Int($0) }.filter { $0 != leader && replicas[$0].core != nil }
+        guard let index = others.min(by: { replicas[$0].disk.start < replicas[$1].disk.start }), canLose(index) else { return }
+        replicas[leader].stalledUntil = now + UInt64(500 + random.below(1500)) * Self.millisecond
         rotting = (index, now + UInt64(10 + random.below(60)) * Self.millisecond)
     }
 
@@ -208,12 +210,13 @@ extension ReplicaSimulation {
 
     /// What had gone to a replica before its snapshot came must not be missing now, even if it was the only other one that had it.
     func afterSnapshot(_ index: Int) {
-        guard isDisturbed, random.below(2) == 0, let leader = replicas.firstIndex(where: { $0.serving != nil }), leader != index else { return }
+        guard isDisturbed, let leader = replicas.firstIndex(where: { $0.serving != nil }), leader != index else { return }
+        guard random.chance(now < replicas[leader].stalledUntil ? 90 : 40) else { return }
         count("leaderLostAfterSnapshot")
         crash(leader, losesPower: true)
         start(leader)
-        for other in replicas.indices where other != leader && other != index && random.chance(50) {
-            replicas[other].pausedUntil = now + UInt64(random.below(2000)) * Self.millisecond
+        for other in replicas.indices where other != leader && other != index && random.chance(70) {
+            replicas[other].pausedUntil = now + UInt64(500 + random.below(1500)) * Self.millisecond
         }
     }
 
