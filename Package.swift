@@ -65,6 +65,7 @@ let package = Package(
         module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),
         module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", deque, log]),
         module("Control", ["Host", "Wire", "Intake", "Responses", "Metadata", log]),
+        module("Groups", ["Host", "Wire", "Codecs", "Intake", "Journal", "Metadata", "Responses", deque, log]),
         module("Settings", [.product(name: "Yams", package: "Yams")]),
         module(
             "Broker",
@@ -109,6 +110,7 @@ let package = Package(
         tests("Coordination", ["Coordination", log]),
         tests("Sequencer", ["Sequencer", "Journal", "Wire", "Codecs", "TestSupport"]),
         tests("Client", ["Client", "Wire", "Codecs"]),
+        tests("Groups", ["Groups", "Host", "Wire"]),
         tests("Settings", ["Settings"]),
         tests("Journal", ["CHost", "Codecs", "Host", "IO", "Journal", "Sequencer", "Wire", log]),
         tests(
