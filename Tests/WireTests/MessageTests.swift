@@ -60,7 +60,7 @@ import Testing
             var random = SeededRandom(seed: 42)
             var values = CountedValues()
             let samples = try versions.map { try M.sample($0, &values).encode(version: $0) }
-            for _ in 0..<50_000 {
+            for _ in 0..<20_000 {
                 let place = Int.random(in: samples.indices, using: &random)
                 // Pure noise seldom comes far: half of the tries damage a few bytes of a good message instead.
                 var code: [UInt8]
