@@ -179,6 +179,7 @@ public struct ControlStage: Stage, ~Copyable {
         switch APIKey(rawValue: request.key) {
         case .apiVersions: try answerApiVersions(request, io)
         case .metadata: try handleMetadata(request, io)
+        case .describeCluster: try answer(handleDescribeCluster(request), request, io)
         case .createTopics: try handleCreateTopics(request, io)
         case .deleteTopics: try handleDeleteTopics(request, io)
         case .describeConfigs: try handleDescribeConfigs(request, io)

@@ -86,7 +86,7 @@ public enum APIs {
         APISpec(.alterPartitionReassignments, "AlterPartitionReassignments", served: 0...0, firstFlexible: 0),
         APISpec(.listPartitionReassignments, "ListPartitionReassignments", served: 0...0, firstFlexible: 0),
         APISpec(.offsetDelete, "OffsetDelete", declared: 0...0, firstFlexible: nil),
-        APISpec(.describeCluster, "DescribeCluster", declared: 0...1, firstFlexible: 0),
+        APISpec(.describeCluster, "DescribeCluster", served: 0...1, firstFlexible: 0),
         APISpec(.describeProducers, "DescribeProducers", declared: 0...0, firstFlexible: 0),
     ]
 

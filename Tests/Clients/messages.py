@@ -108,6 +108,14 @@ OFFSET_FOR_LEADER_EPOCH = Api(
                  ("partitions", [("error", "int16", "0+"), ("index", "int32", "0+"), ("epoch", "int32", "1+"),
                                  ("end_offset", "int64", "0+")], "0+")], "0+")])
 
+DESCRIBE_CLUSTER = Api(
+    "DescribeCluster", 60, 0,
+    [("operations", "bool", "0+", False), ("endpoint_type", "int8", "1+", 1)],
+    [("throttle_ms", "int32", "0+"), ("error", "int16", "0+"), ("message", "string", "0+"), ("endpoint_type", "int8", "1+"),
+     ("cluster_id", "string", "0+"), ("controller", "int32", "0+"),
+     ("brokers", [("id", "int32", "0+"), ("host", "string", "0+"), ("port", "int32", "0+"), ("rack", "string", "0+")], "0+"),
+     ("operations", "int32", "0+")])
+
 APIS = {api.key: api for api in (
     API_VERSIONS, PRODUCE, FETCH, LIST_OFFSETS, METADATA, CREATE_TOPICS, DELETE_TOPICS, INIT_PRODUCER_ID)}
 
@@ -138,4 +146,5 @@ class Error:
     INVALID_PRODUCER_EPOCH = 47
     FENCED_LEADER_EPOCH = 74
     UNKNOWN_LEADER_EPOCH = 75
+    MISMATCHED_ENDPOINT_TYPE = 114
     INVALID_RECORD = 87

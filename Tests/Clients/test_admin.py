@@ -6,6 +6,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, New
 from kafka.admin import KafkaAdminClient
 from kafka.admin import ConfigResource as KafkaPythonResource
 from kafka.admin import ConfigResourceType
+from messages import DESCRIBE_CLUSTER, Error
+from rawclient import Connection
 
 
 @pytest.fixture
@@ -51,5 +53,29 @@ def test_kafka_python_reads_them_too(broker):
         asked = KafkaPythonResource(ConfigResourceType.BROKER, "0", {"broker.id": None, "num.partitions": None})
         answer = admin.describe_configs([asked], include_synonyms=True, config_filter="all")
         assert set(answer["broker"]["0"]) == {"broker.id", "num.partitions"}, "only what was asked for"
+    finally:
+        admin.close()
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_the_cluster_is_described(broker, version):
+    with Connection(broker.address) as connection:
+        metadata = connection.metadata([])
+        answer = connection.ask(DESCRIBE_CLUSTER, version)
+        assert answer["error"] == Error.NONE and answer["cluster_id"] == metadata["cluster_id"] and answer["controller"] == metadata["controller_id"]
+        assert [(each["id"], each["host"], each["port"]) for each in answer["brokers"]] == [
+            (each["id"], each["host"], each["port"]) for each in metadata["brokers"]]
+        if version >= 1:
+            assert answer["endpoint_type"] == 1
+            refused = connection.ask(DESCRIBE_CLUSTER, version, endpoint_type=2)
+            assert refused["error"] == Error.MISMATCHED_ENDPOINT_TYPE and refused["brokers"] == [] and refused["message"]
+
+
+def test_kafka_python_describes_the_cluster(broker):
+    admin = KafkaAdminClient(bootstrap_servers=broker.server)
+    try:
+        answer = admin.describe_cluster()
+        assert answer["cluster_id"] and len(answer["brokers"]) == 1, answer
+        assert f"{answer['brokers'][0]['host']}:{answer['brokers'][0]['port']}" == broker.server
     finally:
         admin.close()
