@@ -159,11 +159,14 @@ extension ClusterSimulation {
                 for _ in 0..<20 { try round() }
                 continue
             }
-            if part.errorCode == .offsetOutOfRange, let start = try logStart(of: model, by: leader), start > next {
-                // More has been deleted than was seen.
-                records.removeAll { $0.offset < start }
-                next = start
-                continue
+            if part.errorCode == .offsetOutOfRange {
+                // More has been deleted than was seen. Where that can't be told any more, another leads.
+                guard let start = try logStart(of: model, by: leader) else { continue }
+                if start > next {
+                    records.removeAll { $0.offset < start }
+                    next = start
+                    continue
+                }
             }
             guard part.errorCode == .none else { throw Violation("\(model.name): reading offset \(next) is answered with \(part.errorCode)") }
             try model.see(logStart: part.logStartOffset, highWatermark: part.highWatermark, at: 0)
