@@ -164,10 +164,16 @@ package struct ProduceJob: ~Copyable {
         replicas = max(replicas, least)
     }
 
-    /// Nothing comes of what has not been refused already; the answer waits for no position.
+    /// The answer, a refusal too, does not leave before what ends there is committed, whatever the quality asked for.
+    mutating func awaitCommit(of end: UInt64) {
+        position = max(position, end)
+        quality = max(quality, .durable)
+    }
+
+    /// Nothing comes of what has not been refused for good already; the answer waits for no position.
     mutating func refuse(_ error: ErrorCode) {
         position = 0
-        for index in 0..<items.count where items[index].error == .none { items[index].error = error }
+        for index in 0..<items.count where items[index].error == .none || items[index].error.isTentative { items[index].error = error }
     }
 
     /// Whether the answer is encoded as a whole; if not, its topics are, because other groups have a part in it, or because of their

@@ -130,11 +130,11 @@ struct ProducerTable {
     /// What to do with a batch; the rules are Kafka's (ProducerStateManager's, KIP-98 and KIP-360).
     /// - Parameters:
     ///   - found: what `find` says of its producer.
-    ///   - isYoung: the leader's epoch has begun so recently that requests of before may be on their way.
-    func judge(_ found: Int?, epoch: Int16, firstSequence: Int32, lastSequence: Int32, isYoung: Bool = true) -> SequenceVerdict {
+    ///   - isInterrupted: batches that came before this one may have been refused for now, and come after it.
+    func judge(_ found: Int?, epoch: Int16, firstSequence: Int32, lastSequence: Int32, isInterrupted: Bool = true) -> SequenceVerdict {
         // Of a producer that was forgotten, or whose topic was deleted and made again, any sequence may be the next. Soon after a leader has begun
         // it rather is one whose first batch was refused because nobody led yet: that one comes first.
-        guard let found else { return firstSequence == 0 || hasForgotten || !isYoung ? .append : .refuse(.outOfOrderSequenceNumber) }
+        guard let found else { return firstSequence == 0 || hasForgotten || !isInterrupted ? .append : .refuse(.outOfOrderSequenceNumber) }
         guard epoch == states[found].epoch else {
             guard epoch > states[found].epoch else { return .refuse(.invalidProducerEpoch) }
             return firstSequence == 0 || states[found].isUncertain ? .append : .refuse(.outOfOrderSequenceNumber)

@@ -6,8 +6,6 @@ import Journal
 /// What the replicate stage wants of the write stage: to follow, to lead, to stop.
 extension SequencerStage {
     private static let framesAStep = 4096
-    /// For so long after an epoch has begun, in nanoseconds, requests may come that were sent before.
-    private static let youth: UInt64 = 30_000_000_000
 
     /// Carries out orders, as far as there is room. Returns how much was done.
     mutating func takeOrders(_ now: Moment) -> Int {
@@ -22,7 +20,6 @@ extension SequencerStage {
             case .lead:
                 if journal.epoch < order.epoch {
                     journal.begin(order.epoch)
-                    youngUntil = now.monotonic + SequencerStage.youth
                     epochFrame = EpochFrame(nodeId: nodeId, start: journal.position).encode()
                 }
                 if epochFrame != nil && !beginEpoch(now) {

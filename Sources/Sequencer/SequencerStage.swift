@@ -71,8 +71,10 @@ public struct SequencerStage: Stage, ~Copyable {
     private var doneRequests = Release(connection: ConnectionID(slot: 0, generation: 0), frame: 0, count: 0)
     private var doneSource = 0
     var isLeading: Bool
-    /// Until then, by the monotonic clock, requests may come that were sent before its epoch began. Alone, nobody sends any before.
-    var youngUntil: UInt64 = 0
+    /// Whether others could lead without this broker's knowing yet.
+    private let hasPeers: Bool
+    /// What was refused a while ago, and may come after what was sent behind it.
+    var interruption = Interruption()
     var epochFrame: [UInt8]?
     /// How much of the order that is next has been taken in.
     var takenBytes = 0
@@ -100,7 +102,10 @@ public struct SequencerStage: Stage, ~Copyable {
         case .leading(let frame):
             isLeading = true
             epochFrame = frame
-        case .following: isLeading = false
+            hasPeers = false
+        case .following:
+            isLeading = false
+            hasPeers = true
         }
         self.producerExpiration = producerExpiration
         self.logger = logger
@@ -160,6 +165,8 @@ public struct SequencerStage: Stage, ~Copyable {
         journal.append(.epoch, partition: Frame.noPartition, payload: payload.count, time: now.wall)
         epochFrame = nil
         isLeading = true
+        // Before the first epoch there was nobody to send anything to.
+        if journal.epoch > 1 { interruption.note(.notLeaderOrFollower, now) }
         return true
     }
 
@@ -189,21 +196,27 @@ public struct SequencerStage: Stage, ~Copyable {
         while positions.failure == nil, links.index.hasRoom(), let request = links.logStarts.peek() {
             if isLeading, request.offset > state.logStart(request.partition), request.offset <= state.nextOffset(request.partition) {
                 guard let room = room(for: LogStartFrame.bytes, .logStart) else { break }
-                LogStartFrame(offset: request.offset).write(at: room)
-                let position = journal.position
-                journal.append(.logStart, partition: request.partition, payload: LogStartFrame.bytes, time: now.wall)
-                state.setLogStart(request.offset, partition: request.partition)
-                let entry = IndexEntry(
-                    baseOffset: request.offset, position: position, maxTimestamp: 0, bytes: UInt32(LogStartFrame.bytes),
-                    lastOffsetDelta: 0)
-                let sent = links.index.push(AppendedBatch(entry: entry, partition: request.partition, kind: .logStart))
-                precondition(sent, "there was room")
+                appendLogStart(request.offset, partition: request.partition, at: room, now)
             }
             _ = links.logStarts.pop()
             count += 1
         }
         links.logStarts.release()
         return count
+    }
+
+    /// Returns the position behind it. The index has room.
+    @discardableResult
+    private mutating func appendLogStart(_ offset: Int64, partition: UInt32, at room: UnsafeMutableRawPointer, _ now: Moment) -> UInt64 {
+        LogStartFrame(offset: offset).write(at: room)
+        let position = journal.position
+        let end = journal.append(.logStart, partition: partition, payload: LogStartFrame.bytes, time: now.wall)
+        state.setLogStart(offset, partition: partition)
+        let entry = IndexEntry(
+            baseOffset: offset, position: position, maxTimestamp: 0, bytes: UInt32(LogStartFrame.bytes), lastOffsetDelta: 0)
+        let sent = links.index.push(AppendedBatch(entry: entry, partition: partition, kind: .logStart))
+        precondition(sent, "there was room")
+        return end
     }
 
     private mutating func takeTables() {
@@ -328,7 +341,10 @@ public struct SequencerStage: Stage, ~Copyable {
 
     /// Appends one batch, or finds out why not; false where it must wait.
     private mutating func sequence(_ number: Int, _ now: Moment) -> Bool {
-        guard job.items[number].error == .none, isLeading, let records = job.items[number].records else { return true }
+        guard job.items[number].error == .none, isLeading, let records = job.items[number].records else {
+            if job.items[number].error == .notEnoughReplicas { interruption.note(.notEnoughReplicas, now) }
+            return true
+        }
         if let flaw = BatchValidator.flaw(records, limit: min(job.items[number].maxBytes, journal.payloadLimit)) {
             job.items[number].error = flaw
             return true
@@ -340,13 +356,14 @@ public struct SequencerStage: Stage, ~Copyable {
             producer = state.producers.find(partition, batch.producerId)
             switch state.producers.judge(
                 producer, epoch: batch.producerEpoch, firstSequence: batch.baseSequence, lastSequence: batch.lastSequence,
-                isYoung: now.monotonic < youngUntil)
+                isInterrupted: interruption.holds(now))
             {
             case .append: break
             case .duplicate(let baseOffset, let end):
                 job.items[number].baseOffset = baseOffset
                 job.position = max(job.position, end)
                 return true
+            case .refuse(.outOfOrderSequenceNumber): return refuseOutOfOrder(number, now)
             case .refuse(let error):
                 job.items[number].error = error
                 return true
@@ -361,9 +378,33 @@ public struct SequencerStage: Stage, ~Copyable {
             // A segment is on its way, unless the disk is full.
             guard !positions.hasSpace else { return false }
             job.items[number].error = .kafkaStorageError
+            interruption.note(.kafkaStorageError, now)
             return true
         }
         append(number, records, batch, producer, to: room, now)
+        return true
+    }
+
+    /// A batch is missing before this one. Producers take that for final: they begin a new epoch, in which nothing tells what they send again from what
+    /// was there before (KIP-360), or they give up. So it is said only where it is sure: not while the missing one may have been refused for a reason
+    /// that passes, and not before a majority has confirmed that nobody else led meanwhile, who may have it. False where it must wait.
+    @inline(never)
+    private mutating func refuseOutOfOrder(_ number: Int, _ now: Moment) -> Bool {
+        if interruption.holds(now) {
+            job.items[number].error = interruption.error
+            return true
+        }
+        if hasPeers {
+            // An entry that changes nothing: once it is committed, this broker has led until then.
+            let partition = job.items[number].place.number
+            guard positions.failure == nil, links.index.hasRoom(), let room = room(for: LogStartFrame.bytes, .logStart) else {
+                guard positions.failure != nil || !positions.hasSpace else { return false }
+                job.items[number].error = .kafkaStorageError
+                return true
+            }
+            job.awaitCommit(of: appendLogStart(state.logStart(partition), partition: partition, at: room, now))
+        }
+        job.items[number].error = .outOfOrderSequenceNumber
         return true
     }
 

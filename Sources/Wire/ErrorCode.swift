@@ -135,6 +135,9 @@ public enum ErrorCode: Int16, BitwiseCopyable, Sendable, CaseIterable {
 }
 
 extension ErrorCode {
+    /// Whether a Produce's refusal holds only if the broker that gave it led when it did: until that is sure, another failure takes its place.
+    public var isTentative: Bool { self == .outOfOrderSequenceNumber }
+
     /// The protocol's own spelling, e.g. `UNKNOWN_TOPIC_OR_PARTITION`: what a user can search for.
     public var name: String {
         var name = ""

@@ -211,7 +211,7 @@ public struct ProduceResponseWriter {
         cursor.skipTags(flexible)
     }
 
-    /// Turns the outcomes in encoded topics into failures, but for those that have failed already.
+    /// Turns the outcomes in encoded topics into failures, but for those that have failed for good already.
     public static func fail(
         _ topics: UnsafeMutableRawPointer, count: Int, topicCount: Int, version: Int16, error: ErrorCode
     ) {
@@ -223,7 +223,8 @@ public struct ProduceResponseWriter {
                 let errorAt = cursor.offset + 4
                 skipPartition(&cursor, version: version)
                 precondition(!cursor.failed, "the topics were encoded here")
-                if topics.loadUnaligned(fromByteOffset: errorAt, as: Int16.self) == 0 {
+                let before = ErrorCode(rawValue: Int16(bigEndian: topics.loadUnaligned(fromByteOffset: errorAt, as: Int16.self)))
+                if before == ErrorCode.none || before?.isTentative == true {
                     topics.storeBytes(of: error.rawValue.bigEndian, toByteOffset: errorAt, as: Int16.self)
                     topics.storeBytes(of: Int64(-1), toByteOffset: errorAt + 2, as: Int64.self)
                 }

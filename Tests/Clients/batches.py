@@ -117,6 +117,12 @@ class Batch:
     def next_offset(self):
         return self.base_offset + self.last_delta + 1
 
+    @property
+    def origin(self):
+        """Who sent it, for messages about what should not be."""
+        return (f"producer {self.producer_id} epoch {self.producer_epoch} sequence {self.sequence}, batch at {self.base_offset}, "
+                f"leader epoch {self.leader_epoch}")
+
     def crc_holds(self):
         return crc32c(self.data[CRC_FROM:]) == self.crc
 

@@ -3,12 +3,14 @@
     python crash_worker.py CLIENT HOST:PORT TOPIC PARTITIONS FILE [RATE]
 
 A process of its own, so that nothing that a client does to its threads can stop the test. It appends to FILE a line per
-event: `ack PARTITION OFFSET NUMBER`, or `unknown PARTITION NUMBER REASON` for what was sent but not acknowledged, and
+event: `ack PARTITION OFFSET NUMBER`, `implied PARTITION NUMBER` where the client was not told the offset, because the acknowledgement of a later one
+showed that this one is there (librdkafka), or `unknown PARTITION NUMBER REASON` for what was sent but not acknowledged, and
 `fatal REASON` when the client can't go on. Numbers rise by one in the order of sending. RATE is the most records a second, on
-average; without it there is no bound.
+average; without it there is no bound. HUTONG_TEST_LIBRDKAFKA_DEBUG is what librdkafka shall tell on standard error, such as eos,msg.
 """
 
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -46,7 +48,7 @@ class Journal:
             self.file.write(line + "\n")
 
     def acknowledged(self, partition, offset, number):
-        self.settle(f"ack {partition} {offset} {number}")
+        self.settle(f"implied {partition} {number}" if offset is None else f"ack {partition} {offset} {number}")
 
     def unknown(self, partition, number, reason):
         self.settle(f"unknown {partition} {number} {str(reason)!r}")
@@ -70,7 +72,8 @@ def run_confluent(server, topic, partitions, journal, done):
     producer = confluent_kafka.Producer({
         "bootstrap.servers": server, "enable.idempotence": True, "linger.ms": 2, "batch.num.messages": 50,
         "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200, "retry.backoff.ms": 20,
-        "message.timeout.ms": PATIENCE * 1000, "socket.timeout.ms": 10_000})
+        "message.timeout.ms": PATIENCE * 1000, "socket.timeout.ms": 10_000,
+        **({"debug": os.environ["HUTONG_TEST_LIBRDKAFKA_DEBUG"]} if "HUTONG_TEST_LIBRDKAFKA_DEBUG" in os.environ else {})})
 
     def delivered(number, partition):
         def callback(error, message):

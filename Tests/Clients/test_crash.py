@@ -86,6 +86,12 @@ def served(part):
     return part
 
 
+class Value(bytes):
+    """A record's value, and what its batch's header says of who sent it."""
+
+    origin = None
+
+
 def read_all(broker, topic, partitions=None):
     """Everything in the topic: per partition the value at each offset, which have to be without a gap."""
     found = [[] for _ in range(PARTITIONS)]
@@ -100,15 +106,22 @@ def read_all(broker, topic, partitions=None):
                     for offset, _, _, value, _ in one.records():
                         if offset >= before:
                             assert offset == len(values), f"partition {partition}: {offset} where {len(values)} was due"
-                            values.append(value)
+                            values.append(Value(value))
+                            values[-1].origin = one.origin
                 assert len(values) > before, f"partition {partition}: nothing at {before} of {end}"
     return found
 
 
 def check_acknowledged(client, events, found):
-    """Each acknowledged record at its offset; gives how many there are."""
+    """Each acknowledged record at its offset, or anywhere where its offset is not known; gives how many there are."""
     acknowledged = 0
+    everything = {}
     for event in events:
+        if event[0] == "implied":
+            acknowledged += 1
+            partition, number = map(int, event[1:])
+            values = everything.setdefault(partition, set(found[partition]))
+            assert value_of(client, number) in values, f"{client} {number}: acknowledged, and nowhere in partition {partition}"
         if event[0] != "ack":
             continue
         acknowledged += 1
@@ -132,7 +145,8 @@ def check_once_and_in_order(found):
             before = last[client]
             assert number != before[0], f"partition {partition}: {client} {number} at {before[1]} and at {offset}"
             assert number > before[0], (
-                f"partition {partition}: {client} {number} at {offset} after {before[0]} at {before[1]}")
+                f"partition {partition}: {client} {number} at {offset} after {before[0]} at {before[1]}\n"
+                + "\n".join(f"{at}: {values[at][:24]} {values[at].origin}" for at in range(max(before[1] - 12, 0), min(offset + 12, len(values)))))
             last[client] = number, offset
 
 
@@ -173,7 +187,7 @@ def check_found(found, workers):
     check_once_and_in_order(found)
     for worker in workers:
         events = worker.events()
-        unknown = [event for event in events if event[0] != "ack"]
+        unknown = [event for event in events if event[0] not in ("ack", "implied")]
         assert check_acknowledged(worker.client, events, found) >= PROGRESS
         # An idempotent client retries until it knows; that it gave up means that the broker answered it wrongly.
         assert not unknown, f"{worker.client} gave up on {len(unknown)} records: {unknown[:3]}"

@@ -130,7 +130,8 @@ def test_crash_checker():
     found = [[value_of("a", 0), value_of("b", 0), value_of("a", 1)]]
     check_once_and_in_order(found)
     assert check_acknowledged("a", [["ack", "0", "0", "0"], ["ack", "0", "2", "1"]], found) == 2
-    for event in (["ack", "0", "1", "1"], ["ack", "0", "3", "2"]):
+    assert check_acknowledged("a", [["implied", "0", "0"], ["ack", "0", "2", "1"]], found) == 2
+    for event in (["ack", "0", "1", "1"], ["ack", "0", "3", "2"], ["implied", "0", "2"]):
         with pytest.raises(AssertionError):
             check_acknowledged("a", [event], found)
     for bad in ([value_of("a", 1), value_of("a", 0)], [value_of("a", 1), value_of("b", 0), value_of("a", 1)],

@@ -66,6 +66,23 @@ final class EtcdProcess {
         Glibc.kill(process.processIdentifier, number)
     }
 
+    /// Stops it, and waits until each of its threads stands still: on a busy machine some run on for a while.
+    func pause() async {
+        signal(SIGSTOP)
+        #expect(await eventually { self.standsStill }, "it runs on")
+    }
+
+    private var standsStill: Bool {
+        guard let process else { return false }
+        let tasks = "/proc/\(process.processIdentifier)/task"
+        let threads = (try? FileManager.default.contentsOfDirectory(atPath: tasks)) ?? []
+        return !threads.isEmpty && threads.allSatisfy { thread in
+            // The state stands behind the name, which is in brackets.
+            let stat = (try? String(contentsOfFile: "\(tasks)/\(thread)/stat", encoding: .utf8)) ?? ""
+            return stat[(stat.lastIndex(of: ")") ?? stat.startIndex)...].dropFirst(2).first == "T"
+        }
+    }
+
     /// Ends it at once, and waits until it has ended.
     func kill() async {
         signal(SIGKILL)

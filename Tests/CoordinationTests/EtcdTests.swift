@@ -65,7 +65,7 @@ extension CoordinationTests {
                 let one = try client(etcd.options(requestMilliseconds: 1000))
                 defer { one.store.stop() }
                 #expect(await eventually { one.recorder.isAvailable == true })
-                etcd.signal(SIGSTOP)
+                await etcd.pause()
                 let begun = ContinuousClock.now
                 let outcome = await one.put("key", "1")
                 let took = ContinuousClock.now - begun
@@ -85,7 +85,7 @@ extension CoordinationTests {
                 let one = try client(etcd.options(requestMilliseconds: 5000))
                 one.store.hold("alive", value: [])
                 #expect(await eventually { one.recorder.values["alive"] == [] })
-                etcd.signal(SIGSTOP)
+                await etcd.pause()
                 let begun = ContinuousClock.now
                 let pending = Task { await one.put("key", "1") }
                 one.store.stop()

@@ -50,6 +50,19 @@ private final class HandMadeJournal {
         ends.append(position)
     }
 
+    /// Fills the segment up.
+    func pad() {
+        let header = FrameHeader(
+            length: UInt32(Self.segmentBytes) - UInt32(position), position: position, flushed: 0, epoch: 1, partition: Frame.noPartition, previous: previous,
+            group: Self.identity.group, kind: .padding, time: 0)
+        previous = header.write(at: image.base + Int(position), key: Self.identity.key)
+        position = UInt64(Self.segmentBytes)
+        ends.append(position)
+    }
+
+    /// Destroys a byte.
+    func damage(at position: UInt64) { (image.base + Int(position)).assumingMemoryBound(to: UInt8.self).pointee ^= 1 }
+
     /// Destroys a byte of the frame that ends there.
     func damage(before end: UInt64) { (image.base + Int(end) - 20).assumingMemoryBound(to: UInt8.self).pointee ^= 1 }
 
@@ -141,6 +154,31 @@ private final class HandMadeJournal {
         journal.lose((last / 512 + 2) * 512..<UInt64(HandMadeJournal.segmentBytes))
         let found = try journal.recover(isReplica: true)
         #expect(found.position == last && found.damaged.isEmpty && !found.isEndUnknown)
+    }
+
+    /// Nothing in a broken header can be believed: not the length that would tell which zeros were never written, not the place, not that it is a frame. All
+    /// of padding behind its header is zeros.
+    @Test(arguments: 0..<UInt64(Frame.headerBytes), [false, true])
+    func aReplicasLastHeaderIsBroken(byte: UInt64, isPadding: Bool) throws {
+        let journal = HandMadeJournal()
+        for _ in 0..<3 { try journal.add() }
+        let last = journal.position
+        if isPadding { journal.pad() } else { try journal.add(bytes: 300) }
+        journal.damage(at: last + byte)
+        let found = try journal.recover(isReplica: true)
+        #expect(found.isEndUnknown && found.damaged.first?.lowerBound == last && found.frames == 3)
+    }
+
+    /// Its header was not written to its end: zeros stand behind a block's end.
+    @Test func aReplicasUnfinishedHeaderIsCutOff() throws {
+        let journal = HandMadeJournal()
+        while journal.position % 512 < 456 { try journal.add(bytes: 1) }
+        let last = journal.position
+        try journal.add(bytes: 3000)
+        journal.lose((last / 512 + 1) * 512..<UInt64(HandMadeJournal.segmentBytes))
+        let found = try journal.recover(isReplica: true)
+        #expect(found.position == last && found.damaged.isEmpty && !found.isEndUnknown)
+        #expect(last % 512 < 512 && (last + 60) / 512 > last / 512, "the header lies in two blocks")
     }
 
     /// A block that can't be read looks like zeros, but does not tell that its frame was never written.

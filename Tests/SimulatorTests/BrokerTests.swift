@@ -216,6 +216,9 @@ import Wire
                 let again = try ask(sequence)
                 #expect((again.errorCode, again.baseOffset) == (.none, Int64(sequence)))
             }
+            // What comes before it may have been on its way when the life before ended.
+            if life > 0 { #expect(try ask(9).errorCode == .notLeaderOrFollower) }
+            broker.advance(milliseconds: 11_000)
             #expect(try ask(9).errorCode == .outOfOrderSequenceNumber)
             if life == 1 { _ = try broker.stop() } else { disk.crash() }
             (broker, client) = try make(disk: disk)

@@ -193,7 +193,7 @@ public struct Recovery {
         let flushed = try greatestFlushed()
         guard isReplica else { return flushed }
         let written = max(flushed, found.cutOffEnd ?? 0)
-        guard position >= written, finding == .unreadable || finding == .broken && !reader.isUnfinished(position) else { return written }
+        guard position >= written, finding == .unreadable || finding != .foreign && reader.mayHaveBeenFrame(position) else { return written }
         found.isEndUnknown = true
         return reader.brokenEnd(from: position)
     }

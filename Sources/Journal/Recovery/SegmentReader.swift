@@ -137,14 +137,33 @@ public final class SegmentReader {
         return (isAtSegmentEnd ? end : position, previous)
     }
 
-    /// Whether the frame there was never written to its end: from some block of the drive's on there are still the zeros of a new segment. Then nobody
-    /// was told that it is there. A few zeros prove nothing: batches may end so. Nor do zeros in place of what can't be read.
-    func isUnfinished(_ position: UInt64) -> Bool {
+    /// Whether what stands there, which is no frame, may have been one: then somebody may have been told so. Not where its header does not show, nor
+    /// where it was not written to its end.
+    func mayHaveBeenFrame(_ position: UInt64) -> Bool {
         let from = offset(of: position)
-        let end = toldEnd(from)
+        func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T {
+            T(littleEndian: (memory + from).loadUnaligned(fromByteOffset: offset, as: T.self))
+        }
+        // Both are there unless one has rotted. What was cut off may stand behind a log's end, and then most likely in another place.
+        return (get(0, UInt32.self) == Frame.magic || position > 0 && get(8, UInt64.self) == position) && !isUnfinished(from)
+    }
+
+    /// Whether from some block of the drive's on there are still the zeros of a new segment. A few zeros prove nothing: batches may end so, and all of
+    /// padding is zeros. Nor do zeros in place of what can't be read.
+    private func isUnfinished(_ from: Int) -> Bool {
+        // How long the frame is can be believed only if its header is as it was written.
+        let known = FrameHeader.read(at: memory + from, available: segmentBytes - from, position: start(of: loaded ?? 0) + UInt64(from), of: journal)
+        let isKnown = if case .failure(.badBatch) = known { true } else { false }
+        let end = isKnown ? toldEnd(from) : from + Frame.headerBytes
         guard !unreadable.contains(where: { $0 < end && $0 + directAlignment > from }) else { return false }
-        let last = (end - SegmentReader.tellingZeros) / SegmentReader.writtenAtOnce * SegmentReader.writtenAtOnce
-        return last > from && UnsafeRawBufferPointer(start: memory + last, count: end - last).allSatisfy { $0 == 0 }
+        // A header ends with its checksum.
+        let least = isKnown ? SegmentReader.tellingZeros : MemoryLayout<UInt32>.size
+        let last = (end - least) / SegmentReader.writtenAtOnce * SegmentReader.writtenAtOnce
+        return last > from && isZero(last..<end)
+    }
+
+    private func isZero(_ range: Range<Int>) -> Bool {
+        UnsafeRawBufferPointer(start: memory + range.lowerBound, count: range.count).allSatisfy { $0 == 0 }
     }
 
     private static let tellingZeros = 24

@@ -137,7 +137,17 @@ final class ClusterProducer {
     func takeAnswers(_ simulation: ClusterSimulation) throws -> Int {
         guard case .leader(let client) = link else { return 0 }
         var commits = 0
+        var given: (error: ErrorCode, behind: [(correlation: Int32, batch: ProducedBatch, since: UInt64)])?
         for answer in client.answers() {
+            if let given {
+                // What it sent behind a batch that failed: others would take this for final as well.
+                guard let sent = given.behind.first(where: { $0.correlation == answer.correlation }) else { continue }
+                let response = try client.decode(ProduceRequest.self, answer.frame, version: 8)
+                if response.topics.first?.partitions.first?.errorCode == .outOfOrderSequenceNumber {
+                    throw Violation("\(model.name): producer \(number), sequence \(sent.batch.sequence): out of order behind \(given.error)")
+                }
+                continue
+            }
             if answer.correlation == asksForId?.correlation {
                 asksForId = nil
                 let response = try client.decode(InitProducerIdRequest.self, answer.frame, version: 1)
@@ -150,9 +160,11 @@ final class ClusterProducer {
             let batch = underWay.removeFirst().batch
             let response = try client.decode(ProduceRequest.self, answer.frame, version: 8)
             guard let part = response.topics.first?.partitions.first else { throw Violation("an answer without its partition") }
+            let behind = underWay
             commits += try take(batch, part, simulation)
-            if case .none = link { return commits }
+            if case .none = link { given = (part.errorCode, behind) }
         }
+        if given != nil { return commits }
         let waitsSince = underWay.first?.since ?? asksForId?.since
         if client.isClosed || waitsSince.map({ simulation.now >= $0 + ClusterProducer.patience }) ?? false {
             if !client.isClosed { simulation.count("clientGaveUp") }
