@@ -13,6 +13,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -65,13 +66,13 @@ let package = Package(
         module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),
         module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", deque, log]),
         module("Control", ["Host", "Wire", "Intake", "Responses", "Metadata", log]),
-        module("Groups", ["Host", "Wire", "Codecs", "Intake", "Journal", "Metadata", "Responses", deque, log]),
+        module("Groups", ["Host", "Wire", "Codecs", "Intake", "Journal", "Metadata", "Responses", deque, heap, log]),
         module("Settings", [.product(name: "Yams", package: "Yams")]),
         module(
             "Broker",
             [
                 "Host", "IO", "Wire", "Metadata", "Journal", "Replication", "Coordination", "Intake", "Responses", "Sequencer",
-                "Fetching", "Control", deque, log,
+                "Fetching", "Control", "Groups", deque, log,
             ]),
         module(
             "Simulator",
@@ -84,7 +85,7 @@ let package = Package(
         .executableTarget(
             name: "hutong",
             dependencies: [
-                "Bench", "Broker", "Client", "Codecs", "Control", "Coordination", "Fetching", "Host", "IO", "Intake", "Journal", "Metadata",
+                "Bench", "Broker", "Client", "Codecs", "Control", "Coordination", "Fetching", "Groups", "Host", "IO", "Intake", "Journal", "Metadata",
                 "Replication", "Settings", "Simulator", "Wire", arguments, log,
             ],
             path: "Sources/hutong"),

@@ -1,5 +1,6 @@
 import Control
 import Fetching
+import Groups
 import Host
 import IO
 import Intake
@@ -111,6 +112,7 @@ final class Assembly {
         }
         stages[.read] = StageBox("read", read(groups, areOpen: areOpen))
         stages[.control] = StageBox("control", control(directory, store, failures: groups.map(\.positions.failed)))
+        stages[.groups] = StageBox("groups", coordinator(groups.map(\.positions)))
     }
 
     /// The stages that work on one partition group's journal.
@@ -205,6 +207,12 @@ final class Assembly {
             nodeId: configuration.nodeId, directory: directory, defaults: configuration.topics, settings: configuration.settings,
             store: store, links: wiring.control(), answerBytes: Assembly.controlAnswerBytes,
             waker: host.waker(thread: plan.thread(of: .control)), failures: failures, onFailure: onFailure, logger: logger)
+    }
+
+    private func coordinator(_ positions: [JournalPositions]) -> GroupStage {
+        GroupStage(
+            settings: configuration.groups, positions: positions, links: wiring.groups(), table: table, draining: draining,
+            random: { .random(in: 0 ... .max) }, logger: logger)
     }
 }
 

@@ -1,6 +1,7 @@
 import Control
 import Coordination
 import Fetching
+import Groups
 import Host
 import IO
 import Intake
@@ -27,6 +28,7 @@ public struct BrokerConfiguration: Sendable {
     public var intake: IntakeLimits
     public var reading: ReadLimits
     public var topics: TopicDefaults
+    public var groups = GroupSettings()
     /// How many (producer, partition) pairs each partition group remembers.
     public var producerLimit: Int
     /// After how many milliseconds of silence a producer is forgotten.

@@ -1,5 +1,6 @@
 import Control
 import Fetching
+import Groups
 import Host
 import IO
 import Intake
@@ -32,21 +33,27 @@ struct Wiring {
     private let wakers: [Waker]
     private let slots: Int
 
+    /// By io stage; the last are the groups stage's, which is a client inside the broker.
     let requests: [[Channel<ClientRequest>]]
     let readRequests: [Channel<ClientRequest>]
-    let controlRequests: [Channel<ClientRequest>]
     let releases: [[Channel<Release>]]
     let readReleases: [Channel<Release>]
-    let controlReleases: [Channel<Release>]
     let pending: [[[Channel<PendingCell>]]]
     let readAnswers: [Channel<Unmanaged<Answer>>]
+    /// By io stage.
+    let controlRequests: [Channel<ClientRequest>]
+    let controlReleases: [Channel<Release>]
     let controlAnswers: [Channel<Unmanaged<Answer>>]
+    let groupRequests: [Channel<ClientRequest>]
+    let groupReleases: [Channel<Release>]
+    let groupAnswers: [Channel<Unmanaged<Answer>>]
     let toRespond: [Channel<ConnectionEvent>]
     let fromRespond: [Channel<ConnectionEvent>]
     let batches: [Channel<AppendedBatch>]
     let ioTables: [Channel<Unmanaged<TopicTable>>]
     let writeTables: [Channel<Unmanaged<TopicTable>>]
     let readTable: Channel<Unmanaged<TopicTable>>
+    let groupTable: Channel<Unmanaged<TopicTable>>
     let logStarts: [Channel<LogStartRequest>]
     let orders: [Channel<Unmanaged<ArchiveOrder>>]
     let catalogs: [Channel<Unmanaged<ArchiveNews>>]
@@ -68,23 +75,29 @@ struct Wiring {
         let ios = 0..<plan.ioThreads
         let groups = 0..<plan.partitionGroups
         let requestCapacity = max(Wiring.requestCapacity, inFlight)
-        requests = ios.map { io in groups.map { channel(requestCapacity, .io(io), .write($0)) } }
-        readRequests = ios.map { channel(1024, .io($0), .read) }
-        controlRequests = ios.map { channel(1024, .io($0), .control) }
-        releases = ios.map { io in groups.map { channel(requestCapacity, .write($0), .io(io)) } }
-        readReleases = ios.map { channel(1024, .read, .io($0)) }
-        controlReleases = ios.map { channel(1024, .control, .io($0)) }
-        pending = ios.map { io in
-            groups.map { group in (0..<PendingSender.queueCount).map { _ in channel(Wiring.pendingCapacity, .write(group), .respond(io)) } }
+        let askers = ios.map { StageID.io($0) } + [.groups]
+        let responders = ios.map { StageID.respond($0) } + [.groups]
+        requests = askers.map { asker in groups.map { channel(requestCapacity, asker, .write($0)) } }
+        readRequests = askers.map { channel(1024, $0, .read) }
+        releases = askers.map { asker in groups.map { channel(requestCapacity, .write($0), asker) } }
+        readReleases = askers.map { channel(1024, .read, $0) }
+        pending = responders.map { responder in
+            groups.map { group in (0..<PendingSender.queueCount).map { _ in channel(Wiring.pendingCapacity, .write(group), responder) } }
         }
-        readAnswers = ios.map { channel(Wiring.answerCapacity, .read, .respond($0)) }
+        readAnswers = responders.map { channel(Wiring.answerCapacity, .read, $0) }
+        controlRequests = ios.map { channel(1024, .io($0), .control) }
+        controlReleases = ios.map { channel(1024, .control, .io($0)) }
         controlAnswers = ios.map { channel(Wiring.answerCapacity, .control, .respond($0)) }
+        groupRequests = ios.map { channel(1024, .io($0), .groups) }
+        groupReleases = ios.map { channel(1024, .groups, .io($0)) }
+        groupAnswers = ios.map { channel(Wiring.answerCapacity, .groups, .respond($0)) }
         toRespond = ios.map { channel(4 * connections, .io($0), .respond($0)) }
         fromRespond = ios.map { channel(4 * connections, .respond($0), .io($0)) }
         batches = groups.map { channel(Wiring.indexCapacity, .write($0), .read) }
         ioTables = ios.map { channel(1024, .control, .io($0)) }
         writeTables = groups.map { channel(1024, .control, .write($0)) }
         readTable = channel(1024, .control, .read)
+        groupTable = channel(1024, .control, .groups)
         logStarts = groups.map { channel(1024, .read, .write($0)) }
         orders = groups.map { channel(4, .read, .archive($0)) }
         catalogs = groups.map { channel(1, .archive($0), .read) }
@@ -111,8 +124,8 @@ struct Wiring {
 
     /// Says who is woken when a group's positions move.
     func watch(_ positions: JournalPositions, group: Int) {
-        for io in 0..<plan.ioThreads {
-            let respond = waker(.respond(io))
+        for responder in (0..<plan.ioThreads).map({ StageID.respond($0) }) + [.groups] {
+            let respond = waker(responder)
             for position in [positions.appended, positions.flushed, positions.replicated, positions.committed, positions.inSync, positions.failed] {
                 position.watch(respond)
             }
@@ -124,6 +137,7 @@ struct Wiring {
         positions.awaitsInSync.watch(replicate)
         positions.committed.watch(waker(.read))
         positions.serving.watch(waker(.read))
+        positions.serving.watch(waker(.groups))
         positions.failed.watch(waker(.control))
         positions.space.watch(waker(.write(group)))
     }
@@ -132,15 +146,16 @@ struct Wiring {
 
     func intake(_ io: Int) -> IntakeLinks {
         var writers = OwnedArray<Sender<ClientRequest>>(minimumCapacity: plan.partitionGroups)
-        var back = OwnedArray<Receiver<Release>>(minimumCapacity: plan.partitionGroups + 2)
+        var back = OwnedArray<Receiver<Release>>(minimumCapacity: plan.partitionGroups + 3)
         for group in 0..<plan.partitionGroups {
             writers.append(requests[io][group].sender())
             back.append(releases[io][group].receiver())
         }
         back.append(readReleases[io].receiver())
         back.append(controlReleases[io].receiver())
+        back.append(groupReleases[io].receiver())
         return IntakeLinks(
-            writers: writers, reader: readRequests[io].sender(), control: controlRequests[io].sender(), releases: back,
+            writers: writers, reader: readRequests[io].sender(), control: controlRequests[io].sender(), groups: groupRequests[io].sender(), releases: back,
             toRespond: toRespond[io].sender(), fromRespond: fromRespond[io].receiver(), tables: ioTables[io].receiver())
     }
 
@@ -149,17 +164,18 @@ struct Wiring {
         for group in 0..<plan.partitionGroups {
             for quality in 0..<PendingSender.queueCount { queues.append(pending[io][group][quality].receiver()) }
         }
-        var answers = OwnedArray<Receiver<Unmanaged<Answer>>>(minimumCapacity: 2)
+        var answers = OwnedArray<Receiver<Unmanaged<Answer>>>(minimumCapacity: 3)
         answers.append(readAnswers[io].receiver())
         answers.append(controlAnswers[io].receiver())
+        answers.append(groupAnswers[io].receiver())
         return RespondLinks(
             pending: queues, answers: answers, fromIntake: toRespond[io].receiver(), toIntake: fromRespond[io].sender())
     }
 
     func sequencer(_ group: Int, _ channels: GroupChannels) -> SequencerLinks {
         SequencerLinks(
-            requests: each { requests[$0][group].receiver() }, releases: each { releases[$0][group].sender() },
-            pending: each { io in
+            requests: each(of: requests.count) { requests[$0][group].receiver() }, releases: each(of: releases.count) { releases[$0][group].sender() },
+            pending: each(of: pending.count) { io in
                 var queues = OwnedArray<Sender<PendingCell>>(minimumCapacity: PendingSender.queueCount)
                 for quality in 0..<PendingSender.queueCount { queues.append(pending[io][group][quality].sender()) }
                 return PendingSender(queues: queues, capacity: Wiring.pendingCapacity)
@@ -181,8 +197,8 @@ struct Wiring {
             news.append(readNews[group].receiver())
         }
         return ReadLinks(
-            requests: each { readRequests[$0].receiver() }, releases: each { readReleases[$0].sender() },
-            answers: each { readAnswers[$0].sender() }, batches: fromWriters, logStarts: starts, orders: toArchives,
+            requests: each(of: readRequests.count) { readRequests[$0].receiver() }, releases: each(of: readReleases.count) { readReleases[$0].sender() },
+            answers: each(of: readAnswers.count) { readAnswers[$0].sender() }, batches: fromWriters, logStarts: starts, orders: toArchives,
             catalogs: fromArchives, tables: readTable.receiver(), news: news)
     }
 
@@ -193,19 +209,34 @@ struct Wiring {
     }
 
     func control() -> ControlLinks {
-        var tables = OwnedArray<Sender<Unmanaged<TopicTable>>>(minimumCapacity: plan.ioThreads + plan.partitionGroups + 1)
+        var tables = OwnedArray<Sender<Unmanaged<TopicTable>>>(minimumCapacity: plan.ioThreads + plan.partitionGroups + 2)
         for io in 0..<plan.ioThreads { tables.append(ioTables[io].sender()) }
         for group in 0..<plan.partitionGroups { tables.append(writeTables[group].sender()) }
         tables.append(readTable.sender())
+        tables.append(groupTable.sender())
         return ControlLinks(
-            requests: each { controlRequests[$0].receiver() }, releases: each { controlReleases[$0].sender() },
-            answers: each { controlAnswers[$0].sender() }, tables: tables)
+            requests: each(of: plan.ioThreads) { controlRequests[$0].receiver() }, releases: each(of: plan.ioThreads) { controlReleases[$0].sender() },
+            answers: each(of: plan.ioThreads) { controlAnswers[$0].sender() }, tables: tables)
     }
 
-    /// One end of each io stage's channel.
-    private func each<End: ~Copyable>(_ end: (Int) -> End) -> OwnedArray<End> {
-        var ends = OwnedArray<End>(minimumCapacity: plan.ioThreads)
-        for io in 0..<plan.ioThreads { ends.append(end(io)) }
+    func groups() -> GroupLinks {
+        let own = plan.ioThreads
+        var queues = OwnedArray<Receiver<PendingCell>>(minimumCapacity: PendingSender.queueCount * plan.partitionGroups)
+        for group in 0..<plan.partitionGroups {
+            for quality in 0..<PendingSender.queueCount { queues.append(pending[own][group][quality].receiver()) }
+        }
+        let local = LocalLinks(
+            writers: each(of: plan.partitionGroups) { requests[own][$0].sender() }, writerReleases: each(of: plan.partitionGroups) { releases[own][$0].receiver() },
+            pending: queues, reader: readRequests[own].sender(), readerReleases: readReleases[own].receiver(), readAnswers: readAnswers[own].receiver())
+        return GroupLinks(
+            requests: each(of: plan.ioThreads) { groupRequests[$0].receiver() }, releases: each(of: plan.ioThreads) { groupReleases[$0].sender() },
+            answers: each(of: plan.ioThreads) { groupAnswers[$0].sender() }, tables: groupTable.receiver(), local: local)
+    }
+
+    /// One end of each of several channels.
+    private func each<End: ~Copyable>(of count: Int, _ end: (Int) -> End) -> OwnedArray<End> {
+        var ends = OwnedArray<End>(minimumCapacity: count)
+        for number in 0..<count { ends.append(end(number)) }
         return ends
     }
 }

@@ -33,9 +33,14 @@ public struct TopicDefaults: Sendable {
     public var partitions: Int
     public var autoCreate: Bool
     public var settings: TopicSettings
+    /// Of `__consumer_offsets`; nil: as many replicas as other topics have.
+    public var offsetsPartitions: Int
+    public var offsetsReplicas: Int?
 
-    public init(partitions: Int, autoCreate: Bool, settings: TopicSettings) {
+    public init(partitions: Int, autoCreate: Bool, settings: TopicSettings, offsetsPartitions: Int = 50, offsetsReplicas: Int? = nil) {
         self.partitions = partitions
+        self.offsetsPartitions = offsetsPartitions
+        self.offsetsReplicas = offsetsReplicas
         self.autoCreate = autoCreate
         self.settings = settings
     }
@@ -50,6 +55,7 @@ public struct ControlStage: Stage, ~Copyable {
         case createTopics(CreateTopicsResponse)
         case deleteTopics(DeleteTopicsResponse)
         case producerId
+        case coordinator(FindCoordinatorRequest)
     }
 
     /// What is to be answered once what operators want of groups is in the store.
@@ -179,6 +185,7 @@ public struct ControlStage: Stage, ~Copyable {
         switch APIKey(rawValue: request.key) {
         case .apiVersions: try answerApiVersions(request, io)
         case .metadata: try handleMetadata(request, io)
+        case .findCoordinator: try handleFindCoordinator(request, io)
         case .describeCluster: try answer(handleDescribeCluster(request), request, io)
         case .createTopics: try handleCreateTopics(request, io)
         case .deleteTopics: try handleDeleteTopics(request, io)
@@ -232,6 +239,7 @@ public struct ControlStage: Stage, ~Copyable {
         let flaw = outcome.failure.map { Flaw(.kafkaStorageError, $0) }
         switch reply {
         case .metadata(let message): self.reply(metadata(message, request.version), request, io)
+        case .coordinator(let message): self.reply(coordinators(message, request.version), request, io)
         case .createTopics(var response):
             response.topics.refuseRest { _ in flaw }
             self.reply(response, request, io)

@@ -47,7 +47,11 @@ public struct GroupShard: Sendable {
             entries[id]!.offsets[topic, partition] = offset
             if offset == nil { forgetIfEmpty(id) }
         case .group(let id, let metadata):
-            guard !keepsMembers else { return }
+            guard !keepsMembers else {
+                // What the log says of members is older than what this broker knows; but who was deleted is gone, unless somebody has come meanwhile.
+                if metadata == nil, let entry = entries[id], entry.group.isIdle, entry.offsets.isEmpty { entries[id] = nil }
+                return
+            }
             if let metadata {
                 make(id, wall: wall)
                 entries[id]!.group = ConsumerGroup(id: id, limits: limits, stored: metadata, wall: wall)
@@ -60,12 +64,4 @@ public struct GroupShard: Sendable {
 
     /// The log has been taken in up to there.
     public mutating func advance(to offset: Int64) { nextOffset = max(nextOffset, offset) }
-
-    // MARK: Which partition
-
-    /// The partition of `__consumer_offsets` that a group belongs to: Java's `String.hashCode`, of UTF-16, without its sign, modulo their number; as in Kafka.
-    public static func partition(of group: String, count: Int32) -> Int32 {
-        let hash = group.utf16.reduce(Int32(0)) { $0 &* 31 &+ Int32($1) }
-        return hash == .min ? 0 : abs(hash) % count
-    }
 }

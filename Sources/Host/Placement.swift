@@ -15,6 +15,8 @@ public enum StageID: Hashable, Sendable, CustomStringConvertible {
     case read
     /// Metadata and administration.
     case control
+    /// Coordinates consumer groups.
+    case groups
 
     public var description: String {
         switch self {
@@ -27,6 +29,7 @@ public enum StageID: Hashable, Sendable, CustomStringConvertible {
         case .archive(let n): "archive-\(n)"
         case .read: "read"
         case .control: "control"
+        case .groups: "groups"
         }
     }
 }
@@ -137,7 +140,7 @@ public struct PlacementPlan: Equatable, Sendable {
         let requests: [StageID] = (0..<ios).map { .io($0) } + (0..<groups).map { .write($0) }
         let responses: [StageID] = (0..<ios).map { .respond($0) }
         let flush: [StageID] = (0..<groups).map { .flush($0) } + (0..<groups).map { .replicate($0) }
-        let rest: [StageID] = [.read] + (0..<groups).flatMap { [.loader($0), .archive($0)] } + [.control]
+        let rest: [StageID] = [.read] + (0..<groups).flatMap { [.loader($0), .archive($0)] } + [.control, .groups]
         guard layout == .two else {
             return [PlannedThread(name: "all", stages: requests + flush + responses + rest, node: node)]
         }
@@ -152,7 +155,7 @@ public struct PlacementPlan: Equatable, Sendable {
     private static func threadPerGroup(
         groups: [Int], ios: [Int], node: Int, central: Bool, cores: Int
     ) -> [PlannedThread] {
-        let common: [StageID] = central ? [.read, .control] : []
+        let common: [StageID] = central ? [.read, .control, .groups] : []
         let separate = 2 * ios.count + 3 * groups.count + 1
         let loadersReplicate = separate > cores
         let ioResponds = separate - groups.count > cores

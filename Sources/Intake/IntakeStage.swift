@@ -11,6 +11,7 @@ public struct IntakeLinks: ~Copyable {
     public var writers: OwnedArray<Sender<ClientRequest>>
     public var reader: Sender<ClientRequest>
     public var control: Sender<ClientRequest>
+    public var groups: Sender<ClientRequest>
     /// Request bytes given back, from each stage that is handed requests.
     public var releases: OwnedArray<Receiver<Release>>
     public var toRespond: Sender<ConnectionEvent>
@@ -19,13 +20,14 @@ public struct IntakeLinks: ~Copyable {
 
     public init(
         writers: consuming OwnedArray<Sender<ClientRequest>>, reader: consuming Sender<ClientRequest>,
-        control: consuming Sender<ClientRequest>, releases: consuming OwnedArray<Receiver<Release>>,
+        control: consuming Sender<ClientRequest>, groups: consuming Sender<ClientRequest>, releases: consuming OwnedArray<Receiver<Release>>,
         toRespond: consuming Sender<ConnectionEvent>, fromRespond: consuming Receiver<ConnectionEvent>,
         tables: consuming Receiver<Unmanaged<TopicTable>>
     ) {
         self.writers = writers
         self.reader = reader
         self.control = control
+        self.groups = groups
         self.releases = releases
         self.toRespond = toRespond
         self.fromRespond = fromRespond
@@ -170,6 +172,7 @@ public struct IntakeStage: Stage, ~Copyable {
         for writer in 0..<links.writers.count { links.writers[writer].publish() }
         links.reader.publish()
         links.control.publish()
+        links.groups.publish()
         links.toRespond.publish()
     }
 
@@ -500,6 +503,8 @@ public struct IntakeStage: Stage, ~Copyable {
             guard let produced = handOnProduce(&request, slot) else { return false }
             sent = produced
         case .fetch, .listOffsets, .offsetForLeaderEpoch, .deleteRecords: sent = links.reader.push(request)
+        case .joinGroup, .syncGroup, .heartbeat, .leaveGroup, .offsetCommit, .offsetFetch, .offsetDelete, .describeGroups, .listGroups, .deleteGroups:
+            sent = links.groups.push(request)
         default: sent = links.control.push(request)
         }
         guard sent else {

@@ -120,8 +120,11 @@ public struct TopicEntry: BitwiseCopyable {
     let name: UnsafeRawBufferPointer
     let places: UnsafeMutableBufferPointer<PartitionPlace>
     public let settings: TopicSettings
+    /// Brokers alone write to it.
+    public let isInternal: Bool
 
     fileprivate init(_ topic: Topic) {
+        isInternal = topic.name == TopicName.consumerOffsets
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: topic.name.utf8.count, alignment: 8)
         bytes.copyBytes(from: topic.name.utf8)
         name = UnsafeRawBufferPointer(bytes)

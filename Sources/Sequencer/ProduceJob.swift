@@ -58,6 +58,7 @@ package struct ProduceJob: ~Copyable {
     /// What acks=-1 is held against.
     var inSync = InSyncCount.unchecked
     private(set) var timeoutMs: Int32 = 0
+    private var isInside = false
     /// The number in the table of the topic that was named last.
     private var lastTopic = 0
     /// No more bytes than this will its answer take.
@@ -73,9 +74,11 @@ package struct ProduceJob: ~Copyable {
 
     /// Reads the request. What is of another group that was handed it is that one's; what belongs nowhere, or to a group that
     /// was not handed it because the topic is just being made, is for the first of those that were to refuse.
+    /// - Parameter isInside: the client is a part of this broker.
     @inline(__always)
-    package mutating func begin(_ request: UnsafePointer<ClientRequest>, group: UInt16, table: TopicTable) {
+    package mutating func begin(_ request: UnsafePointer<ClientRequest>, group: UInt16, table: TopicTable, isInside: Bool = false) {
         self.request = request.pointee
+        self.isInside = isInside
         items.removeAll()
         next = 0
         position = 0
@@ -136,6 +139,7 @@ package struct ProduceJob: ~Copyable {
             item.place = place
             item.maxBytes = entry.pointee.settings.maxMessageBytes
             if records == nil { item.error = .invalidRecord }
+            if entry.pointee.isInternal && !isInside { item.error = .invalidTopicException }
             switch acks {
             case 0: break
             case 1: quality = max(quality, entry.pointee.settings.qosLeader)

@@ -10,7 +10,7 @@ import Wire
 
 /// What the write stage is given: one end of each of its channels.
 public struct SequencerLinks: ~Copyable {
-    /// From each io stage.
+    /// From each io stage; the last are the groups stage's, which is a client inside the broker.
     public var requests: OwnedArray<Receiver<ClientRequest>>
     /// To each io stage.
     public var releases: OwnedArray<Sender<Release>>
@@ -238,8 +238,9 @@ public struct SequencerStage: Stage, ~Copyable {
     // MARK: Requests
 
     private mutating func take(_ count: Int, _ now: Moment) -> Int {
+        let isInside = source == links.requests.count - 1
         for done in 0..<count {
-            job.begin(links.requests[source].element(links.requests[source].next), group: group, table: table)
+            job.begin(links.requests[source].element(links.requests[source].next), group: group, table: table, isInside: isInside)
             links.requests[source].skip(1)
             hasJob = true
             guard resume(now) else { return done + 1 }

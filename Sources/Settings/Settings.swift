@@ -32,6 +32,16 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var connectionSendTimeoutMs = 60_000
     public internal(set) var connectionReceiveBytes = 256 << 10
     public internal(set) var connectionMaxInFlight = 4096
+    public internal(set) var offsetsTopicPartitions = 50
+    /// Nil: as many as topics that are created without saying.
+    public internal(set) var offsetsTopicReplicas: Int?
+    public internal(set) var offsetsRetentionMinutes = 10_080
+    public internal(set) var offsetsRetentionCheckIntervalMs = 600_000
+    public internal(set) var offsetMetadataMaxBytes = 4096
+    public internal(set) var groupInitialRebalanceDelayMs = 3000
+    public internal(set) var groupMinSessionTimeoutMs = 6000
+    public internal(set) var groupMaxSessionTimeoutMs = 1_800_000
+    public internal(set) var groupMaxSize = Int(Int32.max)
     public internal(set) var producerIdExpirationMs = 86_400_000
     public internal(set) var producerStateMax = 1_000_000
 

@@ -1,6 +1,6 @@
 extension Settings {
     /// Every setting. Keys that Kafka has are named and meant as there.
-    public static let all: [Setting] = identity + cluster + topics + limits + connections + threads + storage
+    public static let all: [Setting] = identity + cluster + topics + groups + limits + connections + threads + storage
 
     private static let identity: [Setting] = [
         Setting(
@@ -118,6 +118,34 @@ extension Settings {
             "producer.state.max", \.producerStateMax, .integer(1...1_000_000_000),
             "Idempotent producers, counted once per partition, whose sequence numbers are kept at once; beyond it the one "
                 + "that has been silent longest is forgotten."),
+    ]
+
+    private static let groups: [Setting] = [
+        Setting(
+            "offsets.topic.num.partitions", \.offsetsTopicPartitions, .integer(1...10_000),
+            "Partitions of __consumer_offsets, which keeps the consumer groups. It counts when that topic is made, at the first group; it can't be changed later."),
+        Setting(
+            "offsets.topic.replication.factor", \.offsetsTopicReplicas, .optional(.integer(1...64), none: "auto"),
+            "Replicas of __consumer_offsets; auto: as default.replication.factor says. It counts when that topic is made."),
+        Setting(
+            "offsets.retention.minutes", \.offsetsRetentionMinutes, .integer(1...Int(Int32.max)),
+            "Minutes for which the offsets of a group that has no members any more are kept, and of one that never had any after each commit."),
+        Setting(
+            "offsets.retention.check.interval.ms", \.offsetsRetentionCheckIntervalMs, .integer(1...Int(Int32.max)),
+            "Milliseconds between two looks for offsets that have been kept long enough."),
+        Setting(
+            "offset.metadata.max.bytes", \.offsetMetadataMaxBytes, .size(0...(1 << 20)), "Bytes of the longest text that a client may keep with an offset."),
+        Setting(
+            "group.initial.rebalance.delay.ms", \.groupInitialRebalanceDelayMs, .integer(0...3_600_000),
+            "Milliseconds for which a group that was empty waits for more members than the first, so that it need not rebalance for each."),
+        Setting(
+            "group.min.session.timeout.ms", \.groupMinSessionTimeoutMs, .integer(1...Int(Int32.max)),
+            "Milliseconds of the shortest session that a group's member may ask for."),
+        Setting(
+            "group.max.session.timeout.ms", \.groupMaxSessionTimeoutMs, .integer(1...Int(Int32.max)),
+            "Milliseconds of the longest session that a group's member may ask for."),
+        Setting(
+            "group.max.size", \.groupMaxSize, .integer(1...Int(Int32.max)), "Members of a group; further ones are refused."),
     ]
 
     private static let connections: [Setting] = [

@@ -21,6 +21,12 @@ public enum ConsumerOffsetsKey: Sendable, Equatable {
         return .other(version: version)
     }
 
+    /// The partition of `__consumer_offsets` that a group belongs to: Java's `String.hashCode`, of UTF-16, without its sign, modulo their number; as in Kafka.
+    public static func partition(of group: String, count: Int32) -> Int32 {
+        let hash = group.utf16.reduce(Int32(0)) { $0 &* 31 &+ Int32($1) }
+        return hash == .min ? 0 : abs(hash) % count
+    }
+
     /// As ``decode(_:)-(UnsafeRawBufferPointer)``, from an array.
     public static func decode(_ bytes: [UInt8]) throws(WireError) -> ConsumerOffsetsKey {
         try bytes.withUnsafeBytes { raw in

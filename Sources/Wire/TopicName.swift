@@ -2,6 +2,8 @@
 public enum TopicName {
     /// Bytes.
     public static let maxLength = 249
+    /// The topic that brokers keep consumer groups in. Clients may read it, and can't write to it.
+    public static let consumerOffsets = "__consumer_offsets"
 
     /// Why this is no name for a topic, as the end of a sentence; nil if it is one.
     public static func validate(_ name: String) -> String? {

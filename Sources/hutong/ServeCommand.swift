@@ -5,6 +5,7 @@ import Coordination
 import Fetching
 import Foundation
 import Glibc
+import Groups
 import Host
 import IO
 import Intake
@@ -156,11 +157,27 @@ extension BrokerConfiguration {
                 coldBytes: 32 << 20, journalSegments: journal.journalSegments,
                 backlogSegments: settings.replicaBacklogBytes / journal.segmentBytes, retentionInterval: settings.logRetentionCheckIntervalMs),
             topics: TopicDefaults(
-                partitions: settings.numPartitions, autoCreate: settings.autoCreateTopicsEnable, settings: topicSettings),
+                partitions: settings.numPartitions, autoCreate: settings.autoCreateTopicsEnable, settings: topicSettings,
+                offsetsPartitions: settings.offsetsTopicPartitions, offsetsReplicas: settings.offsetsTopicReplicas),
             producerLimit: settings.producerStateMax, producerExpiration: Int64(settings.producerIdExpirationMs),
             traceFile: settings.ioTrace)
+        groups = GroupSettings(settings)
         self.settings = settings.described
         cluster = try ClusterConfiguration(settings)
+    }
+}
+
+extension GroupSettings {
+    init(_ settings: Settings) {
+        func nanoseconds(_ milliseconds: Int) -> UInt64 { UInt64(milliseconds) * 1_000_000 }
+        self.init()
+        limits.sessionTimeouts =
+            nanoseconds(settings.groupMinSessionTimeoutMs)...nanoseconds(max(settings.groupMinSessionTimeoutMs, settings.groupMaxSessionTimeoutMs))
+        limits.initialDelay = nanoseconds(settings.groupInitialRebalanceDelayMs)
+        limits.mostMembers = settings.groupMaxSize
+        metadataBytes = settings.offsetMetadataMaxBytes
+        retention = Int64(settings.offsetsRetentionMinutes) * 60_000
+        retentionInterval = nanoseconds(settings.offsetsRetentionCheckIntervalMs)
     }
 }
 

@@ -146,7 +146,7 @@ def check_once_and_in_order(found):
             assert number != before[0], f"partition {partition}: {client} {number} at {before[1]} and at {offset}"
             assert number > before[0], (
                 f"partition {partition}: {client} {number} at {offset} after {before[0]} at {before[1]}\n"
-                + "\n".join(f"{at}: {values[at][:24]} {values[at].origin}" for at in range(max(before[1] - 12, 0), min(offset + 12, len(values)))))
+                + "\n".join(f"{at}: {values[at][:24]} {getattr(values[at], 'origin', '')}" for at in range(max(before[1] - 12, 0), min(offset + 12, len(values)))))
             last[client] = number, offset
 
 

@@ -6,8 +6,8 @@ import Wire
     /// `String.hashCode` as Java's documentation defines it; "polygenelubricants" is known for the least value there is.
     @Test(arguments: [("test", 48), ("", 0), ("group-1", 49), ("connect-小组", 0), ("polygenelubricants", 0), ("😀", 49)] as [(String, Int32)])
     func theGroupsPartition(group: String, partition: Int32) {
-        #expect(GroupShard.partition(of: group, count: 50) == partition)
-        #expect(GroupShard.partition(of: group, count: 1) == 0)
+        #expect(ConsumerOffsetsKey.partition(of: group, count: 50) == partition)
+        #expect(ConsumerOffsetsKey.partition(of: group, count: 1) == 0)
     }
 
     @Test func recordsAreReadAsTheyWereWritten() throws {

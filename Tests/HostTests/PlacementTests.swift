@@ -74,7 +74,7 @@ private enum Machine {
     /// What holds of every plan.
     private func check(_ plan: PlacementPlan, on topology: Topology, pinned: Bool = true) {
         let nodes = Dictionary(uniqueKeysWithValues: topology.nodes.map { ($0.id, $0) })
-        var expected: Set<StageID> = [.read, .control]
+        var expected: Set<StageID> = [.read, .control, .groups]
         for group in 0..<plan.partitionGroups {
             expected.formUnion([.write(group), .flush(group), .replicate(group), .loader(group), .archive(group)])
         }
@@ -198,7 +198,7 @@ private enum Machine {
 
     @Test func thePlanIsPrintedALineAThread() {
         let lines = plan(Machine.even(cores: 2), PlacementWishes(pin: false)).lines
-        #expect(lines.last == "placement: thread=flush cpu=any node=0 stages=flush-0,replicate-0,read,loader-0,archive-0,control")
+        #expect(lines.last == "placement: thread=flush cpu=any node=0 stages=flush-0,replicate-0,read,loader-0,archive-0,control,groups")
         #expect(lines.count == 2 && lines[0].hasPrefix("placement: thread=main cpu=any node=0 stages=io-0,write-0"))
     }
 }

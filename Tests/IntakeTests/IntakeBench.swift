@@ -30,6 +30,7 @@ final class IntakeBench {
         let toWriters = (0..<groups).map { _ in Channel<ClientRequest>(capacity: queue) }
         let toReader = Channel<ClientRequest>(capacity: queue)
         let toControl = Channel<ClientRequest>(capacity: queue)
+        let toGroups = Channel<ClientRequest>(capacity: queue)
         let back = Channel<Release>(capacity: 4096)
         let toRespond = Channel<ConnectionEvent>(capacity: 1024)
         let fromRespond = Channel<ConnectionEvent>(capacity: 1024)
@@ -51,7 +52,7 @@ final class IntakeBench {
         stage = IntakeStage(
             sockets: sockets, listener: 3, limits: limits,
             links: IntakeLinks(
-                writers: writerEnds, reader: toReader.sender(), control: toControl.sender(), releases: releaseEnds,
+                writers: writerEnds, reader: toReader.sender(), control: toControl.sender(), groups: toGroups.sender(), releases: releaseEnds,
                 toRespond: toRespond.sender(), fromRespond: fromRespond.receiver(), tables: tables.receiver()),
             table: TopicTable(topics: [topic], partitionNumbers: Array(repeating: 8, count: groups)), draining: draining,
             logger: logger)

@@ -141,23 +141,18 @@ public final class SegmentReader {
     /// where it was not written to its end.
     func mayHaveBeenFrame(_ position: UInt64) -> Bool {
         let from = offset(of: position)
-        func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T {
-            T(littleEndian: (memory + from).loadUnaligned(fromByteOffset: offset, as: T.self))
-        }
-        // Both are there unless one has rotted. What was cut off may stand behind a log's end, and then most likely in another place.
-        return (get(0, UInt32.self) == Frame.magic || position > 0 && get(8, UInt64.self) == position) && !isUnfinished(from)
+        return tellsItsPlace(from) && !isUnfinished(from)
     }
 
-    /// Whether from some block of the drive's on there are still the zeros of a new segment. A few zeros prove nothing: batches may end so, and all of
-    /// padding is zeros. Nor do zeros in place of what can't be read.
+    /// Whether from some block of the drive's on there are still the zeros of a new segment. A few zeros prove nothing: batches may end so. Nor do zeros in
+    /// place of what can't be read, nor those behind the header of padding, which always ends with the segment.
     private func isUnfinished(_ from: Int) -> Bool {
-        // How long the frame is can be believed only if its header is as it was written.
-        let known = FrameHeader.read(at: memory + from, available: segmentBytes - from, position: start(of: loaded ?? 0) + UInt64(from), of: journal)
-        let isKnown = if case .failure(.badBatch) = known { true } else { false }
-        let end = isKnown ? toldEnd(from) : from + Frame.headerBytes
+        let told = toldEnd(from)
+        let isPadding = told == segmentBytes || (memory + from).loadUnaligned(fromByteOffset: 38, as: UInt8.self) == FrameKind.padding.rawValue
+        let end = isPadding ? min(from + Frame.headerBytes, segmentBytes) : told
         guard !unreadable.contains(where: { $0 < end && $0 + directAlignment > from }) else { return false }
         // A header ends with its checksum.
-        let least = isKnown ? SegmentReader.tellingZeros : MemoryLayout<UInt32>.size
+        let least = isPadding ? MemoryLayout<UInt32>.size : SegmentReader.tellingZeros
         let last = (end - least) / SegmentReader.writtenAtOnce * SegmentReader.writtenAtOnce
         return last > from && isZero(last..<end)
     }
@@ -172,11 +167,15 @@ public final class SegmentReader {
 
     /// Where the frame ends that begins at that offset, by its header's length where that says that it belongs there.
     private func toldEnd(_ at: Int) -> Int {
-        func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type = T.self) -> T {
-            T(littleEndian: (memory + at).loadUnaligned(fromByteOffset: offset, as: T.self))
-        }
-        let isHere = get(0, UInt32.self) == Frame.magic && get(8, UInt64.self) == start(of: loaded ?? 0) + UInt64(at)
-        return min(at + (isHere ? max(Frame.stride(Int(get(4, UInt32.self))), Frame.headerBytes) : Frame.headerBytes), segmentBytes)
+        let length = tellsItsPlace(at) ? Int((memory + at).loadUnaligned(fromByteOffset: 4, as: UInt32.self).littleEndian) : 0
+        return min(at + max(Frame.stride(length), Frame.headerBytes), segmentBytes)
+    }
+
+    /// Whether a header begins at that offset that says so.
+    private func tellsItsPlace(_ at: Int) -> Bool {
+        let magic = (memory + at).loadUnaligned(as: UInt32.self).littleEndian
+        let position = (memory + at).loadUnaligned(fromByteOffset: 8, as: UInt64.self).littleEndian
+        return magic == Frame.magic && position == start(of: loaded ?? 0) + UInt64(at)
     }
 
     /// Where what is broken there ends, as far as it tells: the frame, and every block behind it that can't be read.

@@ -81,7 +81,7 @@ extension ClusterSimulation {
             for _ in 0...random.below(3) {
                 let isLate = random.chance(50)
                 let place = places[isLate ? places.count - 1 - random.below(min(3, places.count)) : random.below(places.count)]
-                isLost ? loseWrite(broker, place, places) : spoil(broker, place)
+                isLost ? loseWrite(broker, place, places) : spoil(broker, place, group)
             }
         }
     }
@@ -108,7 +108,7 @@ extension ClusterSimulation {
         crash(broker, losesPower: true, restartsIn: random.below(100))
         note(broker)
         networkHealsAt = now
-        for place in places(broker, group, below: end + UInt64(SimulatedDisk.sectorBytes)).suffix(1 + random.below(4)) { spoil(broker, place) }
+        for place in places(broker, group, below: end + UInt64(SimulatedDisk.sectorBytes)).suffix(1 + random.below(4)) { spoil(broker, place, group) }
     }
 
     private typealias Place = (path: String, offset: Int, position: UInt64)
@@ -133,9 +133,9 @@ extension ClusterSimulation {
     }
 
     /// A bit decays, or nothing can be read there.
-    private func spoil(_ broker: ClusterBroker, _ place: Place) {
+    private func spoil(_ broker: ClusterBroker, _ place: Place, _ group: Int) {
         let byte = random.below(SimulatedDisk.sectorBytes)
-        if random.chance(50) {
+        if random.chance(50), !oracle.isMagic(group, place.position + UInt64(byte)) {
             count("rot")
             broker.disk.flip(place.path, byte: place.offset + byte)
         } else {

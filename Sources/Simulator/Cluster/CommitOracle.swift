@@ -105,6 +105,13 @@ struct CommitOracle {
         return UInt64(frames(of: group, segment..<end).last?.lowerBound ?? segment)
     }
 
+    /// Whether the byte tells that a frame stands there, and how long it is, rather than what it says.
+    func isMagic(_ group: Int, _ position: UInt64) -> Bool {
+        guard position < committed[group].count else { return true }
+        let segment = Int(position) / segmentBytes * segmentBytes
+        return frames(of: group, segment..<min(segment + segmentBytes, committed[group].count)).contains { $0.prefix(16).contains(Int(position)) }
+    }
+
     /// The frames within a range of one segment: what lies between them may differ.
     private func frames(of group: Int, _ range: Range<Int>) -> [Range<Int>] {
         var found: [Range<Int>] = []

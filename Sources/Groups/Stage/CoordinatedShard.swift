@@ -1,0 +1,112 @@
+import DequeModule
+import Intake
+import Journal
+import Metadata
+import Wire
+
+/// A client's request that is to be answered. Its bytes may be gone.
+struct Caller {
+    var request: ClientRequest
+    var io: Int
+}
+
+/// What is done once records are stored, or can't be.
+enum Completion {
+    case commit(Caller, OffsetCommitResponse)
+    case deleteOffsets(Caller, OffsetDeleteResponse)
+    case deleteGroup(DeletedGroups, Int)
+    /// A group has asked for it, under that number.
+    case group(String, UInt64)
+    case nothing
+}
+
+/// A DeleteGroups under way: its groups may lie in several partitions.
+final class DeletedGroups {
+    let caller: Caller
+    var response: DeleteGroupsResponse
+    /// How many groups' outcomes are not known yet.
+    var open = 0
+
+    init(_ caller: Caller, _ response: DeleteGroupsResponse) {
+        self.caller = caller
+        self.response = response
+    }
+}
+
+/// Records that go into the log together.
+struct StoredBatch {
+    /// The shard's, when they were made.
+    var life: UInt64
+    var records: [GroupRecord] = []
+    var encoded: [Record] = []
+    var bytes = 0
+    var completions: [Completion] = []
+}
+
+/// One partition of `__consumer_offsets`, as its broker sees it.
+struct CoordinatedShard {
+    enum State: Equatable {
+        /// Another broker coordinates its groups, or nobody.
+        case away
+        /// What has been committed is being read.
+        case loading
+        case serving
+    }
+
+    /// So many bytes of records go into a batch at most, unless one alone is longer.
+    static let batchBytes = 512 << 10
+
+    let partition: Int32
+    let place: PartitionPlace
+    var state = State.away
+    /// The leader's epoch that it goes by; 0: this broker does not lead.
+    var epoch: UInt64 = 0
+    /// It was begun anew so often: what comes of what an earlier one has asked for is not this one's.
+    var life: UInt64 = 0
+    var shard: GroupShard
+    /// The fetch that is under way; and, by the monotonic clock, before when there is to be none.
+    var fetch: UInt32?
+    var loadsFrom: UInt64 = 0
+    /// What is to be sent, in order; the last is not full yet.
+    var outgoing: Deque<StoredBatch> = []
+    /// What was sent and is not known to be stored, by its ticket.
+    var sent: Deque<(ticket: UInt32, batch: StoredBatch)> = []
+
+    init(partition: Int32, place: PartitionPlace, limits: GroupLimits) {
+        self.partition = partition
+        self.place = place
+        shard = GroupShard(limits: limits)
+    }
+
+    /// Begins anew, with nothing.
+    mutating func begin(_ state: State, epoch: UInt64, limits: GroupLimits) {
+        self.state = state
+        self.epoch = epoch
+        life += 1
+        shard = GroupShard(limits: limits)
+        fetch = nil
+        loadsFrom = 0
+    }
+
+    /// When it wants to be looked at, if nothing comes.
+    var deadline: UInt64 { state == .loading && fetch == nil ? loadsFrom : .max }
+
+    /// Records for the log, together, and what follows.
+    mutating func store(_ records: [GroupRecord], _ completion: Completion, wall: Int64) throws(WireError) {
+        var encoded: [Record] = []
+        var bytes = 0
+        for record in records {
+            let next = try record.encode(timestamp: wall)
+            bytes += (next.key?.count ?? 0) + (next.value?.count ?? 0) + 32
+            encoded.append(next)
+        }
+        if outgoing.last.map({ $0.life != life || $0.bytes + bytes > CoordinatedShard.batchBytes && $0.bytes > 0 }) ?? true {
+            outgoing.append(StoredBatch(life: life))
+        }
+        let last = outgoing.count - 1
+        outgoing[last].records += records
+        outgoing[last].encoded += encoded
+        outgoing[last].bytes += bytes
+        outgoing[last].completions.append(completion)
+    }
+}

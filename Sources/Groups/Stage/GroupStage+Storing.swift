@@ -1,0 +1,228 @@
+import Codecs
+import Journal
+import Responses
+import Wire
+
+// What the log of a partition says, and what is put there.
+extension GroupStage {
+    private static let fetchVersion: Int16 = 11
+    private static let fetchBytes: Int32 = 4 << 20
+    private static let sentAtMost = 8
+    /// What can't be read is asked for again after so many nanoseconds; sooner where the read stage has not heard yet that this broker leads.
+    private static let patience: UInt64 = 1_000_000_000
+    private static let pause: UInt64 = 1_000_000
+
+    // MARK: Leading
+
+    /// Begins to coordinate where this broker has begun to lead, and ends where it leads no more. Returns how many have changed.
+    mutating func followLeader(_ partition: Int) -> Int {
+        let epoch = isDraining ? 0 : positions[Int(shards[partition].place.group)].serving.load()
+        guard epoch != shards[partition].epoch else { return 0 }
+        giveUp(partition, .notCoordinator)
+        if epoch > 0 { shards[partition].begin(.loading, epoch: epoch, limits: settings.limits) }
+        return 1
+    }
+
+    /// Reads on in what is committed, while it is loading.
+    mutating func load(_ partition: Int) -> Int {
+        guard shards[partition].state == .loading, shards[partition].fetch == nil, now.monotonic >= shards[partition].loadsFrom else { return 0 }
+        var part = FetchRequest.Partition()
+        part.partition = shards[partition].partition
+        part.fetchOffset = shards[partition].shard.nextOffset
+        part.partitionMaxBytes = GroupStage.fetchBytes
+        var topic = FetchRequest.Topic()
+        topic.topic = TopicName.consumerOffsets
+        topic.partitions = [part]
+        var request = FetchRequest()
+        request.maxBytes = GroupStage.fetchBytes
+        request.topics = [topic]
+        do {
+            shards[partition].fetch = try client.read(request, version: GroupStage.fetchVersion, now: now.monotonic)
+        } catch {
+            logger.error("\(name(partition)) can't be asked for: \(error.reason)")
+        }
+        return shards[partition].fetch == nil ? 0 : 1
+    }
+
+    private func name(_ partition: Int) -> String { "\(TopicName.consumerOffsets)-\(partition)" }
+
+    // MARK: What comes back
+
+    mutating func takeOutcomes() -> Int {
+        var produced: [(UInt32, LocalClient.Outcome)] = []
+        var read: [(UInt32, [UInt8])] = []
+        let count = client.take(produced: { produced.append(($0, $1)) }, read: { read.append(($0, $1)) })
+        for (ticket, frame) in read {
+            guard let partition = shards.firstIndex(where: { $0.fetch == ticket }) else { continue }
+            shards[partition].fetch = nil
+            take(frame, partition)
+        }
+        for (ticket, outcome) in produced {
+            guard let partition = shards.firstIndex(where: { $0.sent.contains { $0.ticket == ticket } }),
+                let place = shards[partition].sent.firstIndex(where: { $0.ticket == ticket })
+            else { continue }
+            finish(shards[partition].sent.remove(at: place).batch, outcome, partition)
+        }
+        return count
+    }
+
+    private mutating func take(_ frame: [UInt8], _ partition: Int) {
+        do {
+            let response = try FetchResponse.decode(frame[LocalClient.headerBytes...], version: GroupStage.fetchVersion)
+            guard let part = response.topics.first?.partitions.first else { throw WireError("a Fetch's answer without its partition") }
+            switch part.errorCode {
+            case .none: break
+            // What was deleted from the log's beginning was deleted by nobody's wish but an operator's.
+            case .offsetOutOfRange where part.logStartOffset > shards[partition].shard.nextOffset:
+                return shards[partition].shard.advance(to: part.logStartOffset)
+            case .notLeaderOrFollower: return shards[partition].loadsFrom = now.monotonic + GroupStage.pause
+            default: throw WireError("\(part.errorCode)")
+            }
+            try take(records: part.records ?? [], partition)
+            if shards[partition].shard.nextOffset >= part.highWatermark { serve(partition) }
+        } catch {
+            // Nobody could say what is missing: what a group has committed would go back.
+            shards[partition].loadsFrom = now.monotonic + GroupStage.patience
+            let reason = (error as? WireError)?.reason ?? "\(error)"
+            logger.error("\(name(partition)) can't be read from offset \(shards[partition].shard.nextOffset) on, trying again: \(reason)")
+        }
+    }
+
+    private mutating func take(records bytes: [UInt8], _ partition: Int) throws {
+        var rest = bytes[...]
+        while rest.count >= RecordBatch.headerLength {
+            let header = try rest.withUnsafeBytes { try RecordBatchHeader(checking: $0) }
+            guard header.size <= rest.count else { break }
+            for record in try RecordBatch.records(of: Array(rest.prefix(header.size))) where record.offset >= shards[partition].shard.nextOffset {
+                if let known = try GroupRecord(record) { shards[partition].shard.apply(known, keepsMembers: false, wall: record.timestamp) }
+            }
+            shards[partition].shard.advance(to: header.baseOffset + Int64(header.lastOffsetDelta) + 1)
+            rest = rest.dropFirst(header.size)
+        }
+    }
+
+    private mutating func serve(_ partition: Int) {
+        shards[partition].state = .serving
+        let moments = now
+        for id in shards[partition].shard.entries.keys {
+            _ = shards[partition].shard.withGroup(id) { $0.resume(moments) }
+            settle(partition, id)
+        }
+    }
+
+    // MARK: Storing
+
+    /// Puts records into the log, with others that come in the same step.
+    mutating func store(_ records: [GroupRecord], _ completion: Completion, _ partition: Int) {
+        do { try shards[partition].store(records, completion, wall: now.wall) } catch {
+            complete(completion, .unknownServerError, partition, life: shards[partition].life)
+        }
+    }
+
+    /// Sends what has gathered.
+    mutating func send(_ partition: Int) -> Int {
+        var count = 0
+        while shards[partition].sent.count < GroupStage.sentAtMost, let batch = shards[partition].outgoing.first {
+            do {
+                var part = ProduceRequest.Partition()
+                part.index = shards[partition].partition
+                part.records = try RecordBatch.build(batch.encoded)
+                var topic = ProduceRequest.Topic()
+                topic.name = TopicName.consumerOffsets
+                topic.partitions = [part]
+                var request = ProduceRequest()
+                request.acks = -1
+                request.topics = [topic]
+                guard let ticket = try client.produce(request, group: Int(shards[partition].place.group), now: now.monotonic) else { break }
+                shards[partition].outgoing.removeFirst()
+                shards[partition].sent.append((ticket, batch))
+            } catch {
+                logger.error("\(name(partition)): records that can't be encoded: \((error as? WireError)?.reason ?? "\(error)")")
+                shards[partition].outgoing.removeFirst()
+                finish(batch, .refused(.unknownServerError), partition)
+            }
+            count += 1
+        }
+        return count
+    }
+
+    private mutating func finish(_ batch: StoredBatch, _ outcome: LocalClient.Outcome, _ partition: Int) {
+        let isOwn = batch.life == shards[partition].life
+        let error: ErrorCode
+        switch outcome {
+        case .appended(let first):
+            error = .none
+            if isOwn {
+                for record in batch.records { shards[partition].shard.apply(record, keepsMembers: true, wall: now.wall) }
+                shards[partition].shard.advance(to: first + Int64(batch.records.count))
+            }
+        case .refused(let code), .unknown(let code): error = GroupStage.told(code)
+        }
+        for completion in batch.completions { complete(completion, error, partition, life: batch.life) }
+        // It may be in the log or not: that is read again.
+        if case .unknown = outcome, isOwn, shards[partition].epoch > 0 {
+            let epoch = shards[partition].epoch
+            giveUp(partition, .notCoordinator)
+            shards[partition].begin(.loading, epoch: epoch, limits: settings.limits)
+        }
+    }
+
+    /// What clients of groups are told of a Produce's failure, as Kafka tells them.
+    private static func told(_ error: ErrorCode) -> ErrorCode {
+        switch error {
+        case .notLeaderOrFollower, .kafkaStorageError: .notCoordinator
+        case .notEnoughReplicas, .notEnoughReplicasAfterAppend, .unknownTopicOrPartition, .requestTimedOut: .coordinatorNotAvailable
+        case .messageTooLarge, .recordListTooLarge, .invalidFetchSize: .invalidCommitOffsetSize
+        default: .unknownServerError
+        }
+    }
+
+    /// - Parameter life: of the shard that asked.
+    private mutating func complete(_ completion: Completion, _ error: ErrorCode, _ partition: Int, life: UInt64) {
+        switch completion {
+        case .commit(let caller, var response):
+            if error != .none { response.fail(error) }
+            answer(response, caller)
+        case .deleteOffsets(let caller, var response):
+            if error != .none { response.fail(error) }
+            answer(response, caller)
+        case .deleteGroup(let job, let index):
+            if error != .none { job.response.results[index].errorCode = error }
+            finish(job)
+        case .group(let id, let number):
+            guard life == shards[partition].life else { return }
+            let moments = now
+            _ = shards[partition].shard.withGroup(id) { $0.stored(number, error, now: moments) }
+            settle(partition, id)
+        case .nothing: break
+        }
+    }
+
+    /// One more of its groups' outcomes is known.
+    mutating func finish(_ job: DeletedGroups) {
+        job.open -= 1
+        if job.open == 0 { answer(job.response, job.caller) }
+    }
+}
+
+extension OffsetCommitResponse {
+    /// Nothing was stored.
+    mutating func fail(_ error: ErrorCode) {
+        for topic in topics.indices {
+            for partition in topics[topic].partitions.indices where topics[topic].partitions[partition].errorCode == .none {
+                topics[topic].partitions[partition].errorCode = error
+            }
+        }
+    }
+}
+
+extension OffsetDeleteResponse {
+    /// Nothing was taken back.
+    mutating func fail(_ error: ErrorCode) {
+        for topic in topics.indices {
+            for partition in topics[topic].partitions.indices where topics[topic].partitions[partition].errorCode == .none {
+                topics[topic].partitions[partition].errorCode = error
+            }
+        }
+    }
+}

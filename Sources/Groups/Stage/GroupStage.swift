@@ -1,0 +1,275 @@
+import HeapModule
+import Host
+import Intake
+import Journal
+import Logging
+import Metadata
+import Responses
+import Wire
+
+/// What the groups stage is given: one end of each of its channels.
+public struct GroupLinks: ~Copyable {
+    /// From each io stage.
+    public var requests: OwnedArray<Receiver<ClientRequest>>
+    /// To each io stage.
+    public var releases: OwnedArray<Sender<Release>>
+    /// To the respond stage that belongs to each io stage.
+    public var answers: OwnedArray<Sender<Unmanaged<Answer>>>
+    public var tables: Receiver<Unmanaged<TopicTable>>
+    /// Of the client inside the broker.
+    public var local: LocalLinks
+
+    public init(
+        requests: consuming OwnedArray<Receiver<ClientRequest>>, releases: consuming OwnedArray<Sender<Release>>,
+        answers: consuming OwnedArray<Sender<Unmanaged<Answer>>>, tables: consuming Receiver<Unmanaged<TopicTable>>, local: consuming LocalLinks
+    ) {
+        self.requests = requests
+        self.releases = releases
+        self.answers = answers
+        self.tables = tables
+        self.local = local
+    }
+}
+
+/// What the groups stage is told by the settings.
+public struct GroupSettings: Sendable {
+    public var limits = GroupLimits()
+    /// offset.metadata.max.bytes: the most that may be kept with an offset.
+    public var metadataBytes = 4096
+    /// offsets.retention.minutes, in milliseconds.
+    public var retention: Int64 = 7 * 24 * 3_600_000
+    /// offsets.retention.check.interval.ms, in nanoseconds.
+    public var retentionInterval: UInt64 = 600_000_000_000
+
+    public init() {}
+}
+
+/// Coordinates the consumer groups of those partitions of `__consumer_offsets` that this broker leads. It is a client inside the broker: what is to last goes into
+/// the journal like any record, and is answered when that is as safe as the topic asks for (docs/decisions/groups.md).
+public struct GroupStage: Stage, ~Copyable {
+    /// Requests that are taken in a step from each io stage.
+    private static let requestsAStep = 1024
+
+    /// When a group wants to be looked at.
+    private struct Look: Comparable {
+        var deadline: UInt64
+        var partition: Int32
+        var group: String
+
+        static func < (a: Look, b: Look) -> Bool { a.deadline < b.deadline }
+    }
+
+    private struct GroupKey: Hashable {
+        var partition: Int32
+        var group: String
+    }
+
+    let settings: GroupSettings
+    let logger: Logger
+    let positions: [JournalPositions]
+    private let draining: DrainSwitch
+    private let random: @Sendable () -> UInt64
+    var links: GroupLinksRest
+    var client: LocalClient
+    private(set) var table: TopicTable
+    /// By partition of `__consumer_offsets`.
+    var shards: [CoordinatedShard] = []
+    private var topicId: Uuid?
+    /// Who waits for a JoinGroup's or SyncGroup's answer.
+    var waiting: [UInt64: Caller] = [:]
+    private var nextToken: UInt64 = 1
+    private var looks = Heap<Look>()
+    /// The earliest look at each group that is in `looks`.
+    private var nextLooks: [GroupKey: UInt64] = [:]
+    private var nextRetention: UInt64 = 0
+    var now = ConsumerGroup.Moments(monotonic: 0, wall: 0)
+
+    /// The links but for those of the local client.
+    struct GroupLinksRest: ~Copyable {
+        var requests: OwnedArray<Receiver<ClientRequest>>
+        var releases: OwnedArray<Sender<Release>>
+        var answers: OwnedArray<Sender<Unmanaged<Answer>>>
+        var tables: Receiver<Unmanaged<TopicTable>>
+    }
+
+    /// - Parameters:
+    ///   - positions: of each partition group.
+    ///   - random: numbers that nobody else draws, for the ids of members.
+    public init(
+        settings: GroupSettings, positions: [JournalPositions], links: consuming GroupLinks, table: TopicTable, draining: DrainSwitch,
+        random: @escaping @Sendable () -> UInt64, logger: Logger
+    ) {
+        self.settings = settings
+        self.positions = positions
+        self.draining = draining
+        self.random = random
+        self.logger = logger
+        self.table = table
+        client = LocalClient(positions: positions, links: links.local)
+        self.links = GroupLinksRest(requests: links.requests, releases: links.releases, answers: links.answers, tables: links.tables)
+        take(table)
+    }
+
+    public mutating func step(_ now: Moment) -> Int {
+        self.now = ConsumerGroup.Moments(monotonic: now.monotonic, wall: now.wall)
+        var progress = takeTables()
+        progress += takeOutcomes()
+        for partition in shards.indices { progress += followLeader(partition) }
+        for io in 0..<links.requests.count { progress += takeRequests(io) }
+        progress += lookAtGroups()
+        for partition in shards.indices { progress += load(partition) + send(partition) }
+        for io in 0..<links.answers.count {
+            links.answers[io].publish()
+            links.releases[io].publish()
+        }
+        return progress
+    }
+
+    public var deadline: UInt64 {
+        shards.reduce(min(looks.min?.deadline ?? .max, shards.isEmpty ? .max : nextRetention)) { min($0, $1.deadline) }
+    }
+
+    public var isDrained: Bool { shards.allSatisfy { $0.outgoing.isEmpty && $0.sent.isEmpty } }
+
+    var isDraining: Bool { draining.isOn }
+
+    // MARK: Topics
+
+    private mutating func takeTables() -> Int {
+        var count = 0
+        while let next = links.tables.pop() {
+            take(next.takeRetainedValue())
+            count += 1
+        }
+        links.tables.release()
+        return count
+    }
+
+    private mutating func take(_ table: TopicTable) {
+        self.table = table
+        let topic = table.topic(named: TopicName.consumerOffsets)
+        guard topic?.id != topicId else { return }
+        for partition in shards.indices { giveUp(partition, .notCoordinator) }
+        topicId = topic?.id
+        shards = (topic?.partitions ?? []).enumerated().map { CoordinatedShard(partition: Int32($0), place: $1, limits: settings.limits) }
+    }
+
+    // MARK: Requests and answers
+
+    private mutating func takeRequests(_ io: Int) -> Int {
+        var count = 0
+        while count < GroupStage.requestsAStep, links.answers[io].hasRoom(for: unanswered + 1), links.releases[io].hasRoom(),
+            let request = links.requests[io].pop()
+        {
+            count += 1
+            let caller = Caller(request: request, io: io)
+            do { try handle(caller) } catch {
+                logger.notice("a request that can't be answered: \((error as? WireError)?.reason ?? "\(error)")")
+                send(Answer(closing: request.connection, number: request.answer), io)
+            }
+            let released = links.releases[io].push(request.release)
+            precondition(released, "there was room")
+        }
+        links.requests[io].release()
+        return count
+    }
+
+    /// At most so many answers are owed.
+    private var unanswered: Int {
+        shards.reduce(waiting.count) { $0 + $1.outgoing.reduce(0) { $0 + $1.completions.count } + $1.sent.reduce(0) { $0 + $1.batch.completions.count } }
+    }
+
+    private mutating func send(_ answer: Answer, _ io: Int) {
+        let sent = links.answers[io].push(Unmanaged.passRetained(answer))
+        precondition(sent, "there was room when the request was taken")
+    }
+
+    mutating func answer(_ response: some Response, _ caller: Caller) {
+        let request = caller.request
+        do {
+            let frame = try ResponseFrame.encode(response, version: request.version, correlationId: request.correlation)
+            send(Answer(request.connection, number: request.answer, bytes: frame), caller.io)
+        } catch {
+            logger.error("an answer can't be encoded: \(error.reason)")
+            send(Answer(closing: request.connection, number: request.answer), caller.io)
+        }
+    }
+
+    /// A number under which a request waits for its answer.
+    mutating func wait(_ caller: Caller) -> UInt64 {
+        defer { nextToken += 1 }
+        waiting[nextToken] = caller
+        return nextToken
+    }
+
+    /// What no other member's id has: as many digits as a UUID has.
+    func fresh() -> String {
+        let digits = [random(), random()].map { String($0, radix: 16) }.map { String(repeating: "0", count: 16 - $0.count) + $0 }.joined()
+        var text = digits[...]
+        return [8, 4, 4, 4, 12].map { count in
+            defer { text = text.dropFirst(count) }
+            return String(text.prefix(count))
+        }.joined(separator: "-")
+    }
+
+    // MARK: Groups
+
+    /// Does what a group wants done, and looks at it again in time.
+    mutating func settle(_ partition: Int, _ id: String) {
+        guard let effects = shards[partition].shard.withGroup(id, { $0.takeEffects() }) else { return }
+        for effect in effects {
+            switch effect {
+            case .joined(let token, let response): if let caller = waiting.removeValue(forKey: token) { answer(response, caller) }
+            case .synced(let token, let response): if let caller = waiting.removeValue(forKey: token) { answer(response, caller) }
+            case .store(let number):
+                let metadata = shards[partition].shard[id]?.group.metadata
+                store([.group(id, metadata)], .group(id, number), partition)
+            }
+        }
+        shards[partition].shard.forgetIfEmpty(id)
+        look(at: id, partition)
+    }
+
+    /// Looks at the group when it wants to be. A look that was put down before may come too early; then it is put off.
+    private mutating func look(at id: String, _ partition: Int) {
+        guard let deadline = shards[partition].shard[id]?.group.deadline, deadline < .max else { return }
+        let key = GroupKey(partition: Int32(partition), group: id)
+        guard deadline < nextLooks[key] ?? .max else { return }
+        nextLooks[key] = deadline
+        looks.insert(Look(deadline: deadline, partition: Int32(partition), group: id))
+    }
+
+    private mutating func lookAtGroups() -> Int {
+        var count = 0
+        while let look = looks.min, look.deadline <= now.monotonic {
+            looks.removeMin()
+            let key = GroupKey(partition: look.partition, group: look.group)
+            guard nextLooks[key] == look.deadline else { continue }
+            nextLooks[key] = nil
+            count += 1
+            let partition = Int(look.partition)
+            guard partition < shards.count, shards[partition].state == .serving else { continue }
+            let moments = now
+            _ = shards[partition].shard.withGroup(look.group) { $0.expire(moments) }
+            settle(partition, look.group)
+        }
+        if now.monotonic >= nextRetention {
+            nextRetention = now.monotonic + settings.retentionInterval
+            for partition in shards.indices where shards[partition].state == .serving {
+                let records = shards[partition].shard.expired(retention: settings.retention, wall: now.wall)
+                if !records.isEmpty { store(records, .nothing, partition) }
+            }
+        }
+        return count
+    }
+
+    /// Nothing is known of the partition's groups any more; who waits is told.
+    mutating func giveUp(_ partition: Int, _ error: ErrorCode) {
+        let moments = now
+        for id in shards[partition].shard.entries.keys.sorted() {
+            _ = shards[partition].shard.withGroup(id) { $0.end(error, now: moments) }
+            settle(partition, id)
+        }
+        shards[partition].begin(.away, epoch: 0, limits: settings.limits)
+    }
+}

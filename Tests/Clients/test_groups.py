@@ -1,0 +1,333 @@
+"""Consumer groups, as stock clients use them: through restarts, rebalances and kills of the broker."""
+
+import asyncio
+import contextlib
+import subprocess
+import threading
+import time
+
+import aiokafka
+import confluent_kafka
+import kafka
+import pytest
+from confluent_kafka.admin import AdminClient
+from kafka.admin import KafkaAdminClient
+
+from broker import free_port
+from rawclient import Connection
+
+PATIENCE = 30
+PARTITIONS = 4
+# A group that was empty need not wait for more members here.
+SETTINGS = {"group.initial.rebalance.delay.ms": 0, "offsets.topic.num.partitions": 4}
+
+
+def servers(broker):
+    """Of one broker, or of all of a cluster."""
+    return getattr(broker, "servers", None) or broker.server
+
+
+def produce(broker, topic, values):
+    producer = confluent_kafka.Producer({"bootstrap.servers": servers(broker), "linger.ms": 2})
+    for number in values:
+        producer.produce(topic, str(number).encode(), partition=number % PARTITIONS)
+    assert producer.flush(PATIENCE) == 0
+
+
+def await_that(what, seconds=PATIENCE):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it does not come true"
+        time.sleep(0.05)
+
+
+class Confluent:
+    """A member of a group, in a thread of its own, which takes down all that it gets and commits now and then."""
+
+    def __init__(self, broker, topic, group, strategy="range", commit=True):
+        self.values, self.assigned, self.ends, self.commit, self.error = [], set(), False, commit, None
+        self.consumer = confluent_kafka.Consumer({
+            "bootstrap.servers": servers(broker), "group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False,
+            "partition.assignment.strategy": strategy, "session.timeout.ms": 6000, "heartbeat.interval.ms": 500,
+            "reconnect.backoff.max.ms": 200})
+        self.consumer.subscribe([topic], on_assign=self.take, on_revoke=self.give, on_lost=self.give)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def take(self, _, partitions):
+        self.assigned |= {one.partition for one in partitions}
+
+    def give(self, _, partitions):
+        self.assigned -= {one.partition for one in partitions}
+
+    def run(self):
+        try:
+            while not self.ends:
+                message = self.consumer.poll(0.1)
+                if message is not None and message.error() is None:
+                    self.values.append(int(message.value()))
+                    if self.commit:
+                        self.consumer.commit(message, asynchronous=True)
+        except Exception as error:  # the test asks for it
+            self.error = error
+
+    def close(self):
+        self.ends = True
+        self.thread.join(PATIENCE)
+        self.consumer.close()
+        assert self.error is None, self.error
+        return self.values
+
+
+def read_with_confluent(broker, topic, group, count):
+    """Reads so many records, commits, leaves. Gives their values."""
+    consumer = confluent_kafka.Consumer({
+        "bootstrap.servers": servers(broker), "group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False})
+    consumer.subscribe([topic])
+    values = []
+    deadline = time.monotonic() + PATIENCE
+    while len(values) < count:
+        assert time.monotonic() < deadline, f"{len(values)} of {count}"
+        message = consumer.poll(0.5)
+        if message is not None and message.error() is None:
+            values.append(int(message.value()))
+            consumer.commit(message, asynchronous=False)
+    consumer.close()
+    return values
+
+
+def read_with_kafka_python(broker, topic, group, count):
+    consumer = kafka.KafkaConsumer(
+        topic, bootstrap_servers=servers(broker), group_id=group, auto_offset_reset="earliest", enable_auto_commit=False, max_poll_records=1)
+    values = []
+    deadline = time.monotonic() + PATIENCE
+    while len(values) < count:
+        assert time.monotonic() < deadline, f"{len(values)} of {count}"
+        for records in consumer.poll(500).values():
+            values += [int(record.value) for record in records]
+        consumer.commit()
+    consumer.close()
+    return values
+
+
+def read_with_aiokafka(broker, topic, group, count):
+    async def read():
+        consumer = aiokafka.AIOKafkaConsumer(
+            topic, bootstrap_servers=servers(broker), group_id=group, auto_offset_reset="earliest", enable_auto_commit=False)
+        await consumer.start()
+        values = []
+        try:
+            while len(values) < count:
+                record = await asyncio.wait_for(consumer.getone(), PATIENCE)
+                values.append(int(record.value))
+                await consumer.commit({aiokafka.TopicPartition(topic, record.partition): record.offset + 1})
+        finally:
+            await consumer.stop()
+        return values
+
+    return asyncio.run(read())
+
+
+def read_with_kcat(broker, topic, group, count):
+    """It commits what it has printed when it leaves."""
+    done = subprocess.run(
+        ["kcat", "-b", servers(broker), "-G", group, "-q", "-u", "-X", "auto.offset.reset=earliest", "-c", str(count), topic],
+        capture_output=True, text=True, timeout=2 * PATIENCE, check=True)
+    return [int(line) for line in done.stdout.split()]
+
+
+READERS = {"confluent": read_with_confluent, "kafka-python": read_with_kafka_python, "aiokafka": read_with_aiokafka, "kcat": read_with_kcat}
+
+
+@pytest.mark.parametrize("client", READERS)
+@pytest.mark.parametrize("crash", [True, False], ids=["kill", "stop"])
+def test_goes_on_where_it_was(make_broker, topic, client, crash):
+    """Members come and go one after the other, and the broker in between: each record is read once."""
+    broker = make_broker(SETTINGS, port=free_port())
+    with Connection(broker.address) as connection:
+        connection.create(topic, PARTITIONS)
+    produce(broker, topic, range(200))
+    values = []
+    for count in (50, 100, 50):
+        values += READERS[client](broker, topic, "g", count)
+        broker.restart(crash)
+    assert sorted(values) == list(range(200))
+
+
+@pytest.mark.parametrize("strategy", ["range", "cooperative-sticky"])
+def test_members_share(make_broker, topic, strategy):
+    """Partitions are divided, and taken over from who leaves and from who falls silent; nothing is skipped."""
+    broker = make_broker(SETTINGS, port=free_port())
+    with Connection(broker.address) as connection:
+        connection.create(topic, PARTITIONS)
+    first = Confluent(broker, topic, "g", strategy)
+    await_that(lambda: len(first.assigned) == PARTITIONS)
+    produce(broker, topic, range(100))
+    second = Confluent(broker, topic, "g", strategy)
+    await_that(lambda: len(first.assigned) == len(second.assigned) == PARTITIONS // 2 and not first.assigned & second.assigned)
+    produce(broker, topic, range(100, 200))
+    await_that(lambda: set(first.values) | set(second.values) == set(range(200)))
+    second.close()
+    await_that(lambda: len(first.assigned) == PARTITIONS)
+    produce(broker, topic, range(200, 300))
+    await_that(lambda: set(range(200, 300)) <= set(first.values))
+    first.close()
+
+
+def test_mixed_clients_share(make_broker, topic):
+    """Three clients in one group, by the assignor that all of them know."""
+    broker = make_broker(SETTINGS, port=free_port())
+    with Connection(broker.address) as connection:
+        connection.create(topic, PARTITIONS)
+    produce(broker, topic, range(100))
+    one = Confluent(broker, topic, "g")
+    await_that(lambda: len(one.assigned) == PARTITIONS)
+    other = kafka.KafkaConsumer(
+        topic, bootstrap_servers=servers(broker), group_id="g", auto_offset_reset="earliest",
+        partition_assignment_strategy=[kafka.coordinator.assignors.range.RangePartitionAssignor])
+    values = []
+
+    def poll():
+        for records in other.poll(100).values():
+            values.extend(int(record.value) for record in records)
+        return len(other.assignment()) == len(one.assigned) == PARTITIONS // 2
+
+    await_that(poll)
+    produce(broker, topic, range(100, 200))
+    await_that(lambda: poll() and set(one.values) | set(values) == set(range(200)))
+    other.close()
+    one.close()
+
+
+def test_no_commit_goes_back(make_broker, topic):
+    """The broker is killed while offsets are committed: what was answered is there, and no less."""
+    broker = make_broker(SETTINGS, port=free_port())
+    with Connection(broker.address) as connection:
+        connection.create(topic, PARTITIONS)
+    consumer = confluent_kafka.Consumer({
+        "bootstrap.servers": servers(broker), "group.id": "g", "enable.auto.commit": False, "reconnect.backoff.max.ms": 200})
+    acknowledged, ends = [-1], []
+
+    def commit():
+        number = 0
+        while not ends:
+            with contextlib.suppress(confluent_kafka.KafkaException):
+                consumer.commit(
+                    offsets=[confluent_kafka.TopicPartition(topic, 0, number)], asynchronous=False)
+                acknowledged[0] = number
+            number += 1
+
+    def committed():
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.suppress(confluent_kafka.KafkaException):
+                return other.committed([confluent_kafka.TopicPartition(topic, 0)], timeout=PATIENCE)[0].offset
+            assert time.monotonic() < deadline
+
+    other = confluent_kafka.Consumer({"bootstrap.servers": servers(broker), "group.id": "g", "reconnect.backoff.max.ms": 200})
+    thread = threading.Thread(target=commit, daemon=True)
+    thread.start()
+    for _ in range(5):
+        before = acknowledged[0]
+        await_that(lambda: acknowledged[0] > before + 10)
+        broker.kill()
+        told = acknowledged[0]
+        broker.start()
+        assert committed() >= told, "a committed offset is gone"
+    ends.append(True)
+    thread.join(2 * PATIENCE)
+    assert committed() == acknowledged[0]
+    consumer.close()
+    other.close()
+
+
+def test_administration(make_broker, topic):
+    broker = make_broker(SETTINGS, port=free_port())
+    with Connection(broker.address) as connection:
+        connection.create(topic, PARTITIONS)
+    produce(broker, topic, range(20))
+    member = Confluent(broker, topic, "lively")
+    await_that(lambda: len(member.values) == 20)
+    read_with_confluent(broker, topic, "quiet", 20)
+    admin = AdminClient({"bootstrap.servers": servers(broker)})
+    listed = {one.group_id: one.state.name for one in admin.list_consumer_groups().result().valid}
+    assert listed == {"lively": "STABLE", "quiet": "EMPTY"}
+    described = {name: future.result() for name, future in admin.describe_consumer_groups(["lively", "quiet", "none"]).items()}
+    assert {name: one.state.name for name, one in described.items()} == {"lively": "STABLE", "quiet": "EMPTY", "none": "DEAD"}
+    assigned = [one for one in described["lively"].members[0].assignment.topic_partitions]
+    assert sorted(one.partition for one in assigned) == list(range(PARTITIONS))
+    asked = admin.list_consumer_group_offsets([confluent_kafka.ConsumerGroupTopicPartitions("quiet")])
+    assert sorted((one.partition, one.offset) for one in asked["quiet"].result().topic_partitions) == [(number, 5) for number in range(PARTITIONS)]
+    with pytest.raises(confluent_kafka.KafkaException, match="NON_EMPTY_GROUP"):
+        admin.delete_consumer_groups(["lively"])["lively"].result()
+    # The groups' own topic is shown as such, can be read, and not be written or deleted.
+    shown = admin.list_topics("__consumer_offsets").topics["__consumer_offsets"]
+    assert len(shown.partitions) == SETTINGS["offsets.topic.num.partitions"]
+    with pytest.raises(confluent_kafka.KafkaException, match="INVALID_TOPIC|TOPIC_EXCEPTION"):
+        admin.delete_topics(["__consumer_offsets"])["__consumer_offsets"].result()
+    python = KafkaAdminClient(bootstrap_servers=servers(broker))
+    assert {one["group_id"] if isinstance(one, dict) else one[0] for one in python.list_groups()} == {"lively", "quiet"}
+    admin.alter_consumer_group_offsets(
+        [confluent_kafka.ConsumerGroupTopicPartitions("quiet", [confluent_kafka.TopicPartition(topic, 1, 2)])])["quiet"].result()
+    assert sorted(read_with_confluent(broker, topic, "quiet", 3)) == [9, 13, 17]
+    admin.delete_consumer_groups(["quiet"])["quiet"].result()
+    assert {one.group_id for one in admin.list_consumer_groups().result().valid} == {"lively"}
+    member.close()
+    broker.restart(True)
+    # While the groups are being read, it says so instead.
+    again = AdminClient({"bootstrap.servers": servers(broker)})
+    await_that(lambda: {one.group_id for one in again.list_consumer_groups().result().valid} == {"lively"})
+
+
+def test_coordinator_moves(cluster, topic):
+    """The broker that coordinates a group is killed: another one goes on, with all that was committed and the members that there were."""
+    brokers = cluster.brokers
+    with Connection(brokers[1].address) as connection:
+        connection.create(topic, PARTITIONS, replication_factor=3)
+    admin = AdminClient({"bootstrap.servers": cluster.servers})
+
+    produced = 0
+
+    def more():
+        nonlocal produced
+        producer = confluent_kafka.Producer({"bootstrap.servers": cluster.servers, "enable.idempotence": True})
+        for number in range(produced, produced + 100):
+            producer.produce(topic, str(number).encode(), partition=number % PARTITIONS)
+        assert producer.flush(PATIENCE) == 0
+        produced += 100
+
+    member = Confluent(cluster, topic, "moving")
+    other = confluent_kafka.Consumer({"bootstrap.servers": cluster.servers, "group.id": "moving", "reconnect.backoff.max.ms": 200})
+    more()
+    await_that(lambda: set(member.values) == set(range(produced)))
+    for _ in range(2):
+        coordinator = coordinator_of(admin, "moving")
+        brokers[coordinator].kill()
+        more()
+        await_that(lambda: set(member.values) == set(range(produced)))
+        brokers[coordinator].start()
+        await_that(lambda: all(len(one.isrs) == 3 for one in admin.list_topics(topic).topics[topic].partitions.values()))
+        # Who asks anew goes on behind all that was committed.
+        await_that(lambda: committed(other, topic) == produced)
+    other.close()
+    values = member.close()
+    assert len(values) < 2 * produced, "what had been committed was read again and again"
+
+
+
+def coordinator_of(admin, group):
+    """The leader of the partition that the group belongs to, by Java's hash of its id."""
+    number = 0
+    for letter in group:
+        number = (31 * number + ord(letter)) & 0xFFFFFFFF
+    number -= (number & 0x80000000) << 1
+    partitions = admin.list_topics("__consumer_offsets").topics["__consumer_offsets"].partitions
+    return partitions[abs(number) % len(partitions)].leader
+
+
+def committed(consumer, topic):
+    """The sum of the group's offsets; -1 while nobody says."""
+    with contextlib.suppress(confluent_kafka.KafkaException):
+        partitions = [confluent_kafka.TopicPartition(topic, number) for number in range(PARTITIONS)]
+        return sum(max(one.offset, 0) for one in consumer.committed(partitions, timeout=5))
+    return -1
