@@ -25,7 +25,10 @@ extension GroupStage {
 
     /// Reads on in what is committed, while it is loading.
     mutating func load(_ partition: Int) -> Int {
-        guard shards[partition].state == .loading, shards[partition].fetch == nil, now.monotonic >= shards[partition].loadsFrom else { return 0 }
+        // What was sent before may be committed later than what is read now.
+        guard shards[partition].state == .loading, shards[partition].fetch == nil, shards[partition].sent.isEmpty,
+            now.monotonic >= shards[partition].loadsFrom
+        else { return 0 }
         var part = FetchRequest.Partition()
         part.partition = shards[partition].partition
         part.fetchOffset = shards[partition].shard.nextOffset
@@ -178,7 +181,7 @@ extension GroupStage {
     }
 
     /// - Parameter life: of the shard that asked.
-    private mutating func complete(_ completion: Completion, _ error: ErrorCode, _ partition: Int, life: UInt64) {
+    mutating func complete(_ completion: Completion, _ error: ErrorCode, _ partition: Int, life: UInt64) {
         switch completion {
         case .commit(let caller, var response):
             if error != .none { response.fail(error) }

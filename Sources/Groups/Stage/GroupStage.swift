@@ -149,7 +149,10 @@ public struct GroupStage: Stage, ~Copyable {
         self.table = table
         let topic = table.topic(named: TopicName.consumerOffsets)
         guard topic?.id != topicId else { return }
-        for partition in shards.indices { giveUp(partition, .notCoordinator) }
+        for partition in shards.indices {
+            giveUp(partition, .notCoordinator)
+            while let (_, batch) = shards[partition].sent.popFirst() { refuse(batch, .notCoordinator, partition) }
+        }
         topicId = topic?.id
         shards = (topic?.partitions ?? []).enumerated().map { CoordinatedShard(partition: Int32($0), place: $1, limits: settings.limits) }
     }
@@ -263,13 +266,21 @@ public struct GroupStage: Stage, ~Copyable {
         return count
     }
 
-    /// Nothing is known of the partition's groups any more; who waits is told.
+    /// Nothing comes of what was to be stored.
+    private mutating func refuse(_ batch: StoredBatch, _ error: ErrorCode, _ partition: Int) {
+        for completion in batch.completions { complete(completion, error, partition, life: batch.life) }
+    }
+
+    /// Nothing is known of the partition's groups any more; who waits is told, but for those whose outcome is open.
     mutating func giveUp(_ partition: Int, _ error: ErrorCode) {
+        while let batch = shards[partition].outgoing.popFirst() { refuse(batch, error, partition) }
         let moments = now
         for id in shards[partition].shard.entries.keys.sorted() {
             _ = shards[partition].shard.withGroup(id) { $0.end(error, now: moments) }
             settle(partition, id)
         }
         shards[partition].begin(.away, epoch: 0, limits: settings.limits)
+        // What a group has asked for at the last is not.
+        while let batch = shards[partition].outgoing.popFirst() { refuse(batch, error, partition) }
     }
 }
