@@ -92,6 +92,15 @@ extension GroupShard {
         return (records, answer)
     }
 
+    /// What takes back all offsets of topics that are gone.
+    public func offsets(ofTopics gone: Set<String>) -> [GroupRecord] {
+        entries.sorted { $0.key < $1.key }.flatMap { id, entry in
+            entry.offsets.topics.filter { gone.contains($0.key) }.sorted { $0.key < $1.key }.flatMap { topic, partitions in
+                partitions.keys.sorted().map { GroupRecord.offset(group: id, topic: topic, partition: $0, nil) }
+            }
+        }
+    }
+
     /// What takes back the offsets that have been kept long enough, and groups with nothing left (KIP-211): of a group without members, from when it became so; of
     /// one that never had any, from each commit; of one of consumers, those of topics that none of them has subscribed to.
     /// - Parameters:

@@ -116,6 +116,20 @@ import Wire
         #expect(records.count == 1)
     }
 
+    @Test func aTopicsOffsetsGoWithIt() throws {
+        let disk = SimulatedDisk()
+        let (_, client) = try make(disk)
+        try client.createTopic("t")
+        #expect(try client.ask(commit(7), version: 7).topics[0].partitions[0].errorCode == .none)
+        var deletion = DeleteTopicsRequest()
+        deletion.topicNames = ["t"]
+        #expect(try client.ask(deletion, version: 3).topics[0].errorCode == .none)
+        try client.createTopic("t")
+        #expect(try committed(client) == -1)
+        disk.crash()
+        #expect(try committed(make(disk).1) == -1)
+    }
+
     /// A group waits for members, has one, and loses it when it is not heard of any more. A restart finds it as it was.
     @Test func aMemberThatFallsSilentIsMissed() throws {
         let disk = SimulatedDisk()

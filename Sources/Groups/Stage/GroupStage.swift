@@ -146,7 +146,9 @@ public struct GroupStage: Stage, ~Copyable {
     }
 
     private mutating func take(_ table: TopicTable) {
+        let gone = Set(self.table.topics.filter { table.topic(named: $0.name)?.id != $0.id }.map(\.name))
         self.table = table
+        if !gone.isEmpty { forget(gone) }
         let topic = table.topic(named: TopicName.consumerOffsets)
         guard topic?.id != topicId else { return }
         for partition in shards.indices {
@@ -155,6 +157,14 @@ public struct GroupStage: Stage, ~Copyable {
         }
         topicId = topic?.id
         shards = (topic?.partitions ?? []).enumerated().map { CoordinatedShard(partition: Int32($0), place: $1, limits: settings.limits) }
+    }
+
+    /// What was read of a topic means nothing for one that is made later under its name.
+    private mutating func forget(_ topics: Set<String>) {
+        for partition in shards.indices where shards[partition].state == .serving {
+            let records = shards[partition].shard.offsets(ofTopics: topics)
+            if !records.isEmpty { store(records, .nothing, partition) }
+        }
     }
 
     // MARK: Requests and answers
