@@ -117,6 +117,7 @@ extension GroupStage {
 
     /// Puts records into the log, with others that come in the same step.
     mutating func store(_ records: [GroupRecord], _ completion: Completion, _ partition: Int) {
+        unstored += 1
         do { try shards[partition].store(records, completion, wall: now.wall) } catch {
             complete(completion, .unknownServerError, partition, life: shards[partition].life)
         }
@@ -182,6 +183,7 @@ extension GroupStage {
 
     /// - Parameter life: of the shard that asked.
     mutating func complete(_ completion: Completion, _ error: ErrorCode, _ partition: Int, life: UInt64) {
+        unstored -= 1
         switch completion {
         case .commit(let caller, var response):
             if error != .none { response.fail(error) }

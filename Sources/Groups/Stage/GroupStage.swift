@@ -75,6 +75,8 @@ public struct GroupStage: Stage, ~Copyable {
     /// By partition of `__consumer_offsets`.
     var shards: [CoordinatedShard] = []
     private var topicId: Uuid?
+    /// How much is to be done once something is stored, or can't be.
+    var unstored = 0
     /// Who waits for a JoinGroup's or SyncGroup's answer.
     var waiting: [UInt64: Caller] = [:]
     private var nextToken: UInt64 = 1
@@ -188,9 +190,7 @@ public struct GroupStage: Stage, ~Copyable {
     }
 
     /// At most so many answers are owed.
-    private var unanswered: Int {
-        shards.reduce(waiting.count) { $0 + $1.outgoing.reduce(0) { $0 + $1.completions.count } + $1.sent.reduce(0) { $0 + $1.batch.completions.count } }
-    }
+    private var unanswered: Int { waiting.count + unstored }
 
     private mutating func send(_ answer: Answer, _ io: Int) {
         let sent = links.answers[io].push(Unmanaged.passRetained(answer))
