@@ -78,10 +78,10 @@ def test_plan_has_the_layout(broker_variant):
         assert len(plan) == groups or len(plan) == 1
     elif layout == "two":
         assert [set(stages) for _, stages in kinds] == [
-            {"io", "write", "respond"}, {"flush", "replicate", "read", "loader", "archive", "control"}], plan
+            {"io", "write", "respond"}, {"flush", "replicate", "read", "loader", "archive", "control", "groups"}], plan
     elif layout == "group":
-        # Archives, reading and control are no groups of their own: they live with the loader.
-        assert all(len(set(stages) - {"archive", "read", "control"}) == 1 for _, stages in kinds), plan
+        # Archives, reading, control and consumer groups have no threads of their own: they live with the loader.
+        assert all(len(set(stages) - {"archive", "read", "control", "groups"}) == 1 for _, stages in kinds), plan
         assert len(plan) >= len(STAGES), plan
 
 
