@@ -17,6 +17,7 @@ from broker import free_port
 from rawclient import Connection
 
 PATIENCE = 30
+FAILOVER = 100  # a lease, an election, the members' session, and the backing off of clients
 # Who leaves just before the broker is killed may be a member again after its start, until its session is over: as in Kafka, a LeaveGroup is answered
 # before it is stored.
 SESSION = 6000
@@ -285,6 +286,7 @@ def test_administration(make_broker, topic):
     await_that(lambda: {one.group_id for one in again.list_consumer_groups().result().valid} == {"lively"})
 
 
+@pytest.mark.timeout(600)
 def test_coordinator_moves(cluster, topic):
     """The broker that coordinates a group is killed: another one goes on, with all that was committed and the members that there were."""
     brokers = cluster.brokers
@@ -305,16 +307,16 @@ def test_coordinator_moves(cluster, topic):
     member = Confluent(cluster, topic, "moving")
     other = confluent_kafka.Consumer({"bootstrap.servers": cluster.servers, "group.id": "moving", "reconnect.backoff.max.ms": 200})
     more()
-    await_that(lambda: set(member.values) == set(range(produced)))
+    await_that(lambda: set(member.values) == set(range(produced)), FAILOVER)
     for _ in range(2):
         coordinator = coordinator_of(admin, "moving")
         brokers[coordinator].kill()
         more()
-        await_that(lambda: set(member.values) == set(range(produced)))
+        await_that(lambda: set(member.values) == set(range(produced)), FAILOVER)
         brokers[coordinator].start()
-        await_that(lambda: all(len(one.isrs) == 3 for one in admin.list_topics(topic).topics[topic].partitions.values()))
+        await_that(lambda: all(len(one.isrs) == 3 for one in admin.list_topics(topic).topics[topic].partitions.values()), FAILOVER)
         # Who asks anew goes on behind all that was committed.
-        await_that(lambda: committed(other, topic) == produced)
+        await_that(lambda: committed(other, topic) == produced, FAILOVER)
     other.close()
     values = member.close()
     assert len(values) < 2 * produced, "what had been committed was read again and again"
