@@ -103,11 +103,12 @@ def read_all(broker, topic, partitions=None):
                 part = served(connection.fetch(topic, len(values), partition, partition_max_bytes=4 << 20))
                 before = len(values)
                 for one in split(part["records"]):
+                    origin = one.origin
                     for offset, _, _, value, _ in one.records():
                         if offset >= before:
                             assert offset == len(values), f"partition {partition}: {offset} where {len(values)} was due"
                             values.append(Value(value))
-                            values[-1].origin = one.origin
+                            values[-1].origin = origin
                 assert len(values) > before, f"partition {partition}: nothing at {before} of {end}"
     return found
 

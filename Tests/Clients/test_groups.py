@@ -31,8 +31,16 @@ def servers(broker):
     return getattr(broker, "servers", None) or broker.server
 
 
+def start(make_broker, topic):
+    """A broker with the topic, which keeps its address when it is started again."""
+    broker = make_broker(SETTINGS, port=free_port())
+    with Connection(broker.address) as connection:
+        connection.create(topic, PARTITIONS)
+    return broker
+
+
 def produce(broker, topic, values):
-    producer = confluent_kafka.Producer({"bootstrap.servers": servers(broker), "linger.ms": 2})
+    producer = confluent_kafka.Producer({"bootstrap.servers": servers(broker), "enable.idempotence": True, "linger.ms": 2})
     for number in values:
         producer.produce(topic, str(number).encode(), partition=number % PARTITIONS)
     assert producer.flush(PATIENCE) == 0
@@ -46,10 +54,10 @@ def await_that(what, seconds=PATIENCE):
 
 
 class Confluent:
-    """A member of a group, in a thread of its own, which takes down all that it gets and commits now and then."""
+    """A member of a group, in a thread of its own, which takes down all that it gets, and commits it."""
 
-    def __init__(self, broker, topic, group, strategy="range", commit=True):
-        self.values, self.assigned, self.ends, self.commit, self.error = [], set(), False, commit, None
+    def __init__(self, broker, topic, group, strategy="range"):
+        self.values, self.assigned, self.ends, self.error = [], set(), False, None
         self.consumer = confluent_kafka.Consumer({
             "bootstrap.servers": servers(broker), "group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False,
             "partition.assignment.strategy": strategy, "session.timeout.ms": SESSION, "heartbeat.interval.ms": 500,
@@ -70,8 +78,7 @@ class Confluent:
                 message = self.consumer.poll(0.1)
                 if message is not None and message.error() is None:
                     self.values.append(int(message.value()))
-                    if self.commit:
-                        self.consumer.commit(message, asynchronous=True)
+                    self.consumer.commit(message, asynchronous=True)
         except Exception as error:  # the test asks for it
             self.error = error
 
@@ -150,9 +157,7 @@ READERS = {"confluent": read_with_confluent, "kafka-python": read_with_kafka_pyt
 @pytest.mark.parametrize("crash", [True, False], ids=["kill", "stop"])
 def test_goes_on_where_it_was(make_broker, topic, client, crash):
     """Members come and go one after the other, and the broker in between: each record is read once."""
-    broker = make_broker(SETTINGS, port=free_port())
-    with Connection(broker.address) as connection:
-        connection.create(topic, PARTITIONS)
+    broker = start(make_broker, topic)
     produce(broker, topic, range(200))
     values = []
     for count in (50, 100, 50):
@@ -163,10 +168,8 @@ def test_goes_on_where_it_was(make_broker, topic, client, crash):
 
 @pytest.mark.parametrize("strategy", ["range", "cooperative-sticky"])
 def test_members_share(make_broker, topic, strategy):
-    """Partitions are divided, and taken over from who leaves and from who falls silent; nothing is skipped."""
-    broker = make_broker(SETTINGS, port=free_port())
-    with Connection(broker.address) as connection:
-        connection.create(topic, PARTITIONS)
+    """Partitions are divided, and taken over from who leaves; nothing is skipped."""
+    broker = start(make_broker, topic)
     first = Confluent(broker, topic, "g", strategy)
     await_that(lambda: len(first.assigned) == PARTITIONS)
     produce(broker, topic, range(100))
@@ -182,10 +185,8 @@ def test_members_share(make_broker, topic, strategy):
 
 
 def test_mixed_clients_share(make_broker, topic):
-    """Three clients in one group, by the assignor that all of them know."""
-    broker = make_broker(SETTINGS, port=free_port())
-    with Connection(broker.address) as connection:
-        connection.create(topic, PARTITIONS)
+    """Two kinds of clients in one group, by the assignor that both know."""
+    broker = start(make_broker, topic)
     produce(broker, topic, range(100))
     one = Confluent(broker, topic, "g")
     await_that(lambda: len(one.assigned) == PARTITIONS)
@@ -208,9 +209,7 @@ def test_mixed_clients_share(make_broker, topic):
 
 def test_no_commit_goes_back(make_broker, topic):
     """The broker is killed while offsets are committed: what was answered is there, and no less."""
-    broker = make_broker(SETTINGS, port=free_port())
-    with Connection(broker.address) as connection:
-        connection.create(topic, PARTITIONS)
+    broker = start(make_broker, topic)
     consumer = confluent_kafka.Consumer({
         "bootstrap.servers": servers(broker), "group.id": "g", "enable.auto.commit": False, "reconnect.backoff.max.ms": 200})
     acknowledged, ends = [-1], []
@@ -249,9 +248,7 @@ def test_no_commit_goes_back(make_broker, topic):
 
 
 def test_administration(make_broker, topic):
-    broker = make_broker(SETTINGS, port=free_port())
-    with Connection(broker.address) as connection:
-        connection.create(topic, PARTITIONS)
+    broker = start(make_broker, topic)
     produce(broker, topic, range(20))
     member = Confluent(broker, topic, "lively")
     await_that(lambda: len(member.values) == 20)
@@ -261,8 +258,7 @@ def test_administration(make_broker, topic):
     assert listed == {"lively": "STABLE", "quiet": "EMPTY"}
     described = {name: future.result() for name, future in admin.describe_consumer_groups(["lively", "quiet", "none"]).items()}
     assert {name: one.state.name for name, one in described.items()} == {"lively": "STABLE", "quiet": "EMPTY", "none": "DEAD"}
-    assigned = [one for one in described["lively"].members[0].assignment.topic_partitions]
-    assert sorted(one.partition for one in assigned) == list(range(PARTITIONS))
+    assert sorted(one.partition for one in described["lively"].members[0].assignment.topic_partitions) == list(range(PARTITIONS))
     asked = admin.list_consumer_group_offsets([confluent_kafka.ConsumerGroupTopicPartitions("quiet")])
     assert sorted((one.partition, one.offset) for one in asked["quiet"].result().topic_partitions) == [(number, 5) for number in range(PARTITIONS)]
     with pytest.raises(confluent_kafka.KafkaException, match="NON_EMPTY_GROUP"):
@@ -293,15 +289,11 @@ def test_coordinator_moves(cluster, topic):
     with Connection(brokers[1].address) as connection:
         connection.create(topic, PARTITIONS, replication_factor=3)
     admin = AdminClient({"bootstrap.servers": cluster.servers})
-
     produced = 0
 
     def more():
         nonlocal produced
-        producer = confluent_kafka.Producer({"bootstrap.servers": cluster.servers, "enable.idempotence": True})
-        for number in range(produced, produced + 100):
-            producer.produce(topic, str(number).encode(), partition=number % PARTITIONS)
-        assert producer.flush(PATIENCE) == 0
+        produce(cluster, topic, range(produced, produced + 100))
         produced += 100
 
     member = Confluent(cluster, topic, "moving")
@@ -320,7 +312,6 @@ def test_coordinator_moves(cluster, topic):
     other.close()
     values = member.close()
     assert len(values) < 2 * produced, "what had been committed was read again and again"
-
 
 
 def coordinator_of(admin, group):
