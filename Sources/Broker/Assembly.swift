@@ -211,8 +211,8 @@ final class Assembly {
 
     private func coordinator(_ positions: [JournalPositions]) -> GroupStage {
         GroupStage(
-            settings: configuration.groups, positions: positions, links: wiring.groups(), table: table, draining: draining,
-            random: { .random(in: 0 ... .max) }, logger: logger)
+            settings: configuration.groups, positions: positions, links: wiring.groups(), local: wiring.local(), table: table,
+            draining: draining, random: { .random(in: 0 ... .max) }, logger: logger)
     }
 }
 

@@ -214,23 +214,31 @@ struct Wiring {
         for group in 0..<plan.partitionGroups { tables.append(writeTables[group].sender()) }
         tables.append(readTable.sender())
         tables.append(groupTable.sender())
-        return ControlLinks(
-            requests: each(of: plan.ioThreads) { controlRequests[$0].receiver() }, releases: each(of: plan.ioThreads) { controlReleases[$0].sender() },
-            answers: each(of: plan.ioThreads) { controlAnswers[$0].sender() }, tables: tables)
+        return ControlLinks(desk: desk(controlRequests, controlReleases, controlAnswers), tables: tables)
     }
 
     func groups() -> GroupLinks {
+        GroupLinks(desk: desk(groupRequests, groupReleases, groupAnswers), tables: groupTable.receiver())
+    }
+
+    /// Of the client inside the broker, which is a part of the groups stage.
+    func local() -> LocalLinks {
         let own = plan.ioThreads
         var queues = OwnedArray<Receiver<PendingCell>>(minimumCapacity: PendingSender.queueCount * plan.partitionGroups)
         for group in 0..<plan.partitionGroups {
             for quality in 0..<PendingSender.queueCount { queues.append(pending[own][group][quality].receiver()) }
         }
-        let local = LocalLinks(
+        return LocalLinks(
             writers: each(of: plan.partitionGroups) { requests[own][$0].sender() }, writerReleases: each(of: plan.partitionGroups) { releases[own][$0].receiver() },
             pending: queues, reader: readRequests[own].sender(), readerReleases: readReleases[own].receiver(), readAnswers: readAnswers[own].receiver())
-        return GroupLinks(
-            requests: each(of: plan.ioThreads) { groupRequests[$0].receiver() }, releases: each(of: plan.ioThreads) { groupReleases[$0].sender() },
-            answers: each(of: plan.ioThreads) { groupAnswers[$0].sender() }, tables: groupTable.receiver(), local: local)
+    }
+
+    private func desk(
+        _ requests: [Channel<ClientRequest>], _ releases: [Channel<Release>], _ answers: [Channel<Unmanaged<Answer>>]
+    ) -> ClientDesk {
+        ClientDesk(
+            requests: each(of: requests.count) { requests[$0].receiver() }, releases: each(of: releases.count) { releases[$0].sender() },
+            answers: each(of: answers.count) { answers[$0].sender() })
     }
 
     /// One end of each of several channels.

@@ -87,7 +87,7 @@ public final class Consumer {
         }
         highWatermarks[partition] = answer.highWatermark
         var rest = (answer.records ?? [])[...]
-        while let batch = try nextBatch(&rest) {
+        while let batch = try RecordBatch.takeNext(&rest) {
             let header = try batch.withUnsafeBytes { try RecordBatchHeader(checking: $0) }
             if !header.isControl {
                 for record in try RecordBatch.records(of: Array(batch)) where record.offset >= positions[partition] ?? 0 {
@@ -96,20 +96,8 @@ public final class Consumer {
                 }
             }
             // Past records that compaction took away at the batch's end.
-            let (end, overflow) = header.baseOffset.addingReportingOverflow(Int64(header.lastOffsetDelta) + 1)
-            guard !overflow else { throw WireError("a record batch at offset \(header.baseOffset)") }
-            positions[partition] = max(positions[partition] ?? 0, end)
+            positions[partition] = max(positions[partition] ?? 0, try header.nextOffset())
         }
         return true
-    }
-
-    /// Takes the next whole batch off `rest`; nil if none is left, for the last one may be cut off.
-    private func nextBatch(_ rest: inout ArraySlice<UInt8>) throws -> ArraySlice<UInt8>? {
-        guard rest.count >= RecordBatch.headerLength else { return nil }
-        let size = rest.withUnsafeBytes { RecordBatchHeader(at: $0.baseAddress!).size }
-        guard size >= RecordBatch.headerLength else { throw WireError("a record batch of \(size) bytes") }
-        guard size <= rest.count else { return nil }
-        defer { rest = rest.dropFirst(size) }
-        return rest.prefix(size)
     }
 }

@@ -57,6 +57,25 @@ extension RecordBatch {
         try batch.withUnsafeBytes { try records(of: $0, limit: limit) }
     }
 
+    /// Takes the next whole batch off `rest`, the records of a Fetch's answer; nil if none is left, for the last one may be cut off.
+    public static func takeNext(_ rest: inout ArraySlice<UInt8>) throws(WireError) -> ArraySlice<UInt8>? {
+        guard rest.count >= headerLength else { return nil }
+        let size = rest.withUnsafeBytes { RecordBatchHeader(at: $0.baseAddress!).size }
+        guard size >= headerLength else { throw WireError("a record batch of \(size) bytes") }
+        guard size <= rest.count else { return nil }
+        defer { rest = rest.dropFirst(size) }
+        return rest.prefix(size)
+    }
+
     /// Bytes of one batch after decompression that a reader takes unless it says otherwise: the protocol's largest request.
     public static let defaultLimit = 100 << 20
+}
+
+extension RecordBatchHeader {
+    /// The offset behind the batch's last record, also where compaction has taken that away.
+    public func nextOffset() throws(WireError) -> Int64 {
+        let (end, overflow) = baseOffset.addingReportingOverflow(Int64(lastOffsetDelta) + 1)
+        guard !overflow else { throw WireError("a record batch at offset \(baseOffset)") }
+        return end
+    }
 }

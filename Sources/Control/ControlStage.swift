@@ -7,23 +7,12 @@ import Wire
 
 /// What the control stage is given: one end of each of its channels.
 public struct ControlLinks: ~Copyable {
-    /// From each io stage.
-    public var requests: OwnedArray<Receiver<ClientRequest>>
-    /// To each io stage.
-    public var releases: OwnedArray<Sender<Release>>
-    /// To the respond stage that belongs to each io stage.
-    public var answers: OwnedArray<Sender<Unmanaged<Answer>>>
+    public var desk: ClientDesk
     /// To every stage that looks topics up.
     public var tables: OwnedArray<Sender<Unmanaged<TopicTable>>>
 
-    public init(
-        requests: consuming OwnedArray<Receiver<ClientRequest>>, releases: consuming OwnedArray<Sender<Release>>,
-        answers: consuming OwnedArray<Sender<Unmanaged<Answer>>>,
-        tables: consuming OwnedArray<Sender<Unmanaged<TopicTable>>>
-    ) {
-        self.requests = requests
-        self.releases = releases
-        self.answers = answers
+    public init(desk: consuming ClientDesk, tables: consuming OwnedArray<Sender<Unmanaged<TopicTable>>>) {
+        self.desk = desk
         self.tables = tables
     }
 }
@@ -82,7 +71,7 @@ public struct ControlStage: Stage, ~Copyable {
     let settings: [DescribedSetting]
     let logger: Logger
     private let store: any MetadataStore
-    private var links: ControlLinks
+    var links: ControlLinks
     private(set) var table: TopicTable
     /// The metadata as it will be when all that is proposed is committed.
     private(set) var planned: MetadataState
@@ -145,11 +134,8 @@ public struct ControlStage: Stage, ~Copyable {
         }
         if !elections.isEmpty { progress += finishElections(now.monotonic) }
         madeBytes = 0
-        for io in 0..<links.requests.count { progress += takeRequests(io) }
-        for io in 0..<links.answers.count {
-            links.answers[io].publish()
-            links.releases[io].publish()
-        }
+        for io in 0..<links.desk.count { progress += takeRequests(io) }
+        links.desk.publish()
         if !hasFailed, let code = failures.lazy.map({ $0.load() }).first(where: { $0 != 0 }) {
             hasFailed = true
             onFailure(Int32(code))
@@ -166,18 +152,16 @@ public struct ControlStage: Stage, ~Copyable {
     private mutating func takeRequests(_ io: Int) -> Int {
         var count = 0
         // Each request that is taken will want a place for its answer, and those that wait for the disk as well.
-        while madeBytes < ControlStage.bytesAStep, budget.allows(0), links.answers[io].hasRoom(for: waiting.count + ordered.count + elections.count + 1), links.releases[io].hasRoom(),
-            let request = links.requests[io].pop()
+        while madeBytes < ControlStage.bytesAStep, budget.allows(0),
+            let request = links.desk.next(io, owed: waiting.count + ordered.count + elections.count)
         {
             count += 1
             do { try handle(request, io) } catch {
                 logger.notice("a request that can't be answered: \((error as? WireError)?.reason ?? "\(error)")")
-                send(Answer(closing: request.connection, number: request.answer), io)
+                links.desk.close(request, io)
             }
-            let released = links.releases[io].push(request.release)
-            precondition(released, "there was room")
+            links.desk.giveBack(request, io)
         }
-        links.requests[io].release()
         return count
     }
 
@@ -199,17 +183,8 @@ public struct ControlStage: Stage, ~Copyable {
         }
     }
 
-    mutating func send(_ answer: Answer, _ io: Int) {
-        let owned = Unmanaged.passRetained(answer)
-        let sent = links.answers[io].push(owned)
-        precondition(sent, "there was room when the request was taken")
-    }
-
     mutating func answer(_ response: some Response, _ request: ClientRequest, _ io: Int, version: Int16? = nil) throws {
-        let frame = try ResponseFrame.encode(
-            response, version: version ?? request.version, correlationId: request.correlation)
-        madeBytes += frame.count
-        send(Answer(request.connection, number: request.answer, bytes: frame, budget: budget), io)
+        madeBytes += try links.desk.answer(response, request, io, version: version, budget: budget)
     }
 
     // MARK: Changes
@@ -279,7 +254,7 @@ public struct ControlStage: Stage, ~Copyable {
     mutating func reply(_ response: some Response, _ request: ClientRequest, _ io: Int) {
         do { try answer(response, request, io) } catch {
             logger.error("an answer can't be encoded: \((error as? WireError)?.reason ?? "\(error)")")
-            send(Answer(closing: request.connection, number: request.answer), io)
+            links.desk.close(request, io)
         }
     }
 

@@ -18,8 +18,8 @@ extension ControlStage {
             answer.name = topic.name
             answer.topicId = topic.topicId
             let known = topic.name.map { planned.topics[$0] } ?? planned.topics.values.first { $0.id == topic.topicId }
-            if known?.name == TopicName.consumerOffsets {
-                answer.name = TopicName.consumerOffsets
+            if let known, TopicName.isInternal(known.name) {
+                answer.name = known.name
                 answer.refuse(Flaw(.invalidTopicException, "consumer groups are kept in this topic: it can't be deleted"))
             } else if let known, !changes.contains(.deleteTopic(id: TopicID(known.id))) {
                 answer.name = known.name

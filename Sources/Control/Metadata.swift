@@ -9,7 +9,7 @@ extension ControlStage {
         var changes: [MetadataChange] = []
         if defaults.autoCreate && message.allowAutoTopicCreation {
             for name in (message.topics ?? []).compactMap(\.name)
-            where planned.topics[name] == nil && TopicName.validate(name) == nil && name != TopicName.consumerOffsets {
+            where planned.topics[name] == nil && TopicName.validate(name) == nil && !TopicName.isInternal(name) {
                 // Where there are too few brokers now, the client is told that there is no such topic, and asks again.
                 guard let change = try? creation(name, partitions: defaults.partitions, replicas: directory.defaultReplicas, configs: [:]).get()
                 else { continue }
@@ -73,7 +73,7 @@ extension ControlStage {
         var answer = MetadataResponse.Topic()
         answer.name = known.name
         answer.topicId = known.id
-        answer.isInternal = known.name == TopicName.consumerOffsets
+        answer.isInternal = TopicName.isInternal(known.name)
         var leaderships: [UInt16: GroupLeadership] = [:]
         answer.partitions = known.partitions.enumerated().map { number, place in
             var partition = MetadataResponse.Partition()

@@ -41,6 +41,6 @@ extension ControlStage {
         frame.put(bytes: UnsafeRawBufferPointer(start: topics, count: writer.count))
         frame.end()
         whole.shorten(to: frame.count)
-        send(whole, io)
+        links.desk.send(whole, io)
     }
 }

@@ -124,7 +124,7 @@ public struct TopicEntry: BitwiseCopyable {
     public let isInternal: Bool
 
     fileprivate init(_ topic: Topic) {
-        isInternal = topic.name == TopicName.consumerOffsets
+        isInternal = TopicName.isInternal(topic.name)
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: topic.name.utf8.count, alignment: 8)
         bytes.copyBytes(from: topic.name.utf8)
         name = UnsafeRawBufferPointer(bytes)

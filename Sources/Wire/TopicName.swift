@@ -5,6 +5,9 @@ public enum TopicName {
     /// The topic that brokers keep consumer groups in. Clients may read it, and can't write to it.
     public static let consumerOffsets = "__consumer_offsets"
 
+    /// Whether brokers alone write to the topic of that name, and none of their clients makes or deletes it.
+    public static func isInternal(_ name: String) -> Bool { name == consumerOffsets }
+
     /// Why this is no name for a topic, as the end of a sentence; nil if it is one.
     public static func validate(_ name: String) -> String? {
         let bytes = name.utf8

@@ -59,8 +59,6 @@ struct CoordinatedShard {
     let partition: Int32
     let place: PartitionPlace
     var state = State.away
-    /// The leader's epoch that it goes by; 0: this broker does not lead.
-    var epoch: UInt64 = 0
     /// It was begun anew so often: what comes of what an earlier one has asked for is not this one's.
     var life: UInt64 = 0
     var shard: GroupShard
@@ -79,14 +77,16 @@ struct CoordinatedShard {
     }
 
     /// Begins anew, with nothing.
-    mutating func begin(_ state: State, epoch: UInt64, limits: GroupLimits) {
+    mutating func begin(_ state: State, limits: GroupLimits) {
         self.state = state
-        self.epoch = epoch
         life += 1
         shard = GroupShard(limits: limits)
         fetch = nil
         loadsFrom = 0
     }
+
+    /// It has nothing to read, and nothing to send.
+    var isIdle: Bool { state != .loading && outgoing.isEmpty }
 
     /// When it wants to be looked at, if nothing comes.
     var deadline: UInt64 { state == .loading && fetch == nil ? loadsFrom : .max }

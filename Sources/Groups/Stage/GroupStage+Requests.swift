@@ -49,13 +49,10 @@ extension GroupStage {
                 token: wait(caller), clientId: clientId, clientHost: "", fresh: fresh(), knowsIdRequired: request.version >= 4,
                 knowsSkippedAssignment: request.version >= 9)
             if message.memberId.isEmpty { shards[partition].shard.make(message.groupId, wall: now.wall) }
-            let moments = now
-            let isThere: Void? = shards[partition].shard.withGroup(message.groupId) { $0.join(message, asker, now: moments) }
-            guard isThere != nil else {
+            guard change(partition, message.groupId, { $0.join(message, asker, now: $1) }) != nil else {
                 waiting[asker.token] = nil
                 return answer(ConsumerGroup.refusal(.unknownMemberId, memberId: message.memberId), caller)
             }
-            settle(partition, message.groupId)
         }
     }
 
@@ -64,13 +61,10 @@ extension GroupStage {
         case .failure(let refusal): answer(ConsumerGroup.refusal(refusal.code), caller)
         case .success(let partition):
             let token = wait(caller)
-            let moments = now
-            let isThere: Void? = shards[partition].shard.withGroup(message.groupId) { $0.sync(message, token: token, now: moments) }
-            guard isThere != nil else {
+            guard change(partition, message.groupId, { $0.sync(message, token: token, now: $1) }) != nil else {
                 waiting[token] = nil
                 return answer(ConsumerGroup.refusal(.unknownMemberId), caller)
             }
-            settle(partition, message.groupId)
         }
     }
 

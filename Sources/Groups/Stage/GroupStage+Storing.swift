@@ -14,13 +14,22 @@ extension GroupStage {
 
     // MARK: Leading
 
-    /// Begins to coordinate where this broker has begun to lead, and ends where it leads no more. Returns how many have changed.
-    mutating func followLeader(_ partition: Int) -> Int {
-        let epoch = isDraining ? 0 : positions[Int(shards[partition].place.group)].serving.load()
-        guard epoch != shards[partition].epoch else { return 0 }
-        giveUp(partition, .notCoordinator)
-        if epoch > 0 { shards[partition].begin(.loading, epoch: epoch, limits: settings.limits) }
-        return 1
+    /// Begins to coordinate the partition group's where this broker has begun to lead, and ends where it leads no more. Returns how many have changed.
+    mutating func followLeader(of group: Int) -> Int {
+        let epoch = isDraining ? 0 : positions[group].serving.load()
+        guard epoch != followed[group] else { return 0 }
+        followed[group] = epoch
+        let partitions = shards.indices.filter { Int(shards[$0].place.group) == group }
+        for partition in partitions {
+            giveUp(partition, .notCoordinator)
+            if epoch > 0 { beginLoading(partition) }
+        }
+        return partitions.count
+    }
+
+    private mutating func beginLoading(_ partition: Int) {
+        shards[partition].begin(.loading, limits: settings.limits)
+        busy.insert(partition)
     }
 
     /// Reads on in what is committed, while it is loading.
@@ -93,24 +102,18 @@ extension GroupStage {
 
     private mutating func take(records bytes: [UInt8], _ partition: Int) throws {
         var rest = bytes[...]
-        while rest.count >= RecordBatch.headerLength {
-            let header = try rest.withUnsafeBytes { try RecordBatchHeader(checking: $0) }
-            guard header.size <= rest.count else { break }
-            for record in try RecordBatch.records(of: Array(rest.prefix(header.size))) where record.offset >= shards[partition].shard.nextOffset {
+        while let batch = try RecordBatch.takeNext(&rest) {
+            let header = try batch.withUnsafeBytes { try RecordBatchHeader(checking: $0) }
+            for record in try RecordBatch.records(of: Array(batch)) where record.offset >= shards[partition].shard.nextOffset {
                 if let known = try GroupRecord(record) { shards[partition].shard.apply(known, keepsMembers: false, wall: record.timestamp) }
             }
-            shards[partition].shard.advance(to: header.baseOffset + Int64(header.lastOffsetDelta) + 1)
-            rest = rest.dropFirst(header.size)
+            shards[partition].shard.advance(to: try header.nextOffset())
         }
     }
 
     private mutating func serve(_ partition: Int) {
         shards[partition].state = .serving
-        let moments = now
-        for id in shards[partition].shard.entries.keys {
-            _ = shards[partition].shard.withGroup(id) { $0.resume(moments) }
-            settle(partition, id)
-        }
+        for id in shards[partition].shard.entries.keys { change(partition, id) { $0.resume($1) } }
     }
 
     // MARK: Storing
@@ -118,6 +121,7 @@ extension GroupStage {
     /// Puts records into the log, with others that come in the same step.
     mutating func store(_ records: [GroupRecord], _ completion: Completion, _ partition: Int) {
         unstored += 1
+        busy.insert(partition)
         do { try shards[partition].store(records, completion, wall: now.wall) } catch {
             complete(completion, .unknownServerError, partition, life: shards[partition].life)
         }
@@ -164,10 +168,9 @@ extension GroupStage {
         }
         for completion in batch.completions { complete(completion, error, partition, life: batch.life) }
         // It may be in the log or not: that is read again.
-        if case .unknown = outcome, isOwn, shards[partition].epoch > 0 {
-            let epoch = shards[partition].epoch
+        if case .unknown = outcome, isOwn, followed[Int(shards[partition].place.group)] > 0 {
             giveUp(partition, .notCoordinator)
-            shards[partition].begin(.loading, epoch: epoch, limits: settings.limits)
+            beginLoading(partition)
         }
     }
 
@@ -186,19 +189,17 @@ extension GroupStage {
         unstored -= 1
         switch completion {
         case .commit(let caller, var response):
-            if error != .none { response.fail(error) }
+            if error != .none { for topic in response.topics.indices { response.topics[topic].partitions.refuseRest(error) } }
             answer(response, caller)
         case .deleteOffsets(let caller, var response):
-            if error != .none { response.fail(error) }
+            if error != .none { for topic in response.topics.indices { response.topics[topic].partitions.refuseRest(error) } }
             answer(response, caller)
         case .deleteGroup(let job, let index):
             if error != .none { job.response.results[index].errorCode = error }
             finish(job)
         case .group(let id, let number):
             guard life == shards[partition].life else { return }
-            let moments = now
-            _ = shards[partition].shard.withGroup(id) { $0.stored(number, error, now: moments) }
-            settle(partition, id)
+            change(partition, id) { $0.stored(number, error, now: $1) }
         case .nothing: break
         }
     }
@@ -210,24 +211,17 @@ extension GroupStage {
     }
 }
 
-extension OffsetCommitResponse {
-    /// Nothing was stored.
-    mutating func fail(_ error: ErrorCode) {
-        for topic in topics.indices {
-            for partition in topics[topic].partitions.indices where topics[topic].partitions[partition].errorCode == .none {
-                topics[topic].partitions[partition].errorCode = error
-            }
-        }
-    }
+/// What became of a part of a request.
+private protocol PartialOutcome {
+    var errorCode: ErrorCode { get set }
 }
 
-extension OffsetDeleteResponse {
-    /// Nothing was taken back.
-    mutating func fail(_ error: ErrorCode) {
-        for topic in topics.indices {
-            for partition in topics[topic].partitions.indices where topics[topic].partitions[partition].errorCode == .none {
-                topics[topic].partitions[partition].errorCode = error
-            }
-        }
+extension OffsetCommitResponse.Partition: PartialOutcome {}
+extension OffsetDeleteResponse.Partition: PartialOutcome {}
+
+extension Array where Element: PartialOutcome {
+    /// Nothing comes of those that were not refused before.
+    fileprivate mutating func refuseRest(_ error: ErrorCode) {
+        for index in indices where self[index].errorCode == .none { self[index].errorCode = error }
     }
 }

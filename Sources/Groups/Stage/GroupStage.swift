@@ -7,27 +7,14 @@ import Metadata
 import Responses
 import Wire
 
-/// What the groups stage is given: one end of each of its channels.
+/// What the groups stage is given: one end of each of its channels, but for those of the client inside the broker.
 public struct GroupLinks: ~Copyable {
-    /// From each io stage.
-    public var requests: OwnedArray<Receiver<ClientRequest>>
-    /// To each io stage.
-    public var releases: OwnedArray<Sender<Release>>
-    /// To the respond stage that belongs to each io stage.
-    public var answers: OwnedArray<Sender<Unmanaged<Answer>>>
+    public var desk: ClientDesk
     public var tables: Receiver<Unmanaged<TopicTable>>
-    /// Of the client inside the broker.
-    public var local: LocalLinks
 
-    public init(
-        requests: consuming OwnedArray<Receiver<ClientRequest>>, releases: consuming OwnedArray<Sender<Release>>,
-        answers: consuming OwnedArray<Sender<Unmanaged<Answer>>>, tables: consuming Receiver<Unmanaged<TopicTable>>, local: consuming LocalLinks
-    ) {
-        self.requests = requests
-        self.releases = releases
-        self.answers = answers
+    public init(desk: consuming ClientDesk, tables: consuming Receiver<Unmanaged<TopicTable>>) {
+        self.desk = desk
         self.tables = tables
-        self.local = local
     }
 }
 
@@ -69,11 +56,15 @@ public struct GroupStage: Stage, ~Copyable {
     let positions: [JournalPositions]
     private let draining: DrainSwitch
     private let random: @Sendable () -> UInt64
-    var links: GroupLinksRest
+    private var links: GroupLinks
     var client: LocalClient
     private(set) var table: TopicTable
     /// By partition of `__consumer_offsets`.
     var shards: [CoordinatedShard] = []
+    /// Those that have something to read or to send.
+    var busy: Set<Int> = []
+    /// By partition group, the epoch in which this broker coordinates what the group has of them; 0: it does not.
+    var followed: [UInt64]
     private var topicId: Uuid?
     /// How much is to be done once something is stored, or can't be.
     var unstored = 0
@@ -86,20 +77,12 @@ public struct GroupStage: Stage, ~Copyable {
     private var nextRetention: UInt64 = 0
     var now = ConsumerGroup.Moments(monotonic: 0, wall: 0)
 
-    /// The links but for those of the local client.
-    struct GroupLinksRest: ~Copyable {
-        var requests: OwnedArray<Receiver<ClientRequest>>
-        var releases: OwnedArray<Sender<Release>>
-        var answers: OwnedArray<Sender<Unmanaged<Answer>>>
-        var tables: Receiver<Unmanaged<TopicTable>>
-    }
-
     /// - Parameters:
     ///   - positions: of each partition group.
     ///   - random: numbers that nobody else draws, for the ids of members.
     public init(
-        settings: GroupSettings, positions: [JournalPositions], links: consuming GroupLinks, table: TopicTable, draining: DrainSwitch,
-        random: @escaping @Sendable () -> UInt64, logger: Logger
+        settings: GroupSettings, positions: [JournalPositions], links: consuming GroupLinks, local: consuming LocalLinks, table: TopicTable,
+        draining: DrainSwitch, random: @escaping @Sendable () -> UInt64, logger: Logger
     ) {
         self.settings = settings
         self.positions = positions
@@ -107,8 +90,9 @@ public struct GroupStage: Stage, ~Copyable {
         self.random = random
         self.logger = logger
         self.table = table
-        client = LocalClient(positions: positions, links: links.local)
-        self.links = GroupLinksRest(requests: links.requests, releases: links.releases, answers: links.answers, tables: links.tables)
+        followed = positions.map { _ in 0 }
+        self.links = links
+        client = LocalClient(positions: positions, links: local)
         take(table)
     }
 
@@ -116,19 +100,19 @@ public struct GroupStage: Stage, ~Copyable {
         self.now = ConsumerGroup.Moments(monotonic: now.monotonic, wall: now.wall)
         var progress = takeTables()
         progress += takeOutcomes()
-        for partition in shards.indices { progress += followLeader(partition) }
-        for io in 0..<links.requests.count { progress += takeRequests(io) }
+        for group in positions.indices { progress += followLeader(of: group) }
+        for io in 0..<links.desk.count { progress += takeRequests(io) }
         progress += lookAtGroups()
-        for partition in shards.indices { progress += load(partition) + send(partition) }
-        for io in 0..<links.answers.count {
-            links.answers[io].publish()
-            links.releases[io].publish()
+        for partition in busy.sorted() {
+            progress += load(partition) + send(partition)
+            if shards[partition].isIdle { busy.remove(partition) }
         }
+        links.desk.publish()
         return progress
     }
 
     public var deadline: UInt64 {
-        shards.reduce(min(looks.min?.deadline ?? .max, shards.isEmpty ? .max : nextRetention)) { min($0, $1.deadline) }
+        busy.reduce(min(looks.min?.deadline ?? .max, shards.isEmpty ? .max : nextRetention)) { min($0, shards[$1].deadline) }
     }
 
     public var isDrained: Bool { shards.allSatisfy { $0.outgoing.isEmpty && $0.sent.isEmpty } }
@@ -159,6 +143,8 @@ public struct GroupStage: Stage, ~Copyable {
         }
         topicId = topic?.id
         shards = (topic?.partitions ?? []).enumerated().map { CoordinatedShard(partition: Int32($0), place: $1, limits: settings.limits) }
+        busy = []
+        followed = positions.map { _ in 0 }
     }
 
     /// What was read of a topic means nothing for one that is made later under its name.
@@ -173,38 +159,23 @@ public struct GroupStage: Stage, ~Copyable {
 
     private mutating func takeRequests(_ io: Int) -> Int {
         var count = 0
-        while count < GroupStage.requestsAStep, links.answers[io].hasRoom(for: unanswered + 1), links.releases[io].hasRoom(),
-            let request = links.requests[io].pop()
-        {
+        // At most so many answers are owed.
+        while count < GroupStage.requestsAStep, let request = links.desk.next(io, owed: waiting.count + unstored) {
             count += 1
             let caller = Caller(request: request, io: io)
             do { try handle(caller) } catch {
                 logger.notice("a request that can't be answered: \((error as? WireError)?.reason ?? "\(error)")")
-                send(Answer(closing: request.connection, number: request.answer), io)
+                links.desk.close(request, io)
             }
-            let released = links.releases[io].push(request.release)
-            precondition(released, "there was room")
+            links.desk.giveBack(request, io)
         }
-        links.requests[io].release()
         return count
     }
 
-    /// At most so many answers are owed.
-    private var unanswered: Int { waiting.count + unstored }
-
-    private mutating func send(_ answer: Answer, _ io: Int) {
-        let sent = links.answers[io].push(Unmanaged.passRetained(answer))
-        precondition(sent, "there was room when the request was taken")
-    }
-
     mutating func answer(_ response: some Response, _ caller: Caller) {
-        let request = caller.request
-        do {
-            let frame = try ResponseFrame.encode(response, version: request.version, correlationId: request.correlation)
-            send(Answer(request.connection, number: request.answer, bytes: frame), caller.io)
-        } catch {
+        do { _ = try links.desk.answer(response, caller.request, caller.io) } catch {
             logger.error("an answer can't be encoded: \(error.reason)")
-            send(Answer(closing: request.connection, number: request.answer), caller.io)
+            links.desk.close(caller.request, caller.io)
         }
     }
 
@@ -226,6 +197,15 @@ public struct GroupStage: Stage, ~Copyable {
     }
 
     // MARK: Groups
+
+    /// Something happens to a group; what it wants done then is done. Nil: there is no such group.
+    @discardableResult
+    mutating func change<Result>(_ partition: Int, _ id: String, _ body: (inout ConsumerGroup, ConsumerGroup.Moments) -> Result) -> Result? {
+        let moments = now
+        let result = shards[partition].shard.withGroup(id) { body(&$0, moments) }
+        settle(partition, id)
+        return result
+    }
 
     /// Does what a group wants done, and looks at it again in time.
     mutating func settle(_ partition: Int, _ id: String) {
@@ -262,9 +242,7 @@ public struct GroupStage: Stage, ~Copyable {
             count += 1
             let partition = Int(look.partition)
             guard partition < shards.count, shards[partition].state == .serving else { continue }
-            let moments = now
-            _ = shards[partition].shard.withGroup(look.group) { $0.expire(moments) }
-            settle(partition, look.group)
+            change(partition, look.group) { $0.expire($1) }
         }
         if now.monotonic >= nextRetention {
             nextRetention = now.monotonic + settings.retentionInterval
@@ -284,12 +262,8 @@ public struct GroupStage: Stage, ~Copyable {
     /// Nothing is known of the partition's groups any more; who waits is told, but for those whose outcome is open.
     mutating func giveUp(_ partition: Int, _ error: ErrorCode) {
         while let batch = shards[partition].outgoing.popFirst() { refuse(batch, error, partition) }
-        let moments = now
-        for id in shards[partition].shard.entries.keys.sorted() {
-            _ = shards[partition].shard.withGroup(id) { $0.end(error, now: moments) }
-            settle(partition, id)
-        }
-        shards[partition].begin(.away, epoch: 0, limits: settings.limits)
+        for id in shards[partition].shard.entries.keys.sorted() { change(partition, id) { $0.end(error, now: $1) } }
+        shards[partition].begin(.away, limits: settings.limits)
         // What a group has asked for at the last is not.
         while let batch = shards[partition].outgoing.popFirst() { refuse(batch, error, partition) }
     }
