@@ -106,6 +106,7 @@ let package = Package(
         .target(name: "CFaults", path: "Tests/CFaults"),
         tests("IO", ["CFaults", "CHost", "Host", "IO", "TestSupport"]),
         tests("Wire", ["Wire", "Codecs", "TestSupport"]),
+        tests("Metadata", ["Metadata", "Wire"]),
         tests("Intake", ["Intake", "Host", "IO", "Wire", "Codecs", "Metadata", "TestSupport", log]),
         tests("Replication", ["IO", "Journal", "Replication", "Simulator"]),
         tests("Coordination", ["Coordination", log]),

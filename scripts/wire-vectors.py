@@ -28,7 +28,7 @@ MESSAGES = {
     "DeleteTopics": (admin, 1, 6),
     "DeleteRecords": (admin, 0, 2),
     "InitProducerId": (producer, 0, 4),
-    "DescribeConfigs": (admin, 1, 4),
+    "DescribeConfigs": (admin, 0, 4),
     "OffsetForLeaderEpoch": (consumer, 2, 4),
     "ElectLeaders": (admin, 0, 2),
     "AlterPartitionReassignments": (admin, 0, 0),

@@ -39,6 +39,7 @@ final class Assembly {
     let wiring: Wiring
     private let table: TopicTable
     private let connections: ConnectionCounts
+    private let hosts = ClientHosts()
     private(set) var sequencers: [StageBox<SequencerStage>] = []
 
     init(
@@ -134,7 +135,7 @@ final class Assembly {
     private func intake(_ io: Int) -> IntakeStage {
         IntakeStage(
             sockets: sockets(.io(io)), listener: listener, limits: configuration.intake, links: wiring.intake(io),
-            table: table, draining: draining, counts: connections, logger: logger)
+            table: table, draining: draining, number: io, counts: connections, hosts: hosts, logger: logger)
     }
 
     private func respond(_ io: Int, _ positions: [JournalPositions]) -> RespondStage {
@@ -211,7 +212,7 @@ final class Assembly {
 
     private func coordinator(_ positions: [JournalPositions]) -> GroupStage {
         GroupStage(
-            settings: configuration.groups, positions: positions, links: wiring.groups(), local: wiring.local(), table: table,
+            settings: configuration.groups, positions: positions, links: wiring.groups(), local: wiring.local(), hosts: hosts, table: table,
             draining: draining, random: { .random(in: 0 ... .max) }, logger: logger)
     }
 }

@@ -43,6 +43,9 @@ public struct ControlStage: Stage, ~Copyable {
         case metadata(MetadataRequest)
         case createTopics(CreateTopicsResponse)
         case deleteTopics(DeleteTopicsResponse)
+        case createPartitions(CreatePartitionsResponse)
+        case alterConfigs(AlterConfigsResponse)
+        case incrementalAlterConfigs(IncrementalAlterConfigsResponse)
         case producerId
         case coordinator(FindCoordinatorRequest)
     }
@@ -73,6 +76,8 @@ public struct ControlStage: Stage, ~Copyable {
     private let store: any MetadataStore
     var links: ControlLinks
     private(set) var table: TopicTable
+    /// Of the metadata that `table` was made of.
+    private var tableVersion: UInt64
     /// The metadata as it will be when all that is proposed is committed.
     private(set) var planned: MetadataState
     private var waiting: [UInt64: (request: ClientRequest, io: Int, reply: Reply)] = [:]
@@ -113,6 +118,7 @@ public struct ControlStage: Stage, ~Copyable {
         self.onFailure = onFailure
         self.logger = logger
         planned = store.state
+        tableVersion = planned.tableVersion
         table = store.state.table(defaults: defaults.settings)
     }
 
@@ -173,7 +179,10 @@ public struct ControlStage: Stage, ~Copyable {
         case .describeCluster: try answer(handleDescribeCluster(request), request, io)
         case .createTopics: try handleCreateTopics(request, io)
         case .deleteTopics: try handleDeleteTopics(request, io)
+        case .createPartitions: try handleCreatePartitions(request, io)
         case .describeConfigs: try handleDescribeConfigs(request, io)
+        case .alterConfigs: try handleAlterConfigs(request, io)
+        case .incrementalAlterConfigs: try handleIncrementalAlterConfigs(request, io)
         case .initProducerId: try handleInitProducerId(request, io)
         case .electLeaders: try handleElectLeaders(request, io)
         case .alterPartitionReassignments: try handleAlterPartitionReassignments(request, io)
@@ -201,6 +210,9 @@ public struct ControlStage: Stage, ~Copyable {
     /// Takes a change into the plan ahead of its proposal, so that the next one is judged with it.
     mutating func plan(_ change: MetadataChange) { planned.apply(change) }
 
+    /// What all brokers were given while they ran, and is committed.
+    var brokerConfigs: [String: String] { store.state.brokerConfigs }
+
     /// Whether something is proposed and not committed yet.
     var hasProposals: Bool { !waiting.isEmpty }
 
@@ -220,6 +232,15 @@ public struct ControlStage: Stage, ~Copyable {
             self.reply(response, request, io)
         case .deleteTopics(var response):
             response.topics.refuseRest { _ in flaw }
+            self.reply(response, request, io)
+        case .createPartitions(var response):
+            response.results.refuseRest { _ in flaw }
+            self.reply(response, request, io)
+        case .alterConfigs(var response):
+            response.responses.refuseRest { _ in flaw }
+            self.reply(response, request, io)
+        case .incrementalAlterConfigs(var response):
+            response.responses.refuseRest { _ in flaw }
             self.reply(response, request, io)
         case .producerId:
             if flaw == nil { takeProducerIds(outcome.changes) }
@@ -261,8 +282,8 @@ public struct ControlStage: Stage, ~Copyable {
     /// Every stage gets the topics before any client is told of a change.
     private mutating func sendTables() {
         let state = store.state
-        let isSame = state.topics.count == table.topics.count && table.topics.allSatisfy { state.topics[$0.name]?.id == $0.id }
-        guard !isSame else { return }
+        guard state.tableVersion != tableVersion else { return }
+        tableVersion = state.tableVersion
         table = state.table(defaults: defaults.settings)
         for stage in 0..<links.tables.count { behind[stage] = true }
         catchUp()

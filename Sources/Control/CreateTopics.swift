@@ -4,7 +4,7 @@ import Wire
 
 extension ControlStage {
     /// The most partitions of one topic.
-    private static var partitionLimit: Int32 { 10_000 }
+    static var partitionLimit: Int32 { 10_000 }
 
     mutating func handleCreateTopics(_ request: ClientRequest, _ io: Int) throws {
         let message = try CreateTopicsRequest.decode(request.body, version: request.version)
@@ -57,10 +57,15 @@ extension ControlStage {
         guard assignments.count <= Int(Self.partitionLimit),
             Set(assignments.map(\.partitionIndex)) == Set(0..<Int32(assignments.count))
         else { return "partitions are numbered from 0 without a gap" }
+        return flaw(replicas: assignments.map(\.brokerIds))
+    }
+
+    /// Why partitions can't be given these replicas, one by one; nil: they can.
+    func flaw(replicas: [[Int32]]) -> String? {
         guard directory.brokers.count == 1 else {
             return "partitions can't be assigned one by one: many share a journal, which has its replicas as a whole. Name a replication factor"
         }
-        guard assignments.allSatisfy({ $0.brokerIds == [nodeId] }) else { return "the only broker is \(nodeId)" }
+        guard replicas.allSatisfy({ $0 == [nodeId] }) else { return "the only broker is \(nodeId)" }
         return nil
     }
 

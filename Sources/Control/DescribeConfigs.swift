@@ -39,10 +39,16 @@ extension ControlStage {
             guard let topic = table.topic(named: resource.resourceName) else {
                 throw Flaw(.unknownTopicOrPartition, "there is no topic \(resource.resourceName)")
             }
-            return TopicConfig.described.map { described(topic, $0) }
+            return TopicConfig.all.map { described(topic, $0) }
         case .broker:
-            // An empty name asks for what all brokers are told at run time, which is nothing.
-            if resource.resourceName.isEmpty { return [] }
+            // An empty name asks for what all brokers were given while they ran.
+            if resource.resourceName.isEmpty {
+                return settings.filter { brokerConfigs[$0.name] != nil }.map { setting in
+                    var config = described(setting)
+                    config.synonyms = Array(config.synonyms.prefix(1))
+                    return config
+                }
+            }
             guard resource.resourceName == String(nodeId) else {
                 throw Flaw(.invalidRequest, "this is broker \(nodeId), not \(resource.resourceName)")
             }
@@ -54,34 +60,36 @@ extension ControlStage {
     private func described(_ setting: DescribedSetting) -> DescribeConfigsResponse.Config {
         var config = DescribeConfigsResponse.Config()
         config.name = setting.name
-        config.value = setting.value
-        config.readOnly = true
+        config.value = brokerConfigs[setting.name] ?? setting.value
+        config.readOnly = TopicConfig.named(byBroker: setting.name) == nil
         config.synonyms = synonyms(setting)
         config.configSource = config.synonyms[0].source
+        config.isDefault = config.configSource == ConfigSource.defaultConfig.rawValue
         config.configType = setting.type.rawValue
         config.documentation = setting.documentation
         return config
     }
 
     private func synonyms(_ setting: DescribedSetting) -> [DescribeConfigsResponse.Synonym] {
-        let given = setting.given.map { DescribeConfigsResponse.Synonym(name: setting.name, value: $0, source: .staticBrokerConfig) }
-        return (given.map { [$0] } ?? [])
-            + [DescribeConfigsResponse.Synonym(name: setting.name, value: setting.defaultValue, source: .defaultConfig)]
+        let sources: [(String?, ConfigSource)] = [
+            (brokerConfigs[setting.name], .dynamicDefaultBrokerConfig), (setting.given, .staticBrokerConfig), (setting.defaultValue, .defaultConfig),
+        ]
+        return sources.compactMap { value, source in value.map { .init(name: setting.name, value: $0, source: source) } }
     }
 
-    private func described(_ topic: Topic, _ setting: TopicConfig.Described) -> DescribeConfigsResponse.Config {
+    private func described(_ topic: Topic, _ setting: TopicConfig) -> DescribeConfigsResponse.Config {
         var config = DescribeConfigsResponse.Config()
         config.name = setting.name
-        if let given = topic.configs[setting.name] {
-            config.synonyms.append(.init(name: setting.name, value: given, source: .dynamicTopicConfig))
-        }
+        let given = topic.configs[setting.name]
+        if let given { config.synonyms.append(.init(name: setting.name, value: given, source: .dynamicTopicConfig)) }
         if let broker = setting.brokerName.flatMap({ name in settings.first { $0.name == name } }) {
             config.synonyms += synonyms(broker)
         } else {
-            config.synonyms.append(.init(name: setting.name, value: setting.value(defaults.settings), source: .defaultConfig))
+            config.synonyms.append(.init(name: setting.name, value: setting.value(default: defaults.settings), source: .defaultConfig))
         }
-        config.value = setting.value(topic.settings)
+        config.value = setting.value(topic.settings, given: topic.configs)
         config.configSource = config.synonyms[0].source
+        config.isDefault = given == nil
         config.configType = setting.type.rawValue
         config.documentation = setting.documentation
         return config

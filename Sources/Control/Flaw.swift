@@ -19,7 +19,10 @@ protocol Refusable {
 
 extension CreateTopicsResponse.Topic: Refusable {}
 extension DeleteTopicsResponse.Topic: Refusable {}
+extension CreatePartitionsResponse.Result: Refusable {}
 extension DescribeConfigsResponse.Result: Refusable {}
+extension AlterConfigsResponse.Resource: Refusable {}
+extension IncrementalAlterConfigsResponse.Resource: Refusable {}
 extension AlterPartitionReassignmentsResponse.Partition: Refusable {}
 extension ElectLeadersResponse.Partition: Refusable {}
 

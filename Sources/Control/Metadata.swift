@@ -26,7 +26,7 @@ extension ControlStage {
         _ name: String, partitions: Int, replicas: Int, configs: [String: String]
     ) -> Result<MetadataChange, Flaw> {
         directory.groups(replicas: replicas).mapError { Flaw(.invalidReplicationFactor, $0.reason) }.flatMap { groups in
-            if let reason = TopicConfig.flaw(replicas: replicas, TopicConfig.settings(configs, defaults: defaults.settings)) {
+            if let reason = TopicConfig.flaw(replicas: replicas, TopicConfig.settings(configs, defaults: planned.topicDefaults(defaults.settings))) {
                 return .failure(Flaw(.invalidConfig, reason))
             }
             return .success(

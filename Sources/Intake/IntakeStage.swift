@@ -68,12 +68,19 @@ public struct IntakeStage: Stage, ~Copyable {
     /// After a failed accept not before then: what it failed for (no descriptors) does not pass at once.
     private var acceptsFrom: UInt64 = 0
     private let draining: DrainSwitch
+    private let number: Int
+    private let hosts: ClientHosts?
 
-    /// - Parameter counts: of the connections of all io stages; nil: there is no other.
+    /// - Parameters:
+    ///   - number: among the io stages.
+    ///   - counts: of the connections of all io stages; nil: there is no other.
+    ///   - hosts: of those who join consumer groups; nil: nobody asks.
     public init(
         sockets: any SocketPort, listener: Int32, limits: IntakeLimits, links: consuming IntakeLinks, table: TopicTable,
-        draining: DrainSwitch, counts: ConnectionCounts? = nil, logger: Logger
+        draining: DrainSwitch, number: Int = 0, counts: ConnectionCounts? = nil, hosts: ClientHosts? = nil, logger: Logger
     ) {
+        self.number = number
+        self.hosts = hosts
         self.sockets = sockets
         self.listener = listener
         var whole = limits
@@ -503,7 +510,10 @@ public struct IntakeStage: Stage, ~Copyable {
             guard let produced = handOnProduce(&request, slot) else { return false }
             sent = produced
         case .fetch, .listOffsets, .offsetForLeaderEpoch, .deleteRecords: sent = links.reader.push(request)
-        case .joinGroup, .syncGroup, .heartbeat, .leaveGroup, .offsetCommit, .offsetFetch, .offsetDelete, .describeGroups, .listGroups, .deleteGroups:
+        case .joinGroup:
+            hosts?.note(request.connection, io: number, peer: sockets.peerName(connections[slot].socket))
+            sent = links.groups.push(request)
+        case .syncGroup, .heartbeat, .leaveGroup, .offsetCommit, .offsetFetch, .offsetDelete, .describeGroups, .listGroups, .deleteGroups:
             sent = links.groups.push(request)
         default: sent = links.control.push(request)
         }

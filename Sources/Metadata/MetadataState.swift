@@ -6,6 +6,12 @@ public enum MetadataChange: Codable, Sendable, Equatable {
     case cluster(id: String)
     case createTopic(name: String, id: TopicID, partitions: [PartitionPlace], configs: [String: String])
     case deleteTopic(id: TopicID)
+    /// The topic, which has so many partitions, gets these as well.
+    case addPartitions(topic: TopicID, behind: Int, partitions: [PartitionPlace])
+    /// Of the topic's settings some are given, and others not any more.
+    case configureTopic(id: TopicID, given: [String: String], removed: [String])
+    /// As `configureTopic`, of what all brokers are given while they run.
+    case configureBrokers(given: [String: String], removed: [String])
     /// All producer ids below this may have been given out.
     case producerIds(below: Int64)
     /// The partition group's leader begins this epoch, at this position of its journal. None lower, and not this one, will be
@@ -38,6 +44,10 @@ public struct MetadataState: Sendable {
     }
 
     public private(set) var clusterId: String?
+    /// What all brokers were given while they ran, under the names of their settings.
+    public private(set) var brokerConfigs: [String: String] = [:]
+    /// How many changes there were that a table of topics shows.
+    public private(set) var tableVersion: UInt64 = 0
     public private(set) var topics: [String: StoredTopic] = [:]
     /// By partition group how many partition numbers have been given out; none is given out twice.
     public private(set) var partitionNumbers: [UInt32] = []
@@ -64,11 +74,24 @@ public struct MetadataState: Sendable {
 
     /// Why the change makes no sense any more; nil: it does.
     public func flaw(_ change: MetadataChange) -> String? {
-        guard case .createTopic(let name, _, let partitions, _) = change else { return nil }
-        if topics[name] != nil { return "topic \(name) exists already" }
-        let isTaken = partitions.contains { Int($0.group) < partitionNumbers.count && $0.number < partitionNumbers[Int($0.group)] }
-        return isTaken ? "another topic was created at the same time; try again" : nil
+        switch change {
+        case .createTopic(let name, _, let partitions, _):
+            if topics[name] != nil { return "topic \(name) exists already" }
+            return areTaken(partitions) ? "another topic was created at the same time; try again" : nil
+        case .addPartitions(let id, let count, let partitions):
+            guard let topic = topic(id) else { return "the topic was deleted at the same time" }
+            guard topic.partitions.count == count, !areTaken(partitions) else { return "other partitions were created at the same time; try again" }
+            return nil
+        case .configureTopic(let id, _, _): return topic(id) == nil ? "the topic was deleted at the same time" : nil
+        default: return nil
+        }
     }
+
+    private func areTaken(_ partitions: [PartitionPlace]) -> Bool {
+        partitions.contains { Int($0.group) < partitionNumbers.count && $0.number < partitionNumbers[Int($0.group)] }
+    }
+
+    private func topic(_ id: TopicID) -> StoredTopic? { topics.values.first { $0.id == id.uuid } }
 
     /// Takes a change in. One that no longer fits (a topic that exists already) changes nothing.
     public mutating func apply(_ change: MetadataChange) {
@@ -77,14 +100,24 @@ public struct MetadataState: Sendable {
         case .createTopic(let name, let id, let partitions, let configs):
             guard topics[name] == nil else { return }
             topics[name] = StoredTopic(name: name, id: id.uuid, partitions: partitions, configs: configs)
-            for place in partitions {
-                while partitionNumbers.count <= Int(place.group) { partitionNumbers.append(0) }
-                // No number is given out twice, so the greatest is never reached; a log that says otherwise is no trap.
-                let next = place.number == .max ? .max : place.number + 1
-                partitionNumbers[Int(place.group)] = max(partitionNumbers[Int(place.group)], next)
-            }
+            giveOut(partitions)
+            tableVersion += 1
         case .deleteTopic(let id):
-            if let name = topics.first(where: { $0.value.id == id.uuid })?.key { topics[name] = nil }
+            guard let topic = topic(id) else { return }
+            topics[topic.name] = nil
+            tableVersion += 1
+        case .addPartitions(let id, let count, let partitions):
+            guard let topic = topic(id), topic.partitions.count == count else { return }
+            topics[topic.name]?.partitions += partitions
+            giveOut(partitions)
+            tableVersion += 1
+        case .configureTopic(let id, let given, let removed):
+            guard let topic = topic(id) else { return }
+            topics[topic.name]?.configs = MetadataState.configured(topic.configs, given, removed)
+            tableVersion += 1
+        case .configureBrokers(let given, let removed):
+            brokerConfigs = MetadataState.configured(brokerConfigs, given, removed)
+            tableVersion += 1
         case .producerIds(let below): producerIdsBelow = max(producerIdsBelow, below)
         case .epoch(let group, let epoch, let position):
             var starts = epochs[group] ?? []
@@ -97,7 +130,21 @@ public struct MetadataState: Sendable {
         }
     }
 
-    /// The places for a new topic's partitions: spread evenly over the partition groups, from the least used on.
+    /// Settings after a change of them.
+    public static func configured(_ configs: [String: String], _ given: [String: String], _ removed: [String]) -> [String: String] {
+        configs.filter { !removed.contains($0.key) }.merging(given) { $1 }
+    }
+
+    private mutating func giveOut(_ partitions: [PartitionPlace]) {
+        for place in partitions {
+            while partitionNumbers.count <= Int(place.group) { partitionNumbers.append(0) }
+            // No number is given out twice, so the greatest is never reached; a log that says otherwise is no trap.
+            let next = place.number == .max ? .max : place.number + 1
+            partitionNumbers[Int(place.group)] = max(partitionNumbers[Int(place.group)], next)
+        }
+    }
+
+    /// The places for new partitions: spread evenly over the partition groups, from the least used on.
     public func places(partitions: Int, groups: [UInt16]) -> [PartitionPlace] {
         var next = partitionNumbers
         while next.count <= Int(groups.max() ?? 0) { next.append(0) }
@@ -108,9 +155,14 @@ public struct MetadataState: Sendable {
         }
     }
 
+    /// What topics are given where they are given nothing.
+    /// - Parameter defaults: of a broker that was given nothing while it ran.
+    public func topicDefaults(_ defaults: TopicSettings) -> TopicSettings { TopicConfig.settings(brokers: brokerConfigs, defaults: defaults) }
+
     /// The topics as the stages know them.
     public func table(defaults: TopicSettings) -> TopicTable {
-        TopicTable(
+        let defaults = topicDefaults(defaults)
+        return TopicTable(
             topics: topics.values.map { topic in
                 Topic(
                     name: topic.name, id: topic.id, partitions: topic.partitions,

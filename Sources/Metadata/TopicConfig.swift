@@ -1,50 +1,88 @@
 import Wire
 
-/// The settings that a topic can be given: their names, which are Kafka's where Kafka has them, and what they may be.
-public enum TopicConfig {
-    /// What is served of a setting.
-    enum Rule {
+/// A setting that a topic can be given: its name, which is Kafka's where Kafka has it, and what it may be.
+public struct TopicConfig: Sendable {
+    /// What a value has to be.
+    enum Rule: Sendable {
         case qualityOfService([QualityOfService])
-        case bytes(ClosedRange<Int>)
-        case replicas(ClosedRange<UInt8>)
-        /// A number from -1, which means without limit.
-        case limit(String)
-        /// Known from Kafka, but only this value is what Hutong does.
+        /// A number, of what the words say.
+        case number(ClosedRange<Int64>, String)
+        /// A number from 0 to 1.
+        case share
+        case boolean
+        /// Known from Kafka, but only these are what Hutong does.
         case only([String])
     }
 
-    static let rules: [String: Rule] = [
-        "qos.leader": .qualityOfService([.received, .persisted]),
-        "qos.all": .qualityOfService([.replicated, .durable]),
-        "max.message.bytes": .bytes(0...(100 << 20)),
-        "cleanup.policy": .only(["delete"]),
-        "compression.type": .only(["producer"]),
-        "message.timestamp.type": .only(["CreateTime"]),
-        "min.insync.replicas": .replicas(1...64),
-        "retention.ms": .limit("milliseconds"),
-        "retention.bytes": .limit("bytes"),
-    ]
+    public let name: String
+    /// The broker's setting that is its default; nil: there is none.
+    public let brokerName: String?
+    public let type: ConfigType
+    /// What it means, in sentences.
+    public let documentation: String
+    let rule: Rule
+    private let whereNotGiven: @Sendable (TopicSettings) -> String
 
-    /// Why the setting can't be given; nil: it can.
-    public static func flaw(_ name: String, _ value: String?) -> String? {
-        guard let rule = rules[name] else { return "unknown topic setting \(name)" }
+    init(
+        _ name: String, broker: String? = nil, _ type: ConfigType, _ rule: Rule, _ documentation: String,
+        value: @escaping @Sendable (TopicSettings) -> String
+    ) {
+        self.name = name
+        brokerName = broker
+        self.type = type
+        self.rule = rule
+        self.documentation = documentation
+        whereNotGiven = value
+    }
+
+    /// One that Kafka has, and that has no meaning here: whatever it is, the broker does the same.
+    /// - Parameters:
+    ///   - reason: why it has none, as a sentence.
+    ///   - value: what Kafka does where it is not given.
+    static func idle(_ name: String, _ type: ConfigType, _ rule: Rule, _ reason: String, value: String) -> TopicConfig {
+        TopicConfig(name, type, rule, "Without effect here. \(reason)", value: { _ in value })
+    }
+
+    /// What is in force of a topic with these settings.
+    public func value(_ settings: TopicSettings, given: [String: String]) -> String { given[name] ?? whereNotGiven(settings) }
+
+    /// Of a broker whose topics have these settings where they are given none.
+    public func value(default settings: TopicSettings) -> String { whereNotGiven(settings) }
+
+    /// Why a topic, or the broker by its name for the setting, can't be given this value; nil: it can.
+    public func flaw(_ value: String?, by name: String? = nil) -> String? {
+        let name = name ?? self.name
         guard let value else { return "\(name) needs a value" }
         switch rule {
         case .qualityOfService(let allowed):
             if let quality = QualityOfService(name: value), allowed.contains(quality) { return nil }
             return "\(name) is \(allowed.map(\.name).joined(separator: " or ")), not \(value)"
-        case .bytes(let range):
-            if let number = Int(value), range.contains(number) { return nil }
-            return "\(name) is a number of bytes from \(range.lowerBound) to \(range.upperBound), not \(value)"
-        case .replicas(let range):
-            if let number = UInt8(value), range.contains(number) { return nil }
-            return "\(name) is a number of replicas from \(range.lowerBound) to \(range.upperBound), not \(value)"
-        case .limit(let unit):
-            if let number = Int64(value), number >= -1 { return nil }
-            return "\(name) is a number of \(unit), or -1 for no limit, not \(value)"
+        case .number(let range, let what):
+            if let number = Int64(value), range.contains(number) { return nil }
+            let upper = range.upperBound == .max ? "" : " to \(range.upperBound)"
+            return "\(name) is a number of \(what) from \(range.lowerBound)\(upper)\(range.lowerBound == -1 ? ", -1 for no limit" : ""), not \(value)"
+        case .share:
+            if let number = Double(value), (0...1).contains(number) { return nil }
+            return "\(name) is a number from 0 to 1, not \(value)"
+        case .boolean: return value == "true" || value == "false" ? nil : "\(name) is true or false, not \(value)"
         case .only(let values):
-            return values.contains(value) ? nil : "\(name) can only be \(values.joined(separator: " or ")) here, not \(value)"
+            guard !values.contains(value) else { return nil }
+            return "\(name) can only be \(values.map { $0.isEmpty ? "empty" : $0 }.joined(separator: " or ")) here, not \(value)"
         }
+    }
+
+    private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+    private static let byBrokerName = Dictionary(uniqueKeysWithValues: all.compactMap { config in config.brokerName.map { ($0, config) } })
+
+    public static func named(_ name: String) -> TopicConfig? { byName[name] }
+
+    /// The setting whose default the broker's setting of that name is.
+    public static func named(byBroker name: String) -> TopicConfig? { byBrokerName[name] }
+
+    /// Why the setting can't be given; nil: it can.
+    public static func flaw(_ name: String, _ value: String?) -> String? {
+        guard let config = named(name) else { return "unknown topic setting \(name)" }
+        return config.flaw(value)
     }
 
     /// The settings in force. What was not given is the broker's default; what was given has been checked.
@@ -59,60 +97,16 @@ public enum TopicConfig {
         return settings
     }
 
+    /// What topics are given by brokers that were themselves given these settings, under the brokers' names.
+    public static func settings(brokers configs: [String: String], defaults: TopicSettings) -> TopicSettings {
+        let given = configs.compactMap { name, value in named(byBroker: name).map { ($0.name, value) } }
+        return settings(Dictionary(uniqueKeysWithValues: given), defaults: defaults)
+    }
+
     /// Why a topic can't have so few replicas with such settings; nil: it can.
     public static func flaw(replicas: Int, _ settings: TopicSettings) -> String? {
         guard settings.minInsyncReplicas > replicas else { return nil }
         return "min.insync.replicas is \(settings.minInsyncReplicas), but of the topic there would be \(replicas) "
             + "replica\(replicas == 1 ? "" : "s"): acks=all could never be taken"
     }
-
-    /// One of them, as clients are told of it.
-    public struct Described: Sendable {
-        public let name: String
-        /// The broker's setting that is its default; nil: there is none.
-        public let brokerName: String?
-        public let type: ConfigType
-        public let documentation: String
-        /// What is in force with these settings.
-        public let value: @Sendable (TopicSettings) -> String
-    }
-
-    /// All of them, by name.
-    public static let described: [Described] = [
-        Described(
-            name: "cleanup.policy", brokerName: nil, type: .list,
-            documentation: "What becomes of old records: they are deleted. Nothing else is served yet.", value: { _ in "delete" }),
-        Described(
-            name: "compression.type", brokerName: nil, type: .string,
-            documentation: "Batches stay as the producer has compressed them.", value: { _ in "producer" }),
-        Described(
-            name: "max.message.bytes", brokerName: "message.max.bytes", type: .int,
-            documentation: "Bytes of the largest record batch that is taken, thus after compression.",
-            value: { String($0.maxMessageBytes) }),
-        Described(
-            name: "message.timestamp.type", brokerName: nil, type: .string,
-            documentation: "Records keep the time that their producer gave them.", value: { _ in "CreateTime" }),
-        Described(
-            name: "min.insync.replicas", brokerName: "min.insync.replicas", type: .int,
-            documentation:
-                "How many replicas must be in sync for acks=all to be taken. More than a majority must then have the record on stable storage as well.",
-            value: { String($0.minInsyncReplicas) }),
-        Described(
-            name: "qos.all", brokerName: "qos.all", type: .string,
-            documentation: "What acks=all means: durable, a majority has it on stable storage; replicated, a majority has it in memory.",
-            value: { $0.qosAll.name }),
-        Described(
-            name: "qos.leader", brokerName: "qos.leader", type: .string,
-            documentation:
-                "What acks=1 means: persisted, the leader has it on stable storage; received, the leader has it in its journal cache.",
-            value: { $0.qosLeader.name }),
-        Described(
-            name: "retention.bytes", brokerName: "log.retention.bytes", type: .long,
-            documentation: "Bytes that a partition may take on disk before its oldest records are deleted; -1: no limit.",
-            value: { String($0.retentionBytes) }),
-        Described(
-            name: "retention.ms", brokerName: "log.retention.ms", type: .long,
-            documentation: "Milliseconds after which a record may be deleted, by its timestamp; -1: never.",
-            value: { String($0.retentionMs) }),
-    ]
 }

@@ -90,6 +90,39 @@ DELETE_TOPICS = Api(
      ("topics", [("name", "string", "0+"), ("id", "uuid", "6+"), ("error", "int16", "0+"),
                  ("message", "string", "5+", None)], "0+")])
 
+CREATE_PARTITIONS = Api(
+    "CreatePartitions", 37, 2,
+    [("topics", [("name", "string", "0+"), ("count", "int32", "0+"), ("assignments", [("brokers", "[]int32", "0+")], "0+", None)], "0+"),
+     ("timeout_ms", "int32", "0+", 30_000), ("validate_only", "bool", "0+")],
+    [("throttle_ms", "int32", "0+"),
+     ("results", [("name", "string", "0+"), ("error", "int16", "0+"), ("message", "string", "0+", None)], "0+")])
+
+DESCRIBE_CONFIGS = Api(
+    "DescribeConfigs", 32, 4,
+    [("resources", [("type", "int8", "0+"), ("name", "string", "0+"), ("keys", "[]string", "0+", None)], "0+"),
+     ("synonyms", "bool", "1+"), ("documentation", "bool", "3+")],
+    [("throttle_ms", "int32", "0+"),
+     ("results", [("error", "int16", "0+"), ("message", "string", "0+", None), ("type", "int8", "0+"), ("name", "string", "0+"),
+                  ("configs", [("name", "string", "0+"), ("value", "string", "0+", None), ("read_only", "bool", "0+"), ("default", "bool", "0-0"),
+                               ("source", "int8", "1+"), ("sensitive", "bool", "0+"),
+                               ("synonyms", [("name", "string", "1+"), ("value", "string", "1+", None), ("source", "int8", "1+")], "1+"),
+                               ("kind", "int8", "3+"), ("documentation", "string", "3+", None)], "0+")], "0+")])
+
+ALTER_CONFIGS = Api(
+    "AlterConfigs", 33, 2,
+    [("resources", [("type", "int8", "0+"), ("name", "string", "0+"),
+                    ("configs", [("name", "string", "0+"), ("value", "string", "0+", None)], "0+")], "0+"), ("validate_only", "bool", "0+")],
+    [("throttle_ms", "int32", "0+"),
+     ("responses", [("error", "int16", "0+"), ("message", "string", "0+", None), ("type", "int8", "0+"), ("name", "string", "0+")], "0+")])
+
+INCREMENTAL_ALTER_CONFIGS = Api(
+    "IncrementalAlterConfigs", 44, 1,
+    [("resources", [("type", "int8", "0+"), ("name", "string", "0+"),
+                    ("configs", [("name", "string", "0+"), ("operation", "int8", "0+"), ("value", "string", "0+", None)], "0+")], "0+"),
+     ("validate_only", "bool", "0+")],
+    [("throttle_ms", "int32", "0+"),
+     ("responses", [("error", "int16", "0+"), ("message", "string", "0+", None), ("type", "int8", "0+"), ("name", "string", "0+")], "0+")])
+
 INIT_PRODUCER_ID = Api(
     "InitProducerId", 22, 2,
     [("transactional_id", "string", "0+", None), ("timeout_ms", "int32", "0+", 60_000),
@@ -139,6 +172,7 @@ class Error:
     TOPIC_ALREADY_EXISTS = 36
     INVALID_PARTITIONS = 37
     INVALID_REPLICATION_FACTOR = 38
+    INVALID_REPLICA_ASSIGNMENT = 39
     INVALID_CONFIG = 40
     INVALID_REQUEST = 42
     UNSUPPORTED_FOR_MESSAGE_FORMAT = 43

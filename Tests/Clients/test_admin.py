@@ -38,7 +38,8 @@ def test_a_broker_tells_what_is_in_force(admin, broker):
     assert configs["journal.segment.bytes"].value.isdigit(), "bytes, as clients read them"
     # The tests' brokers are told not to forget.
     given = configs["log.retention.ms"]
-    assert given.value == "-1" and given.source == ConfigSource.STATIC_BROKER_CONFIG.value and given.is_read_only
+    assert given.value == "-1" and given.source == ConfigSource.STATIC_BROKER_CONFIG.value and not given.is_read_only
+    assert configs["num.partitions"].is_read_only
 
 
 @pytest.mark.parametrize("kind, name", [("TOPIC", "nowhere"), ("GROUP", "g")])

@@ -276,6 +276,7 @@ def test_administration(make_broker, topic):
     described = {name: future.result() for name, future in admin.describe_consumer_groups(["lively", "quiet", "none"]).items()}
     assert {name: one.state.name for name, one in described.items()} == {"lively": "STABLE", "quiet": "EMPTY", "none": "DEAD"}
     assert sorted(one.partition for one in described["lively"].members[0].assignment.topic_partitions) == list(range(PARTITIONS))
+    assert described["lively"].members[0].host == "/127.0.0.1"
     asked = admin.list_consumer_group_offsets([confluent_kafka.ConsumerGroupTopicPartitions("quiet")])
     assert sorted((one.partition, one.offset) for one in asked["quiet"].result().topic_partitions) == [(number, 5) for number in range(PARTITIONS)]
     with pytest.raises(confluent_kafka.KafkaException, match="NON_EMPTY_GROUP"):

@@ -483,7 +483,7 @@ extension DescribeConfigsRequest: Sampled {
             resource.configurationKeys = values.array { $0.string() }
             return resource
         }
-        m.includeSynonyms = values.bool()
+        if v >= 1 { m.includeSynonyms = values.bool() }
         if v >= 3 { m.includeDocumentation = values.bool() }
         return m
     }
@@ -504,14 +504,16 @@ extension DescribeConfigsResponse: Sampled {
                 config.name = values.string()
                 config.value = values.nullableString()
                 config.readOnly = values.bool()
-                config.configSource = values.int8()
+                if v == 0 { config.isDefault = values.bool() } else { config.configSource = values.int8() }
                 config.isSensitive = values.bool()
-                config.synonyms = values.array { values in
-                    var synonym = Synonym()
-                    synonym.name = values.string()
-                    synonym.value = values.nullableString()
-                    synonym.source = values.int8()
-                    return synonym
+                if v >= 1 {
+                    config.synonyms = values.array { values in
+                        var synonym = Synonym()
+                        synonym.name = values.string()
+                        synonym.value = values.nullableString()
+                        synonym.source = values.int8()
+                        return synonym
+                    }
                 }
                 if v >= 3 { config.configType = values.int8() }
                 if v >= 3 { config.documentation = values.nullableString() }

@@ -46,7 +46,7 @@ extension GroupStage {
             let bytes = UnsafeRawBufferPointer(start: request.bytes, count: Int(request.count))
             let clientId = (try? RequestHeader.decode(bytes))?.clientId(in: bytes) ?? ""
             let asker = GroupCaller(
-                token: wait(caller), clientId: clientId, clientHost: "", fresh: fresh(), knowsIdRequired: request.version >= 4,
+                token: wait(caller), clientId: clientId, clientHost: hosts.host(of: request.connection, io: caller.io), fresh: fresh(), knowsIdRequired: request.version >= 4,
                 knowsSkippedAssignment: request.version >= 9)
             if message.memberId.isEmpty { shards[partition].shard.make(message.groupId, wall: now.wall) }
             guard change(partition, message.groupId, { $0.join(message, asker, now: $1) }) != nil else {

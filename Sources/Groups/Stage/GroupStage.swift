@@ -56,6 +56,7 @@ public struct GroupStage: Stage, ~Copyable {
     let positions: [JournalPositions]
     private let draining: DrainSwitch
     private let random: @Sendable () -> UInt64
+    let hosts: ClientHosts
     private var links: GroupLinks
     var client: LocalClient
     private(set) var table: TopicTable
@@ -79,15 +80,17 @@ public struct GroupStage: Stage, ~Copyable {
 
     /// - Parameters:
     ///   - positions: of each partition group.
+    ///   - hosts: of the members' clients.
     ///   - random: numbers that nobody else draws, for the ids of members.
     public init(
-        settings: GroupSettings, positions: [JournalPositions], links: consuming GroupLinks, local: consuming LocalLinks, table: TopicTable,
+        settings: GroupSettings, positions: [JournalPositions], links: consuming GroupLinks, local: consuming LocalLinks, hosts: ClientHosts, table: TopicTable,
         draining: DrainSwitch, random: @escaping @Sendable () -> UInt64, logger: Logger
     ) {
         self.settings = settings
         self.positions = positions
         self.draining = draining
         self.random = random
+        self.hosts = hosts
         self.logger = logger
         self.table = table
         followed = positions.map { _ in 0 }

@@ -28,7 +28,7 @@ public struct DescribeConfigsRequest: Request {
 
     public mutating func fields(_ wire: inout Wire) throws(WireError) {
         try wire.array(&resources)
-        try wire.bool(&includeSynonyms)
+        try wire.bool(&includeSynonyms, 1...)
         try wire.bool(&includeDocumentation, 3...)
         try wire.tags()
     }
@@ -70,6 +70,8 @@ public struct DescribeConfigsResponse: Response {
         public var name = ""
         public var value: String?
         public var readOnly = false
+        /// Whether it was not given: all that is said of where it comes from in version 0.
+        public var isDefault = false
         /// A ``ConfigSource``.
         public var configSource = ConfigSource.defaultConfig.rawValue
         public var isSensitive = false
@@ -84,9 +86,10 @@ public struct DescribeConfigsResponse: Response {
             try wire.string(&name)
             try wire.nullableString(&value)
             try wire.bool(&readOnly)
-            try wire.int8(&configSource)
+            try wire.bool(&isDefault, ...0)
+            try wire.int8(&configSource, 1...)
             try wire.bool(&isSensitive)
-            try wire.array(&synonyms)
+            try wire.array(&synonyms, 1...)
             try wire.int8(&configType, 3...)
             try wire.nullableString(&documentation, 3...)
             try wire.tags()

@@ -1,0 +1,162 @@
+import Intake
+import Metadata
+import Wire
+
+/// What a request wants to become of the settings of one topic, or of all brokers.
+private struct ConfigAlteration {
+    struct Step {
+        let name: String
+        /// An `IncrementalAlterConfigsRequest.Operation`.
+        let operation: Int8
+        let value: String?
+    }
+
+    struct Resource: Hashable {
+        /// A `ConfigResourceType`.
+        let type: Int8
+        let name: String
+    }
+
+    let resource: Resource
+    let steps: [Step]
+    /// Whether what is not named goes back to its default.
+    let replaces: Bool
+}
+
+/// What has become of it.
+private protocol AlterationOutcome: Refusable {
+    init()
+    var resourceType: Int8 { get set }
+    var resourceName: String { get set }
+}
+
+extension AlterConfigsResponse.Resource: AlterationOutcome {}
+extension IncrementalAlterConfigsResponse.Resource: AlterationOutcome {}
+
+extension ControlStage {
+    private typealias Operation = IncrementalAlterConfigsRequest.Operation
+
+    mutating func handleAlterConfigs(_ request: ClientRequest, _ io: Int) throws {
+        let message = try AlterConfigsRequest.decode(request.body, version: request.version)
+        let wanted = message.resources.map { resource in
+            ConfigAlteration(
+                resource: .init(type: resource.resourceType, name: resource.resourceName),
+                steps: resource.configs.map { config in
+                    .init(name: config.name, operation: (config.value == nil ? Operation.delete : .set).rawValue, value: config.value)
+                }, replaces: true)
+        }
+        var response = AlterConfigsResponse()
+        let changes = alter(wanted, &response.responses)
+        guard !changes.isEmpty, !message.validateOnly else { return try answer(response, request, io) }
+        propose(changes, .alterConfigs(response), request, io)
+    }
+
+    mutating func handleIncrementalAlterConfigs(_ request: ClientRequest, _ io: Int) throws {
+        let message = try IncrementalAlterConfigsRequest.decode(request.body, version: request.version)
+        let wanted = message.resources.map { resource in
+            ConfigAlteration(
+                resource: .init(type: resource.resourceType, name: resource.resourceName),
+                steps: resource.configs.map { .init(name: $0.name, operation: $0.configOperation, value: $0.value) }, replaces: false)
+        }
+        var response = IncrementalAlterConfigsResponse()
+        let changes = alter(wanted, &response.responses)
+        guard !changes.isEmpty, !message.validateOnly else { return try answer(response, request, io) }
+        propose(changes, .incrementalAlterConfigs(response), request, io)
+    }
+
+    /// The changes that do what is wanted, as far as it can be done; what of it, goes into the outcomes.
+    private func alter(_ wanted: [ConfigAlteration], _ outcomes: inout [some AlterationOutcome]) -> [MetadataChange] {
+        let counts = Dictionary(wanted.map { ($0.resource, 1) }, uniquingKeysWith: +)
+        var changes: [MetadataChange] = []
+        outcomes = wanted.map { one in
+            var outcome = newOutcome(like: outcomes)
+            outcome.resourceType = one.resource.type
+            outcome.resourceName = one.resource.name
+            do throws(Flaw) {
+                guard counts[one.resource] == 1 else { throw Flaw(.invalidRequest, "each resource can be named once in a request") }
+                changes.append(try change(one))
+            } catch { outcome.refuse(error) }
+            return outcome
+        }
+        return changes
+    }
+
+    private func newOutcome<Outcome: AlterationOutcome>(like _: [Outcome]) -> Outcome { Outcome() }
+
+    private func change(_ wanted: ConfigAlteration) throws(Flaw) -> MetadataChange {
+        let name = wanted.resource.name
+        switch ConfigResourceType(rawValue: wanted.resource.type) {
+        case .topic:
+            guard let topic = planned.topics[name] else { throw Flaw(.unknownTopicOrPartition, "there is no topic \(name)") }
+            let (given, removed) = try resolve(wanted, given: topic.configs) { name throws(Flaw) in
+                guard let config = TopicConfig.named(name) else { throw Flaw(.invalidConfig, "unknown topic setting \(name)") }
+                return config
+            }
+            if let flaw = flaw(topic, given: MetadataState.configured(topic.configs, given, removed)) { throw flaw }
+            return .configureTopic(id: TopicID(topic.id), given: given, removed: removed)
+        case .broker:
+            guard name.isEmpty else {
+                throw Flaw(.invalidRequest, "what one broker alone is given, it is given at its start; what topics have by default is altered for all brokers: name none")
+            }
+            let (given, removed) = try resolve(wanted, given: planned.brokerConfigs) { name throws(Flaw) in
+                if let config = TopicConfig.named(byBroker: name) { return config }
+                let isKnown = settings.contains { $0.name == name }
+                throw Flaw(.invalidConfig, isKnown ? "\(name) is read when a broker starts, and can't be altered while it runs" : "unknown broker setting \(name)")
+            }
+            return .configureBrokers(given: given, removed: removed)
+        case nil: throw Flaw(.invalidRequest, "resources of type \(wanted.resource.type) have no settings here")
+        }
+    }
+
+    /// Why a topic can't have these settings; nil: it can.
+    private func flaw(_ topic: MetadataState.StoredTopic, given: [String: String]) -> Flaw? {
+        let settings = TopicConfig.settings(given, defaults: planned.topicDefaults(defaults.settings))
+        if TopicName.isInternal(topic.name), settings.retentionMs != -1 || settings.retentionBytes != -1 {
+            return Flaw(.invalidConfig, "consumer groups are kept in this topic: nothing of it can be deleted by age or size")
+        }
+        let replicas = topic.partitions.map { directory.replicas(of: $0.group) }.min() ?? 1
+        return TopicConfig.flaw(replicas: replicas, settings).map { Flaw(.invalidConfig, $0) }
+    }
+
+    /// What is given, and what is not any more, once a resource that was given some settings is altered.
+    /// - Parameter find: the setting of that name.
+    private func resolve(
+        _ wanted: ConfigAlteration, given current: [String: String], _ find: (String) throws(Flaw) -> TopicConfig
+    ) throws(Flaw) -> (given: [String: String], removed: [String]) {
+        var given: [String: String] = [:]
+        var removed: Set<String> = []
+        for step in wanted.steps {
+            let config = try find(step.name)
+            guard given[step.name] == nil, !removed.contains(step.name) else { throw Flaw(.invalidRequest, "\(step.name) is named twice") }
+            switch Operation(rawValue: step.operation) {
+            case .delete: removed.insert(step.name)
+            case .set: given[step.name] = try checked(step.value, config, step.name)
+            case .append:
+                let value = try list(step, config, current) { now, more in now + more.filter { !now.contains($0) } }
+                given[step.name] = try checked(value, config, step.name)
+            case .subtract:
+                let value = try list(step, config, current) { now, others in now.filter { !others.contains($0) } }
+                given[step.name] = try checked(value, config, step.name)
+            case nil: throw Flaw(.invalidRequest, "there is no operation \(step.operation) on settings")
+            }
+        }
+        if wanted.replaces { removed.formUnion(current.keys.filter { given[$0] == nil }) }
+        return (given, removed.sorted())
+    }
+
+    private func checked(_ value: String?, _ config: TopicConfig, _ name: String) throws(Flaw) -> String {
+        if let reason = config.flaw(value, by: name) { throw Flaw(.invalidConfig, reason) }
+        return value ?? ""
+    }
+
+    /// A setting that is a list, after elements were added or taken out.
+    private func list(
+        _ step: ConfigAlteration.Step, _ config: TopicConfig, _ current: [String: String], _ change: ([String], [String]) -> [String]
+    ) throws(Flaw) -> String {
+        guard config.type == .list else { throw Flaw(.invalidConfig, "\(step.name) is no list: it can be set, or deleted") }
+        guard let value = step.value else { throw Flaw(.invalidConfig, "\(step.name) needs a value") }
+        func elements(_ list: String) -> [String] { list.split(separator: ",").map { $0.filter { $0 != " " } } }
+        let now = current[step.name] ?? config.value(default: planned.topicDefaults(defaults.settings))
+        return change(elements(now), elements(value)).joined(separator: ",")
+    }
+}
