@@ -199,7 +199,7 @@ final class Assembly {
 
     private func read(_ groups: [ReadGroup], areOpen: Bool) -> ReadStage {
         ReadStage(
-            files: files(.read), groups: groups, isOpen: areOpen, limits: configuration.reading, links: wiring.read(), table: table,
+            files: files(.read), directory: configuration.directory, groups: groups, isOpen: areOpen, limits: configuration.reading, links: wiring.read(), table: table,
             waker: host.waker(thread: plan.thread(of: .read)), draining: draining, logger: logger)
     }
 

@@ -1,6 +1,7 @@
 import Control
 import Coordination
 import Fetching
+import Foundation
 import Groups
 import Host
 import IO
@@ -12,6 +13,8 @@ import Replication
 /// All that a broker is made from.
 public struct BrokerConfiguration: Sendable {
     public var dataDirectory: String
+    /// `dataDirectory` as an absolute path.
+    var directory: String { URL(fileURLWithPath: dataDirectory).path }
     public var listenHost: String
     public var listenPort: UInt16
     /// What clients are told to connect to; nil: the listening address.

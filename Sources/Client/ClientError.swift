@@ -23,7 +23,7 @@ public enum ClientError: Error, Sendable, CustomStringConvertible {
         switch code {
         case .notLeaderOrFollower, .leaderNotAvailable, .unknownTopicOrPartition, .notController, .brokerNotAvailable,
             .replicaNotAvailable, .fencedLeaderEpoch, .unknownLeaderEpoch, .offsetNotAvailable, .notEnoughReplicas,
-            .notEnoughReplicasAfterAppend, .coordinatorLoadInProgress, .coordinatorNotAvailable, .requestTimedOut,
+            .notEnoughReplicasAfterAppend, .coordinatorLoadInProgress, .coordinatorNotAvailable, .notCoordinator, .requestTimedOut,
             .kafkaStorageError:
             return true
         default: return false

@@ -4,12 +4,6 @@ import Wire
 
 /// Reads partitions of one topic from given offsets on, without a group.
 public final class Consumer {
-    /// Where reading begins.
-    public enum Start: Sendable, Equatable {
-        case earliest, latest
-        case offset(Int64)
-    }
-
     private let client: KafkaClient
     private let topic: String
     /// The next offset to read, by partition.
@@ -21,17 +15,12 @@ public final class Consumer {
     private static let maxBytes: Int32 = 8 << 20
 
     /// - Parameter partitions: nil for all.
-    public init(_ client: KafkaClient, topic: String, partitions: [Int32]?, start: Start) throws {
+    public init(_ client: KafkaClient, topic: String, partitions: [Int32]?, start: LogPlace) throws {
         self.client = client
         self.topic = topic
         for partition in try partitions ?? Array(0..<client.partitionCount(of: topic)) {
             let target = KafkaClient.TopicPartition(topic, partition)
-            positions[partition] =
-                switch start {
-                case .earliest: try client.offset(of: target, at: ListOffsetsRequest.Timestamp.earliest)
-                case .latest: try client.offset(of: target, at: ListOffsetsRequest.Timestamp.latest)
-                case .offset(let offset): offset
-                }
+            positions[partition] = try client.offset(of: target, at: start)
         }
     }
 

@@ -4,7 +4,7 @@ import Wire
 
 extension KafkaClient {
     /// Each topic with its partitions' numbers, as requests name them; in order.
-    private static func byTopic(_ partitions: [TopicPartition]) -> [(topic: String, partitions: [Int32])] {
+    static func byTopic(_ partitions: [TopicPartition]) -> [(topic: String, partitions: [Int32])] {
         Dictionary(grouping: partitions, by: \.topic).sorted { $0.key < $1.key }.map { ($0, $1.map(\.partition).sorted()) }
     }
 

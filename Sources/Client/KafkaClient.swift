@@ -213,7 +213,7 @@ public final class KafkaClient {
     }
 
     /// Runs `body` with the connection to a broker, which is given up if that fails.
-    private func use<T>(_ address: Address, _ body: (Connection) throws -> T) throws -> T {
+    func use<T>(_ address: Address, _ body: (Connection) throws -> T) throws -> T {
         let connection = try connections[address] ?? connect(address)
         // Only a connection whose last answer was read to its end is used again.
         connections[address] = nil
@@ -223,7 +223,7 @@ public final class KafkaClient {
     }
 
     /// Repeats `body` while its error may pass, until the time is up.
-    private func retrying<T>(lostAnswers: Bool = false, _ body: () throws -> T) throws -> T {
+    func retrying<T>(lostAnswers: Bool = false, _ body: () throws -> T) throws -> T {
         let deadline = ContinuousClock.now + .milliseconds(timeoutMs)
         var pauseMs: UInt32 = 20
         while true {

@@ -1,3 +1,4 @@
+import DequeModule
 import Host
 import IO
 import Intake
@@ -152,6 +153,7 @@ public struct ReadStage: Stage, ~Copyable {
     private static let batch = 16_384
 
     let files: any FilePort
+    let directory: String
     var groups: [ReadGroup]
     /// By partition group whether its journal is open here, and the epoch in which it is served; 0: it is not.
     var isOpen: [Bool]
@@ -171,17 +173,20 @@ public struct ReadStage: Stage, ~Copyable {
     /// Those that wait for the disk, oldest first.
     var searches: [OffsetSearch] = []
     var deleteJobs: [DeleteRecordsJob] = []
+    var logDirsJobs: Deque<LogDirsJob> = []
     var keepers: [LogKeeper]
     var clock: RetentionClock
 
     /// - Parameters:
+    ///   - directory: where the broker keeps everything, as an absolute path.
     ///   - isOpen: whether the groups' journals are open from the start.
     ///   - waker: of the thread that the stage runs on.
     public init(
-        files: any FilePort, groups: [ReadGroup], isOpen: Bool = true, limits: ReadLimits, links: consuming ReadLinks, table: TopicTable,
+        files: any FilePort, directory: String, groups: [ReadGroup], isOpen: Bool = true, limits: ReadLimits, links: consuming ReadLinks, table: TopicTable,
         waker: Waker, draining: DrainSwitch, logger: Logger
     ) {
         self.files = files
+        self.directory = directory
         self.groups = groups
         self.isOpen = groups.map { _ in isOpen }
         serving = groups.map { _ in 0 }
@@ -216,7 +221,7 @@ public struct ReadStage: Stage, ~Copyable {
         for io in 0..<links.requests.count { progress += takeRequests(io, now) }
         // Going down: who waits for data is answered with what there is.
         jobs.takeDue(draining.isOn ? .max : now.monotonic)
-        progress += finishDeletes(draining.isOn ? .max : now.monotonic)
+        progress += finishDeletes(draining.isOn ? .max : now.monotonic) + measureLogs()
         if budget.takeReturned() { jobs.checkStarved() }
         repeat {
             while let number = jobs.nextToCheck() {
@@ -243,10 +248,11 @@ public struct ReadStage: Stage, ~Copyable {
             deadline = min(deadline, indexes[group].writerDeadline, keepers[group].deadline)
         }
         for job in deleteJobs { deadline = min(deadline, job.deadline) }
-        return deadline
+        return logDirsJobs.isEmpty ? deadline : 0
     }
 
     public var isDrained: Bool {
+        guard logDirsJobs.isEmpty else { return false }
         for group in 0..<groups.count where isOpen[group] && !indexes[group].isDrained { return false }
         return true
     }
@@ -333,7 +339,7 @@ public struct ReadStage: Stage, ~Copyable {
         var waiting = links.requests[io].available()
         takeTables()
         // Each request that is taken will want a place for its answer, and those that are under way as well.
-        while waiting > 0, links.answers[io].hasRoom(for: jobs.count + searches.count + deleteJobs.count + 1), links.releases[io].hasRoom(),
+        while waiting > 0, links.answers[io].hasRoom(for: jobs.count + searches.count + deleteJobs.count + logDirsJobs.count + 1), links.releases[io].hasRoom(),
             let request = links.requests[io].pop()
         {
             waiting -= 1
@@ -368,6 +374,9 @@ public struct ReadStage: Stage, ~Copyable {
             case .deleteRecords:
                 let message = try DeleteRecordsRequest.decode(request.body, version: request.version)
                 begin(DeleteRecordsJob(request, io: io, message: message, table: table))
+            case .describeLogDirs:
+                let message = try DescribeLogDirsRequest.decode(request.body, version: request.version)
+                logDirsJobs.append(LogDirsJob(request, io: io, message: message, table: table))
             case .offsetForLeaderEpoch:
                 let message = try OffsetForLeaderEpochRequest.decode(request.body, version: request.version)
                 begin(.epochEnds(EpochEndJob(request, io: io, message: message, table: table)))

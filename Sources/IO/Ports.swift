@@ -79,6 +79,18 @@ public enum FlushMethod: String, Sendable, CaseIterable {
     case fdatasync
 }
 
+/// How large a file system is, in bytes.
+public struct FileSystemSpace: Sendable {
+    public var total: UInt64
+    /// What can still be had of it.
+    public var free: UInt64
+
+    public init(total: UInt64, free: UInt64) {
+        self.total = total
+        self.free = free
+    }
+}
+
 /// Operations on files. Those that take a tag complete later; the others are rare, quick and done at once.
 public protocol FilePort: Port {
     /// Whether no operation is under way, and no completion waits.
@@ -98,8 +110,8 @@ public protocol FilePort: Port {
     func remove(_ path: String) throws(IOError)
     /// An empty directory.
     func removeDirectory(_ path: String) throws(IOError)
-    /// How many bytes of the directory's file system can still be had; nil where it does not say.
-    func freeBytes(_ directory: String) -> UInt64?
+    /// How large the directory's file system is; nil where it does not say.
+    func space(_ directory: String) -> FileSystemSpace?
 
     func read(_ file: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64, tag: UInt64)
     /// Writes; where `durable`, the completion means that the bytes are on stable storage.

@@ -220,9 +220,11 @@ public final class RingPort: SocketPort, FilePort {
         if rmdir(path) != 0 { throw IOError(code: errno, doing: "removing directory \(path)") }
     }
 
-    public func freeBytes(_ directory: String) -> UInt64? {
+    public func space(_ directory: String) -> FileSystemSpace? {
         var status = statvfs()
-        return statvfs(directory, &status) == 0 ? UInt64(status.f_bavail) * UInt64(status.f_frsize) : nil
+        guard statvfs(directory, &status) == 0 else { return nil }
+        let block = UInt64(status.f_frsize)
+        return FileSystemSpace(total: UInt64(status.f_blocks) * block, free: UInt64(status.f_bavail) * block)
     }
 
     public func read(_ file: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64, tag: UInt64) {

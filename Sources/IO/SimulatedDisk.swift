@@ -490,7 +490,7 @@ public final class SimulatedFilePort: FilePort {
     public func rename(_ path: String, to: String) throws(IOError) { try disk.rename(path, to: to) }
     public func remove(_ path: String) throws(IOError) { try disk.remove(path) }
     public func removeDirectory(_ path: String) throws(IOError) { try disk.removeDirectory(path) }
-    public func freeBytes(_ directory: String) -> UInt64? { UInt64(max(disk.freeBytes, 0)) }
+    public func space(_ directory: String) -> FileSystemSpace? { FileSystemSpace(total: .max, free: UInt64(max(disk.freeBytes, 0))) }
 
     public func read(_ file: Int32, into: UnsafeMutableRawPointer, count: Int, offset: UInt64, tag: UInt64) {
         submit(.init(.read(into, count, offset), file: file, tag: tag, port: self))

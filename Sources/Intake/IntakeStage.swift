@@ -509,7 +509,7 @@ public struct IntakeStage: Stage, ~Copyable {
         case .produce where spec.versions.contains(header.apiVersion):
             guard let produced = handOnProduce(&request, slot) else { return false }
             sent = produced
-        case .fetch, .listOffsets, .offsetForLeaderEpoch, .deleteRecords: sent = links.reader.push(request)
+        case .fetch, .listOffsets, .offsetForLeaderEpoch, .deleteRecords, .describeLogDirs: sent = links.reader.push(request)
         case .joinGroup:
             hosts?.note(request.connection, io: number, peer: sockets.peerName(connections[slot].socket))
             sent = links.groups.push(request)

@@ -207,7 +207,7 @@ public struct LoaderStage: Stage, ~Copyable {
                 return
             }
             isRecycling = false
-            if let space = files.freeBytes(paths.directory), space < reserveBytes + UInt64(cache.segmentBytes) {
+            if let space = files.space(paths.directory), space.free < reserveBytes + UInt64(cache.segmentBytes) {
                 throw IOError(
                     code: ENOSPC, doing: "making a journal segment in \(paths.directory), of whose file system \(reserveBytes) bytes are kept free (disk.reserve.bytes)")
             }

@@ -78,7 +78,7 @@ public enum APIs {
         APISpec(.offsetForLeaderEpoch, "OffsetForLeaderEpoch", served: 2...4, firstFlexible: 4),
         APISpec(.describeConfigs, "DescribeConfigs", served: 0...4, firstFlexible: 4),
         APISpec(.alterConfigs, "AlterConfigs", served: 0...2, firstFlexible: 2),
-        APISpec(.describeLogDirs, "DescribeLogDirs", declared: 1...4, firstFlexible: 2),
+        APISpec(.describeLogDirs, "DescribeLogDirs", served: 1...4, firstFlexible: 2),
         APISpec(.createPartitions, "CreatePartitions", served: 0...3, firstFlexible: 2),
         APISpec(.deleteGroups, "DeleteGroups", served: 0...2, firstFlexible: 2),
         APISpec(.electLeaders, "ElectLeaders", served: 0...2, firstFlexible: 2),

@@ -7,7 +7,7 @@ struct Hutong: ParsableCommand {
         abstract: "A message broker that speaks the Kafka protocol, and tools to talk to it.",
         version: "hutong 0.1.0",
         subcommands: [
-            ServeCommand.self, PlacementCommand.self, ConfigCommand.self, TopicCommand.self, ProduceCommand.self,
+            ServeCommand.self, PlacementCommand.self, ConfigCommand.self, TopicCommand.self, GroupCommand.self, ProduceCommand.self,
             ConsumeCommand.self, BenchCommand.self, JournalCommand.self, SimCommand.self, ClusterCommand.self,
         ])
 }

@@ -10,23 +10,17 @@ struct TopicCreate: ParsableCommand {
     @Option(name: .shortAndLong, help: "Replicas of each partition; by default as the broker is set.")
     var replicationFactor: Int16?
     @Option(name: .shortAndLong, help: ArgumentHelp("A setting of the topics; may be repeated.", valueName: "key=value"))
-    var config: [String] = []
+    var config: [KeyValue] = []
     @OptionGroup var server: ServerOption
 
     func validate() throws {
         guard !names.isEmpty else { throw ValidationError("Name at least one topic.") }
-        for text in config where !text.contains("=") {
-            throw ValidationError("--config is '\(text)', but must be key=value, e.g. qos.leader=received.")
-        }
     }
 
     func run() throws {
         var request = CreateTopicsRequest()
         request.timeoutMs = Int32(clamping: server.timeout * 1000)
-        let configs = config.map { text in
-            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-            return CreateTopicsRequest.Config(name: parts[0], value: parts[1])
-        }
+        let configs = config.map { CreateTopicsRequest.Config(name: $0.key, value: $0.value) }
         request.topics = names.map { name in
             var topic = CreateTopicsRequest.Topic()
             topic.name = name
@@ -43,8 +37,11 @@ struct TopicCreate: ParsableCommand {
 /// What became of each topic of a request.
 enum TopicResults {
     /// Prints those that were done, and throws if one was not.
-    static func report(_ results: [(name: String, code: ErrorCode, message: String?)], done: String) throws {
-        for result in results where result.code == .none { print("\(done) \(result.name)") }
+    /// - Parameter more: what else is to be said of it.
+    static func report(
+        _ results: [(name: String, code: ErrorCode, message: String?)], done: String, _ more: (String) -> String = { _ in "" }
+    ) throws {
+        for result in results where result.code == .none { print("\(done) \(result.name)\(more(result.name))") }
         let refused = results.filter { $0.code != .none }.map { result in
             ClientError.refused(what: "topic \(result.name)", code: result.code, message: result.message).description
         }

@@ -171,7 +171,7 @@ private final class FakeLog: Sendable {
         }
     }
 
-    private func values(from start: Consumer.Start) throws -> [String] {
+    private func values(from start: LogPlace) throws -> [String] {
         let consumer = try Consumer(client(), topic: "t", partitions: nil, start: start)
         var values: [String] = []
         repeat {
@@ -194,9 +194,9 @@ private final class FakeLog: Sendable {
         options.compression = compression
         options.batchBytes = 10
         try produce(options, 0..<100)
-        #expect(try values(from: .earliest) == (0..<100).map { "\($0)" })
+        #expect(try values(from: .start) == (0..<100).map { "\($0)" })
         #expect(try values(from: .offset(42)) == (42..<100).map { "\($0)" })
-        #expect(try values(from: .latest) == [])
+        #expect(try values(from: .end) == [])
         #expect(log.state.withLock { $0.batches.count } > 10)
     }
 
@@ -216,7 +216,7 @@ private final class FakeLog: Sendable {
         try produce(.init(), 0..<1)
         // For the partitions and their leaders at first, and for the new leader.
         #expect(log.state.withLock { $0.metadataCalls } == 2)
-        #expect(try values(from: .earliest) == ["0"])
+        #expect(try values(from: .start) == ["0"])
     }
 
     @Test func saysWhatTheBrokerRefused() throws {

@@ -90,6 +90,15 @@ DELETE_TOPICS = Api(
      ("topics", [("name", "string", "0+"), ("id", "uuid", "6+"), ("error", "int16", "0+"),
                  ("message", "string", "5+", None)], "0+")])
 
+DESCRIBE_LOG_DIRS = Api(
+    "DescribeLogDirs", 35, 2,
+    [("topics", [("name", "string", "0+"), ("partitions", "[]int32", "0+")], "0+", None)],
+    [("throttle_ms", "int32", "0+"), ("error", "int16", "3+"),
+     ("results", [("error", "int16", "0+"), ("directory", "string", "0+"),
+                  ("topics", [("name", "string", "0+"),
+                              ("partitions", [("index", "int32", "0+"), ("size", "int64", "0+"), ("lag", "int64", "0+"), ("future", "bool", "0+")], "0+")],
+                   "0+"), ("total", "int64", "4+"), ("usable", "int64", "4+")], "0+")])
+
 CREATE_PARTITIONS = Api(
     "CreatePartitions", 37, 2,
     [("topics", [("name", "string", "0+"), ("count", "int32", "0+"), ("assignments", [("brokers", "[]int32", "0+")], "0+", None)], "0+"),

@@ -263,7 +263,7 @@ def test_consumers_that_never_read(broker, topic):
                 for each in split(answer["records"]):
                     assert each.base_offset <= offset < each.next_offset and each.crc_holds()
                     offset = each.next_offset
-            assert time.monotonic() - start < 15
+            assert time.monotonic() - start < 45
             assert traffic.progress() < SLOWEST
             # 64 MiB of answers, and what the journal's cache was still to be filled with.
             assert rss(broker) - before < (64 + 48 + 32) * MIB

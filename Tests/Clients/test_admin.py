@@ -1,12 +1,15 @@
 """The settings of topics and brokers, as admin clients ask for them."""
 
+import shutil
+
 import pytest
+from batches import batch
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, NewTopic
 from kafka.admin import KafkaAdminClient
 from kafka.admin import ConfigResource as KafkaPythonResource
 from kafka.admin import ConfigResourceType
-from messages import DESCRIBE_CLUSTER, Error
+from messages import DESCRIBE_CLUSTER, DESCRIBE_LOG_DIRS, Error
 from rawclient import Connection
 
 
@@ -78,5 +81,37 @@ def test_kafka_python_describes_the_cluster(broker):
         answer = admin.describe_cluster()
         assert answer["cluster_id"] and len(answer["brokers"]) == 1, answer
         assert f"{answer['brokers'][0]['host']}:{answer['brokers'][0]['port']}" == broker.server
+    finally:
+        admin.close()
+
+
+@pytest.mark.parametrize("version", [1, 4])
+def test_what_partitions_take(broker, topic, version):
+    def asked(topics):
+        answer = connection.ask(DESCRIBE_LOG_DIRS, version, topics=topics)
+        found, = answer["results"]
+        assert found["error"] == Error.NONE and found["directory"] == str(broker.data)
+        if version >= 4:
+            total = shutil.disk_usage(broker.data).total
+            assert found["total"] == total and 0 < found["usable"] <= total
+        return {(one["name"], part["index"]): part["size"] for one in found["topics"] for part in one["partitions"]}
+
+    with Connection(broker.address) as connection:
+        connection.create(topic, 3)
+        for _ in range(20):
+            assert connection.produce(topic, batch([b"x" * 10_000]), 1)["error"] == Error.NONE
+        sizes = asked([{"name": topic, "partitions": [0, 1, 1, 7]}, {"name": topic, "partitions": [0]}, {"name": "nowhere", "partitions": [0]}])
+        assert set(sizes) == {(topic, 0), (topic, 1)}
+        assert sizes[topic, 0] == 0 and 200_000 <= sizes[topic, 1] < 220_000
+        assert {**sizes, (topic, 2): 0}.items() <= asked(None).items()
+        assert asked([]) == {}
+
+
+def test_kafka_python_asks_what_partitions_take(broker, topic):
+    admin = KafkaAdminClient(bootstrap_servers=broker.server)
+    try:
+        with Connection(broker.address) as connection:
+            connection.create(topic, 1)
+        assert topic in str(admin.describe_log_dirs())
     finally:
         admin.close()

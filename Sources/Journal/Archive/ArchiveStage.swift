@@ -314,7 +314,7 @@ public struct ArchiveStage: Stage, ~Copyable {
             self.order = nil
             return 1
         }
-        if !order.scanned.isEmpty, let space = files.freeBytes(paths.directory), space < order.liveBytes + reserveBytes / 2 {
+        if !order.scanned.isEmpty, let space = files.space(paths.directory), space.free < order.liveBytes + reserveBytes / 2 {
             rest(IOError(code: ENOSPC, doing: "archiving \(order.liveBytes) bytes in \(paths.directory) would go into the disk's reserve"), now)
             return 1
         }

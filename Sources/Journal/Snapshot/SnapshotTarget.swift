@@ -101,7 +101,7 @@ public final class SnapshotTarget {
         next = 0
         forgetOthers()
         let lacking = files.reduce(UInt64(0)) { $0 + $1.bytes - min($1.bytes, taken[$1.file] ?? 0) }
-        if let space = blocking.files.freeBytes(paths.directory), space < lacking + UInt64(reserveBytes) {
+        if let space = blocking.files.space(paths.directory), space.free < lacking + UInt64(reserveBytes) {
             head = nil
             throw IOError(code: ENOSPC, doing: "taking in a snapshot of \(lacking) bytes in \(paths.directory)")
         }

@@ -1,0 +1,22 @@
+import ArgumentParser
+import Client
+
+struct TopicTrim: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "trim", abstract: "Delete the oldest records of a topic.")
+
+    @Argument(help: "The topic.") var topic: String
+    @Option(name: .shortAndLong, parsing: .unconditional, help: ArgumentHelp("Where the log is to begin: \(LogPlaceArgument.help).", valueName: "place"))
+    var offset: LogPlaceArgument
+    @Option(name: .shortAndLong, help: "Partitions, may be repeated; by default all.") var partition: [Int32] = []
+    @OptionGroup var server: ServerOption
+
+    func run() throws {
+        let client = try server.client()
+        let partitions = try partition.isEmpty ? Array(0..<client.partitionCount(of: topic)) : partition
+        for partition in partitions {
+            let target = KafkaClient.TopicPartition(topic, partition)
+            let start = try client.deleteRecords(of: target, before: try client.offset(of: target, at: offset.place))
+            print("\(target) begins at \(start)")
+        }
+    }
+}

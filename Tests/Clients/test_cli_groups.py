@@ -1,0 +1,118 @@
+"""hutong group, and what hutong topic does to topics that are there already."""
+
+import json
+
+import confluent_kafka
+import pytest
+
+from batches import batch
+from rawclient import Connection
+from test_cli import fails, run, topic_command
+
+
+def group_command(broker, *arguments, fail=False):
+    code, output, errors = run("group", *arguments, "--server", broker.server)
+    if fail:
+        return fails(code, errors)
+    assert code == 0, errors.decode(errors="replace")
+    return output.decode()
+
+
+@pytest.fixture
+def filled(broker, topic):
+    """Two partitions of ten records each, with times from 1,000 on."""
+    with Connection(broker.address) as connection:
+        connection.create(topic, 2)
+        for partition in range(2):
+            for number in range(10):
+                answer = connection.produce(topic, batch([b"%d" % number], timestamps=[1000 + number]), partition)
+                assert answer["error"] == 0
+    return topic
+
+
+def offsets(broker, group):
+    described, = json.loads(group_command(broker, "describe", group, "--json"))
+    return {one["partition"]: (one.get("committed"), one["lag"] if "lag" in one else None) for one in described["partitions"]}
+
+
+def test_a_group_is_told_of(broker, filled):
+    consumer = confluent_kafka.Consumer({
+        "bootstrap.servers": broker.server, "group.id": "told-" + filled, "client.id": "reader", "auto.offset.reset": "earliest", "enable.auto.commit": False})
+    consumer.subscribe([filled])
+    seen = 0
+    while seen < 20:
+        message = consumer.poll(10)
+        assert message is not None and message.error() is None
+        seen += 1
+    consumer.commit(offsets=[confluent_kafka.TopicPartition(filled, 0, 4)], asynchronous=False)
+    text = group_command(broker, "describe", "told-" + filled)
+    assert "Stable" in text and "/127.0.0.1" in text and "reader" in text
+    found, = json.loads(group_command(broker, "describe", "told-" + filled, "--json"))
+    assert found["lag"] == 6 and found["assignor"] == "range"
+    assert [(one["partition"], one.get("committed"), one.get("lag"), one["end"], one["client"]) for one in found["partitions"]] == [
+        (0, 4, 6, 10, "reader"), (1, None, None, 10, "reader")]
+    listed = {one["group"]: one["state"] for one in json.loads(group_command(broker, "list", "--json"))}
+    assert listed["told-" + filled] == "Stable"
+    assert "UNKNOWN_MEMBER_ID" in group_command(broker, "seek", "told-" + filled, "--to", "start", fail=True)
+    assert "NON_EMPTY_GROUP" in group_command(broker, "delete", "told-" + filled, fail=True)
+    consumer.close()
+    assert "Empty" in group_command(broker, "list")
+    assert "deleted" in group_command(broker, "delete", "told-" + filled)
+    assert "told-" + filled not in group_command(broker, "list")
+    assert "told-" + filled in group_command(broker, "describe", "told-" + filled, fail=True)
+    assert "GROUP_ID_NOT_FOUND" in group_command(broker, "delete", "told-" + filled, fail=True)
+
+
+@pytest.mark.parametrize("place, offset", [("start", 0), ("end", 10), ("7", 7), ("-3", 7), ("-99", 0), ("@1004", 4), ("@99999", 10)])
+def test_a_group_is_moved(broker, filled, place, offset):
+    group = "moved-" + filled
+    group_command(broker, "seek", group, "--to", "1", "--topic", filled, "--partition", "1")
+    assert offsets(broker, group) == {1: (1, 9)}
+    group_command(broker, "seek", group, "--to", place)
+    assert offsets(broker, group) == {1: (offset, 10 - offset)}, "only what it has committed"
+    group_command(broker, "seek", group, "--to", place, "--topic", filled)
+    assert offsets(broker, group) == {number: (offset, 10 - offset) for number in range(2)}
+
+
+@pytest.mark.parametrize("arguments", [
+    ["seek", "g", "--to", "sideways"], ["seek", "g"], ["seek", "g", "--to", "start", "--partition", "1"], ["seek", "none-such", "--to", "start"],
+    ["seek", "g", "--to", "end", "--topic", "no-such-topic"], ["describe"], ["delete"], ["describe", "none-such"]])
+def test_group_command_errors(broker, arguments):
+    assert group_command(broker, *arguments, fail=True)
+
+
+@pytest.mark.parametrize("place, expected", [("-2", "89"), ("8", "89"), ("@1007", "789"), ("end", "")])
+def test_consume_from_a_place(broker, filled, place, expected):
+    code, output, errors = run("consume", filled, "-p", "0", "-o", place, "-e", "-f", "%s", "--server", broker.server)
+    assert code == 0, errors
+    assert output.decode() == expected
+
+
+def test_a_topic_is_altered(broker, topic):
+    topic_command(broker, "create", topic, "--config", "retention.ms=5000")
+    assert topic in topic_command(broker, "alter", topic, "--set", "max.message.bytes=1000", "--delete", "retention.ms")
+    with Connection(broker.address) as connection:
+        assert connection.produce(topic, batch([b"x" * 2000]))["error"] == 10
+    assert "max.message.bytes" in topic_command(broker, "alter", topic, "--set", "max.message.bytes=lots", fail=True)
+    topic_command(broker, "alter", topic, fail=True)
+    topic_command(broker, "alter", "no-such-topic", "--delete", "retention.ms", fail=True)
+
+
+def test_partitions_are_added(broker, topic):
+    topic_command(broker, "create", topic, "--partitions", "2")
+    assert "5" in topic_command(broker, "add-partitions", topic, "--number", "3")
+    with Connection(broker.address) as connection:
+        assert len(connection.metadata([topic])["topics"][0]["partitions"]) == 5
+    topic_command(broker, "add-partitions", topic, "--number", "0", fail=True)
+    topic_command(broker, "add-partitions", "no-such-topic", "--number", "1", fail=True)
+
+
+def test_a_topic_is_trimmed(broker, filled):
+    assert f"{filled} [1] begins at 3" in topic_command(broker, "trim", filled, "--offset", "3", "--partition", "1")
+    assert f"{filled} [0] begins at 6" in topic_command(broker, "trim", filled, "--offset", "@1006", "-p", "0")
+    starts = {one["partition"]: one["startOffset"] for one in json.loads(topic_command(broker, "describe", filled, "--json"))[0]["partitions"]}
+    assert starts == {0: 6, 1: 3}
+    topic_command(broker, "trim", filled, "--offset", "99", fail=True)
+    topic_command(broker, "trim", filled, "--offset", "end")
+    code, output, _ = run("consume", filled, "-e", "--server", broker.server)
+    assert code == 0 and output == b""
