@@ -65,7 +65,7 @@ let package = Package(
         module("Responses", ["Host", "IO", "Wire", "Intake", "Journal", "Metadata", deque, log]),
         module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),
         module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", deque, log]),
-        module("Control", ["Host", "Wire", "Intake", "Responses", "Metadata", log]),
+        module("Control", ["Host", "Wire", "Intake", "Responses", "Sequencer", "Metadata", log]),
         module("Groups", ["Host", "Wire", "Codecs", "Intake", "Journal", "Metadata", "Responses", deque, heap, log]),
         module("Settings", [.product(name: "Yams", package: "Yams")]),
         module(

@@ -58,6 +58,8 @@ struct Wiring {
     let orders: [Channel<Unmanaged<ArchiveOrder>>]
     let catalogs: [Channel<Unmanaged<ArchiveNews>>]
     let writeOrders: [Channel<WriteOrder>]
+    let queries: [Channel<Unmanaged<ProducerQuery>>]
+    let reports: [Channel<Unmanaged<ProducerReport>>]
     let readNews: [Channel<Unmanaged<ReadGroupNews>>]
 
     /// - Parameters:
@@ -102,6 +104,8 @@ struct Wiring {
         orders = groups.map { channel(4, .read, .archive($0)) }
         catalogs = groups.map { channel(1, .archive($0), .read) }
         writeOrders = groups.map { channel(Wiring.orderCapacity, .replicate(isCluster ? 0 : $0), .write($0)) }
+        queries = groups.map { channel(64, .control, .write($0)) }
+        reports = groups.map { channel(64, .write($0), .control) }
         let steward = Waker {}
         readNews = groups.map { _ in
             Channel(capacity: 4, from: steward, to: wakers[plan.thread(of: .read)])
@@ -180,7 +184,8 @@ struct Wiring {
                 for quality in 0..<PendingSender.queueCount { queues.append(pending[io][group][quality].sender()) }
                 return PendingSender(queues: queues, capacity: Wiring.pendingCapacity)
             }, index: batches[group].sender(), logStarts: logStarts[group].receiver(),
-            checkpoints: channels.checkpoints.sender(), tables: writeTables[group].receiver(), orders: writeOrders[group].receiver())
+            checkpoints: channels.checkpoints.sender(), tables: writeTables[group].receiver(), orders: writeOrders[group].receiver(),
+            queries: queries[group].receiver(), reports: reports[group].sender())
     }
 
     func read() -> ReadLinks {
@@ -214,7 +219,9 @@ struct Wiring {
         for group in 0..<plan.partitionGroups { tables.append(writeTables[group].sender()) }
         tables.append(readTable.sender())
         tables.append(groupTable.sender())
-        return ControlLinks(desk: desk(controlRequests, controlReleases, controlAnswers), tables: tables)
+        return ControlLinks(
+            desk: desk(controlRequests, controlReleases, controlAnswers), tables: tables, queries: each(of: queries.count) { queries[$0].sender() },
+            reports: each(of: reports.count) { reports[$0].receiver() })
     }
 
     func groups() -> GroupLinks {

@@ -3,6 +3,7 @@ import Intake
 import Logging
 import Metadata
 import Responses
+import Sequencer
 import Wire
 
 /// What the control stage is given: one end of each of its channels.
@@ -10,10 +11,18 @@ public struct ControlLinks: ~Copyable {
     public var desk: ClientDesk
     /// To every stage that looks topics up.
     public var tables: OwnedArray<Sender<Unmanaged<TopicTable>>>
+    /// To each partition group's write stage, and from it.
+    public var queries: OwnedArray<Sender<Unmanaged<ProducerQuery>>>
+    public var reports: OwnedArray<Receiver<Unmanaged<ProducerReport>>>
 
-    public init(desk: consuming ClientDesk, tables: consuming OwnedArray<Sender<Unmanaged<TopicTable>>>) {
+    public init(
+        desk: consuming ClientDesk, tables: consuming OwnedArray<Sender<Unmanaged<TopicTable>>>,
+        queries: consuming OwnedArray<Sender<Unmanaged<ProducerQuery>>>, reports: consuming OwnedArray<Receiver<Unmanaged<ProducerReport>>>
+    ) {
         self.desk = desk
         self.tables = tables
+        self.queries = queries
+        self.reports = reports
     }
 }
 
@@ -83,6 +92,9 @@ public struct ControlStage: Stage, ~Copyable {
     private var waiting: [UInt64: (request: ClientRequest, io: Int, reply: Reply)] = [:]
     private var ordered: [UInt64: (request: ClientRequest, io: Int, reply: OrderReply)] = [:]
     var elections: [UInt64: Election] = [:]
+    var inquiries: [UInt64: ProducerInquiry] = [:]
+    /// The time of this step.
+    private(set) var monotonic: UInt64 = 0
     private var nextToken: UInt64 = 1
     /// Producer ids that are committed as given out, and not given out yet.
     var freeProducerIds: Range<Int64> = 0..<0
@@ -123,6 +135,7 @@ public struct ControlStage: Stage, ~Copyable {
     }
 
     public mutating func step(_ now: Moment) -> Int {
+        monotonic = now.monotonic
         catchUp()
         var progress = store.step()
         // Another broker may have changed something.
@@ -139,6 +152,7 @@ public struct ControlStage: Stage, ~Copyable {
             finish(outcome, now.monotonic)
         }
         if !elections.isEmpty { progress += finishElections(now.monotonic) }
+        if !inquiries.isEmpty { progress += takeReports() }
         madeBytes = 0
         for io in 0..<links.desk.count { progress += takeRequests(io) }
         links.desk.publish()
@@ -151,7 +165,7 @@ public struct ControlStage: Stage, ~Copyable {
 
     public var isDrained: Bool { store.isIdle }
 
-    public var deadline: UInt64 { elections.values.map(\.deadline).min() ?? .max }
+    public var deadline: UInt64 { min(elections.values.map(\.deadline).min() ?? .max, inquiries.values.map(\.deadline).min() ?? .max) }
 
     // MARK: Requests and answers
 
@@ -159,7 +173,7 @@ public struct ControlStage: Stage, ~Copyable {
         var count = 0
         // Each request that is taken will want a place for its answer, and those that wait for the disk as well.
         while madeBytes < ControlStage.bytesAStep, budget.allows(0),
-            let request = links.desk.next(io, owed: waiting.count + ordered.count + elections.count)
+            let request = links.desk.next(io, owed: waiting.count + ordered.count + elections.count + inquiries.count)
         {
             count += 1
             do { try handle(request, io) } catch {
@@ -184,6 +198,7 @@ public struct ControlStage: Stage, ~Copyable {
         case .alterConfigs: try handleAlterConfigs(request, io)
         case .incrementalAlterConfigs: try handleIncrementalAlterConfigs(request, io)
         case .initProducerId: try handleInitProducerId(request, io)
+        case .describeProducers: try handleDescribeProducers(request, io)
         case .electLeaders: try handleElectLeaders(request, io)
         case .alterPartitionReassignments: try handleAlterPartitionReassignments(request, io)
         case .listPartitionReassignments: try handleListPartitionReassignments(request, io)
@@ -201,10 +216,14 @@ public struct ControlStage: Stage, ~Copyable {
     /// Proposes changes; the reply follows when they are committed, with all that was proposed before.
     mutating func propose(_ changes: [MetadataChange], _ reply: Reply, _ request: ClientRequest, _ io: Int) {
         for change in changes { planned.apply(change) }
-        let token = nextToken
-        nextToken += 1
+        let token = newToken()
         waiting[token] = (request, io, reply)
         store.propose(changes, token: token)
+    }
+
+    mutating func newToken() -> UInt64 {
+        defer { nextToken += 1 }
+        return nextToken
     }
 
     /// Takes a change into the plan ahead of its proposal, so that the next one is judged with it.
@@ -250,8 +269,7 @@ public struct ControlStage: Stage, ~Copyable {
 
     /// Orders what operators want of groups; the reply follows.
     mutating func order(_ orders: [UInt16: GroupOrder], _ reply: OrderReply, _ request: ClientRequest, _ io: Int) {
-        let token = nextToken
-        nextToken += 1
+        let token = newToken()
         ordered[token] = (request, io, reply)
         directory.order(orders, token: token)
     }

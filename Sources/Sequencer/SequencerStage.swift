@@ -24,12 +24,16 @@ public struct SequencerLinks: ~Copyable {
     public var tables: Receiver<Unmanaged<TopicTable>>
     /// From the replicate stage, where there are several brokers.
     public var orders: Receiver<WriteOrder>
+    /// From the control stage, and to it.
+    public var queries: Receiver<Unmanaged<ProducerQuery>>
+    public var reports: Sender<Unmanaged<ProducerReport>>
 
     public init(
         requests: consuming OwnedArray<Receiver<ClientRequest>>, releases: consuming OwnedArray<Sender<Release>>,
         pending: consuming OwnedArray<PendingSender>, index: consuming Sender<AppendedBatch>,
         logStarts: consuming Receiver<LogStartRequest>, checkpoints: consuming Sender<Unmanaged<CheckpointBox>>,
-        tables: consuming Receiver<Unmanaged<TopicTable>>, orders: consuming Receiver<WriteOrder>
+        tables: consuming Receiver<Unmanaged<TopicTable>>, orders: consuming Receiver<WriteOrder>,
+        queries: consuming Receiver<Unmanaged<ProducerQuery>>, reports: consuming Sender<Unmanaged<ProducerReport>>
     ) {
         self.requests = requests
         self.releases = releases
@@ -39,6 +43,8 @@ public struct SequencerLinks: ~Copyable {
         self.checkpoints = checkpoints
         self.tables = tables
         self.orders = orders
+        self.queries = queries
+        self.reports = reports
     }
 }
 
@@ -78,6 +84,8 @@ public struct SequencerStage: Stage, ~Copyable {
     var epochFrame: [UInt8]?
     /// How much of the order that is next has been taken in.
     var takenBytes = 0
+    /// Of what is asked about producers.
+    var search: ProducerSearch?
     let nodeId: Int32
     /// A segment has begun since the archive stage was given a checkpoint.
     var owesCheckpoint = false
@@ -130,7 +138,7 @@ public struct SequencerStage: Stage, ~Copyable {
         // Only an order to stop is looked at before the epoch has its frame.
         if epochFrame != nil, !beginEpoch(now), links.orders.available() < 2 { return 0 }
         sendCheckpoint()
-        var progress = takeOrders(now) + takeLogStarts(now)
+        var progress = takeOrders(now) + takeLogStarts(now) + report()
         job.inSync = isLeading ? InSyncCount(positions) : .unchecked
         if hasJob {
             guard resume(now) else { return progress }

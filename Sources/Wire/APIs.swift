@@ -87,7 +87,7 @@ public enum APIs {
         APISpec(.listPartitionReassignments, "ListPartitionReassignments", served: 0...0, firstFlexible: 0),
         APISpec(.offsetDelete, "OffsetDelete", served: 0...0, firstFlexible: nil),
         APISpec(.describeCluster, "DescribeCluster", served: 0...1, firstFlexible: 0),
-        APISpec(.describeProducers, "DescribeProducers", declared: 0...0, firstFlexible: 0),
+        APISpec(.describeProducers, "DescribeProducers", served: 0...0, firstFlexible: 0),
     ]
 
     /// Those that are served, in the order of their keys: what clients are told of.

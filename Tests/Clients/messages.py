@@ -99,6 +99,16 @@ DESCRIBE_LOG_DIRS = Api(
                               ("partitions", [("index", "int32", "0+"), ("size", "int64", "0+"), ("lag", "int64", "0+"), ("future", "bool", "0+")], "0+")],
                    "0+"), ("total", "int64", "4+"), ("usable", "int64", "4+")], "0+")])
 
+DESCRIBE_PRODUCERS = Api(
+    "DescribeProducers", 61, 0,
+    [("topics", [("name", "string", "0+"), ("partitions", "[]int32", "0+")], "0+")],
+    [("throttle_ms", "int32", "0+"),
+     ("topics", [("name", "string", "0+"),
+                 ("partitions", [("index", "int32", "0+"), ("error", "int16", "0+"), ("message", "string", "0+", None),
+                                 ("producers", [("id", "int64", "0+"), ("epoch", "int32", "0+"), ("last_sequence", "int32", "0+"),
+                                                ("last_timestamp", "int64", "0+"), ("coordinator_epoch", "int32", "0+"),
+                                                ("transaction_start", "int64", "0+")], "0+")], "0+")], "0+")])
+
 CREATE_PARTITIONS = Api(
     "CreatePartitions", 37, 2,
     [("topics", [("name", "string", "0+"), ("count", "int32", "0+"), ("assignments", [("brokers", "[]int32", "0+")], "0+", None)], "0+"),

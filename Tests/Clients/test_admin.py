@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, New
 from kafka.admin import KafkaAdminClient
 from kafka.admin import ConfigResource as KafkaPythonResource
 from kafka.admin import ConfigResourceType
-from messages import DESCRIBE_CLUSTER, DESCRIBE_LOG_DIRS, Error
+from messages import DESCRIBE_CLUSTER, DESCRIBE_LOG_DIRS, DESCRIBE_PRODUCERS, Error
 from rawclient import Connection
 
 
@@ -115,3 +115,24 @@ def test_kafka_python_asks_what_partitions_take(broker, topic):
         assert topic in str(admin.describe_log_dirs())
     finally:
         admin.close()
+
+
+def test_producers_are_told_of(make_broker, topic):
+    """By all groups that have partitions of what is asked for; in order, each once, with its last sequence number."""
+    broker = make_broker({"partition.groups": 2})
+    with Connection(broker.address) as connection:
+        connection.create(topic, 4)
+        for producer, partition, count in [(71, 0, 3), (72, 0, 1), (71, 1, 5), (73, 3, 2)]:
+            for number in range(count):
+                answer = connection.produce(topic, batch([b"a", b"b"], producer=(producer, 4, 2 * number), timestamps=[5000, 6000]), partition)
+                assert answer["error"] == Error.NONE
+        answer = connection.ask(DESCRIBE_PRODUCERS, 0, topics=[
+            {"name": topic, "partitions": [0, 1, 2, 3, 9, 0]}, {"name": "nowhere", "partitions": [0]}])
+        known, unknown = ([{one["index"]: one for one in found["partitions"][:5]} for found in answer["topics"]])
+        assert {index: one["error"] for index, one in known.items()} == {0: 0, 1: 0, 2: 0, 3: 0, 9: Error.UNKNOWN_TOPIC_OR_PARTITION}
+        assert answer["topics"][0]["partitions"][5]["error"] == Error.INVALID_REQUEST
+        assert unknown[0]["error"] == Error.UNKNOWN_TOPIC_OR_PARTITION
+        told = {index: [(one["id"], one["epoch"], one["last_sequence"]) for one in each["producers"]] for index, each in known.items()}
+        assert told == {0: [(71, 4, 5), (72, 4, 1)], 1: [(71, 4, 9)], 2: [], 3: [(73, 4, 3)], 9: []}
+        first = known[0]["producers"][0]
+        assert (first["coordinator_epoch"], first["transaction_start"]) == (-1, -1) and first["last_timestamp"] > 0

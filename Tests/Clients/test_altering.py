@@ -1,5 +1,8 @@
 """Settings and partitions that are altered while the broker runs, as admin clients do it: validated, with effect, and there for good."""
 
+import contextlib
+import time
+
 import confluent_kafka
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -12,6 +15,7 @@ from batches import batch
 from broker import free_port
 from messages import ALTER_CONFIGS, CREATE_PARTITIONS, DESCRIBE_CONFIGS, INCREMENTAL_ALTER_CONFIGS, Error
 from rawclient import Connection
+from test_cluster import await_leaders, create
 
 TOPIC, BROKER = 2, 4
 SET, DELETE, APPEND, SUBTRACT = range(4)
@@ -252,3 +256,40 @@ def test_kafka_python_alters(broker, topic, connection):
         assert len(connection.metadata([topic])["topics"][0]["partitions"]) == 4
     finally:
         admin.close()
+
+
+def test_brokers_of_a_cluster_know_of_it_all(cluster, topic):
+    """What one broker is told, all do; also one that was away."""
+    def brokers():
+        return [Connection(cluster.brokers[number].address) for number in cluster.ids]
+
+    def everywhere(holds):
+        deadline = time.monotonic() + 30
+        while not all(holds(connection) for connection in connections):
+            assert time.monotonic() < deadline, cluster.tail()
+            time.sleep(0.05)
+
+    create(cluster, topic, 2)
+    with contextlib.ExitStack() as opened:
+        connections = [opened.enter_context(one) for one in brokers()]
+        assert alter(connections[0], resource(TOPIC, topic, ("max.message.bytes", SET, "1000"))) == [(Error.NONE, None)]
+        assert alter(connections[1], resource(BROKER, "", ("log.retention.ms", SET, "86400000"))) == [(Error.NONE, None)]
+        everywhere(lambda one: described(one, TOPIC, topic)["max.message.bytes"]["value"] == "1000")
+        everywhere(lambda one: described(one, TOPIC, topic)["retention.ms"]["value"] == "86400000")
+        (error, message), = alter(connections[2], resource(TOPIC, topic, ("min.insync.replicas", SET, "4")))
+        assert error == Error.INVALID_CONFIG and "4" in message
+    victim = cluster.ids[-1]
+    cluster.brokers[victim].kill()
+    with Connection(cluster.brokers[cluster.ids[0]].address) as connection:
+        answer, = connection.ask(CREATE_PARTITIONS, 3, topics=[{"name": topic, "count": 5}])["results"]
+        assert answer["error"] == Error.NONE, answer
+    await_leaders(cluster, topic, than=victim)
+    producer = confluent_kafka.Producer({"bootstrap.servers": cluster.servers, "linger.ms": 1})
+    for number in range(5):
+        producer.produce(topic, b"%d" % number, partition=number)
+    assert producer.flush(30) == 0
+    cluster.brokers[victim].start()
+    with Connection(cluster.brokers[victim].address) as connection:
+        connections = [connection]
+        everywhere(lambda one: len(one.metadata([topic])["topics"][0]["partitions"]) == 5)
+        assert described(connection, TOPIC, topic)["max.message.bytes"]["value"] == "1000"
