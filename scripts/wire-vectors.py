@@ -20,8 +20,8 @@ from kafka.protocol.schemas import StructField
 
 MESSAGES = {
     "Produce": (producer, 3, 11),
-    "Fetch": (consumer, 4, 12),
-    "ListOffsets": (consumer, 1, 7),
+    "Fetch": (consumer, 4, 17),
+    "ListOffsets": (consumer, 1, 8),
     "Metadata": (metadata, 0, 12),
     "ApiVersions": (metadata, 0, 4),
     "CreateTopics": (admin, 2, 7),

@@ -21,7 +21,7 @@ public enum ClientError: Error, Sendable, CustomStringConvertible {
     var isRetriable: Bool {
         guard case .refused(_, let code, _) = self else { return false }
         switch code {
-        case .notLeaderOrFollower, .leaderNotAvailable, .unknownTopicOrPartition, .notController, .brokerNotAvailable,
+        case .notLeaderOrFollower, .leaderNotAvailable, .unknownTopicOrPartition, .unknownTopicId, .notController, .brokerNotAvailable,
             .replicaNotAvailable, .fencedLeaderEpoch, .unknownLeaderEpoch, .offsetNotAvailable, .notEnoughReplicas,
             .notEnoughReplicasAfterAppend, .coordinatorLoadInProgress, .coordinatorNotAvailable, .notCoordinator, .requestTimedOut,
             .kafkaStorageError:

@@ -51,6 +51,8 @@ public final class Consumer {
     private func request(_ partitions: [Int32]) -> FetchRequest {
         var topic = FetchRequest.Topic()
         topic.topic = self.topic
+        // The version decides which of the two is sent.
+        topic.topicId = client.topicIds[self.topic] ?? .zero
         topic.partitions = partitions.map { number in
             var partition = FetchRequest.Partition()
             partition.partition = number

@@ -34,6 +34,8 @@ public final class KafkaClient {
     private let connect: (Address) throws -> Connection
     private var connections: [Address: Connection] = [:]
     private var leaders: [TopicPartition: Address] = [:]
+    /// As metadata told them last.
+    private(set) var topicIds: [String: Uuid] = [:]
 
     public convenience init(bootstrap: [Address], clientId: String = "hutong", timeoutMs: Int = 30_000) {
         self.init(bootstrap: bootstrap, timeoutMs: timeoutMs) { address in
@@ -63,6 +65,7 @@ public final class KafkaClient {
             response.brokers.map { ($0.nodeId, Address(host: $0.host, port: $0.port)) }, uniquingKeysWith: { $1 })
         for topic in response.topics {
             guard let name = topic.name else { continue }
+            topicIds[name] = topic.topicId
             for partition in topic.partitions {
                 leaders[TopicPartition(name, partition.partitionIndex)] = brokers[partition.leaderId]
             }

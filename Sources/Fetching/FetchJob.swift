@@ -56,6 +56,8 @@ final class FetchJob {
     let committedOnly: Bool
     let requestError: ErrorCode
     var topicNames: [String] = []
+    /// Where they are asked for by their ids.
+    private var topicIds: [Uuid] = []
     var partitions: [FetchPartition] = []
     /// The record bytes of all partitions.
     private(set) var bytes = 0
@@ -98,16 +100,18 @@ final class FetchJob {
         requestError = message.sessionId == 0 ? .none : .fetchSessionIdNotFound
         if requestError != .none { return }
         for topic in message.topics {
-            let places = table.topic(named: topic.topic)?.partitions
-            topicNames.append(topic.topic)
+            let isById = request.version >= 13
+            let known = isById ? table.topic(id: topic.topicId) : table.topic(named: topic.topic)
+            topicNames.append(known?.name ?? topic.topic)
+            topicIds.append(topic.topicId)
             for asked in topic.partitions {
                 var partition = FetchPartition(
                     topic: topicNames.count - 1, partition: asked.partition,
-                    place: places?.place(of: asked.partition), offset: asked.fetchOffset,
+                    place: known?.partitions.place(of: asked.partition), offset: asked.fetchOffset,
                     maxBytes: max(Int(asked.partitionMaxBytes), 0), leaderEpoch: asked.currentLeaderEpoch)
                 partition.nextOffset = asked.fetchOffset
                 if partition.place == nil {
-                    partition.error = .unknownTopicOrPartition
+                    partition.error = isById && known == nil ? .unknownTopicId : .unknownTopicOrPartition
                     partition.isCollected = true
                 }
                 partitions.append(partition)
@@ -254,8 +258,9 @@ final class FetchJob {
     private func makeHeads() -> FetchResponseHeads {
         var heads = FetchResponseHeads(
             correlation: request.correlation, version: request.version, error: requestError, topics: topicNames.count)
+        var ids = topicIds.makeIterator()
         partitions.byTopic(topicNames) { name, mine in
-            heads.beginTopic(name, partitions: mine.count)
+            heads.beginTopic(name, id: ids.next() ?? .zero, partitions: mine.count)
             for each in mine {
                 heads.partition(
                     each.partition, error: each.error, highWatermark: each.highWatermark,

@@ -38,7 +38,7 @@ extension ReadStage {
         case ListOffsetsRequest.Timestamp.latest:
             partition.finish(offset: indexes[Int(place.group)].highWatermark(place.number), timestamp: -1)
             return true
-        case ListOffsetsRequest.Timestamp.earliest:
+        case ListOffsetsRequest.Timestamp.earliest, ListOffsetsRequest.Timestamp.earliestLocal:
             partition.finish(offset: indexes[Int(place.group)].logStart(place.number), timestamp: -1)
             return true
         case ListOffsetsRequest.Timestamp.max:

@@ -58,8 +58,8 @@ public enum APIs {
     /// All whose messages are declared, in the order of their keys.
     public static let declared: [APISpec] = [
         APISpec(.produce, "Produce", advertised: 0...11, served: 3...11, firstFlexible: 9),
-        APISpec(.fetch, "Fetch", served: 4...12, firstFlexible: 12),
-        APISpec(.listOffsets, "ListOffsets", served: 1...7, firstFlexible: 6),
+        APISpec(.fetch, "Fetch", served: 4...17, firstFlexible: 12),
+        APISpec(.listOffsets, "ListOffsets", served: 1...8, firstFlexible: 6),
         APISpec(.metadata, "Metadata", served: 0...12, firstFlexible: 9),
         APISpec(.offsetCommit, "OffsetCommit", served: 1...8, firstFlexible: 8),
         APISpec(.offsetFetch, "OffsetFetch", served: 1...8, firstFlexible: 6),

@@ -1,4 +1,4 @@
-/// Encodes a Fetch response (v4 to v12) around records that stay where they are: everything but the records, in pieces
+/// Encodes a Fetch response (v4 to v17) around records that stay where they are: everything but the records, in pieces
 /// between which they belong.
 public struct FetchResponseHeads: Sendable {
     /// All pieces, one behind the other: the first stands before the first partition's records, the last behind the last's.
@@ -37,9 +37,15 @@ public struct FetchResponseHeads: Sendable {
     private mutating func putCount(_ count: Int) { if isFlexible { putVarint(count + 1) } else { put(Int32(count)) } }
     private mutating func putTags() { if isFlexible { bytes.append(0) } }
 
-    public mutating func beginTopic(_ name: String, partitions: Int) {
-        if isFlexible { putVarint(name.utf8.count + 1) } else { put(Int16(name.utf8.count)) }
-        bytes.append(contentsOf: name.utf8)
+    /// - Parameter id: what it is called by from version 13 on.
+    public mutating func beginTopic(_ name: String, id: Uuid, partitions: Int) {
+        if version >= 13 {
+            put(id.high)
+            put(id.low)
+        } else {
+            if isFlexible { putVarint(name.utf8.count + 1) } else { put(Int16(name.utf8.count)) }
+            bytes.append(contentsOf: name.utf8)
+        }
         putCount(partitions)
     }
 

@@ -13,8 +13,8 @@ import Wire
             produce.maxVersion = 7
             var fetch = ApiVersionsResponse.API()
             fetch.apiKey = 1
-            fetch.minVersion = 13
-            fetch.maxVersion = 17
+            fetch.minVersion = 18
+            fetch.maxVersion = 19
             response.apiKeys = [produce, fetch]
             return try ResponseFrame.encode(response, version: header.apiVersion, correlationId: header.correlationId)
         }

@@ -24,18 +24,18 @@ PRODUCE = Api(
 
 FETCH = Api(
     "Fetch", 1, 12,
-    [("replica_id", "int32", "0+", -1), ("max_wait_ms", "int32", "0+"), ("min_bytes", "int32", "0+"),
+    [("replica_id", "int32", "0-14", -1), ("max_wait_ms", "int32", "0+"), ("min_bytes", "int32", "0+"),
      ("max_bytes", "int32", "3+", 50 << 20), ("isolation", "int8", "4+"), ("session_id", "int32", "7+"),
      ("session_epoch", "int32", "7+", -1),
-     ("topics", [("name", "string", "0+"),
+     ("topics", [("name", "string", "0-12"), ("id", "uuid", "13+", bytes(16)),
                  ("partitions", [
                      ("index", "int32", "0+"), ("leader_epoch", "int32", "9+", -1), ("offset", "int64", "0+"),
                      ("last_epoch", "int32", "12+", -1), ("log_start_offset", "int64", "5+", -1),
                      ("max_bytes", "int32", "0+", 50 << 20)], "0+")], "0+"),
-     ("forgotten", [("name", "string", "7+"), ("partitions", "[]int32", "7+")], "7+"),
+     ("forgotten", [("name", "string", "7-12"), ("id", "uuid", "13+"), ("partitions", "[]int32", "7+")], "7+"),
      ("rack", "string", "11+")],
     [("throttle_ms", "int32", "1+"), ("error", "int16", "7+"), ("session_id", "int32", "7+"),
-     ("topics", [("name", "string", "0+"),
+     ("topics", [("name", "string", "0-12"), ("id", "uuid", "13+", bytes(16)),
                  ("partitions", [
                      ("index", "int32", "0+"), ("error", "int16", "0+"), ("high_watermark", "int64", "0+"),
                      ("last_stable_offset", "int64", "4+"), ("log_start_offset", "int64", "5+"),
@@ -172,7 +172,7 @@ APIS = {api.key: api for api in (
     API_VERSIONS, PRODUCE, FETCH, LIST_OFFSETS, METADATA, CREATE_TOPICS, DELETE_TOPICS, INIT_PRODUCER_ID)}
 
 # The versions that the tests serve themselves from: the oldest and the newest that DESIGN's PROTOCOL.md wants served now.
-SERVED = {0: (3, 11), 1: (4, 12), 2: (1, 7), 3: (0, 12), 18: (0, 4), 19: (2, 7), 20: (1, 6), 22: (0, 4)}
+SERVED = {0: (3, 11), 1: (4, 17), 2: (1, 8), 3: (0, 12), 18: (0, 4), 19: (2, 7), 20: (1, 6), 22: (0, 4)}
 
 
 class Error:
@@ -195,6 +195,7 @@ class Error:
     INVALID_CONFIG = 40
     INVALID_REQUEST = 42
     UNSUPPORTED_FOR_MESSAGE_FORMAT = 43
+    UNKNOWN_TOPIC_ID = 100
     OUT_OF_ORDER_SEQUENCE_NUMBER = 45
     INVALID_PRODUCER_EPOCH = 47
     FENCED_LEADER_EPOCH = 74

@@ -426,3 +426,34 @@ def test_topics_survive_a_restart(make_broker, topic):
             after = {one["name"]: one for one in connection.metadata(None)["topics"]}
             assert set(after) == {topic} and after[topic]["id"] == before[topic]["id"]
             assert len(after[topic]["partitions"]) == 5
+
+
+@pytest.mark.parametrize("version", range(13, 18))
+def test_fetch_by_id(connection, topic, version):
+    """From version 13 on topics have no names."""
+    connection.create(topic, 2)
+    known = connection.metadata([topic])["topics"][0]["id"]
+    assert connection.produce(topic, batch([b"one", b"two"]), 1)["error"] == Error.NONE
+
+    def fetch(*wanted):
+        answer = connection.ask(FETCH, version, max_wait_ms=2000, min_bytes=1, topics=[
+            {"id": asked, "partitions": [{"index": index, "offset": 0} for index in indexes]} for asked, indexes in wanted])
+        assert answer["error"] == Error.NONE
+        return [(one["id"], [(part["index"], part["error"], part["high_watermark"]) for part in one["partitions"]]) for one in answer["topics"]], answer
+
+    found, answer = fetch((known, [1]))
+    assert found == [(known, [(1, Error.NONE, 2)])]
+    assert fetched_values(answer["topics"][0]["partitions"][0]) == [b"one", b"two"]
+    other = bytes(15) + b"\x09"
+    found, _ = fetch((known, [0, 7]), (other, [0]), (bytes(16), [0]))
+    assert found == [
+        (known, [(0, Error.NONE, 0), (7, Error.UNKNOWN_TOPIC_OR_PARTITION, -1)]), (other, [(0, Error.UNKNOWN_TOPIC_ID, -1)]),
+        (bytes(16), [(0, Error.UNKNOWN_TOPIC_ID, -1)])]
+
+
+def test_the_earliest_on_this_disk(connection, topic):
+    connection.create(topic)
+    for _ in range(3):
+        connection.produce(topic, batch([b"one"]))
+    found = connection.list_offset(topic, -4, version=8)
+    assert (found["error"], found["offset"]) == (Error.NONE, 0)

@@ -195,7 +195,16 @@ extension FetchRequest: Sampled {
     public static func sample<V: Values>(_ v: Int16, _ values: inout V) -> Self {
         var m = Self()
         if v >= 12 { m.clusterId = values.nullableString() }
-        m.replicaId = values.int32()
+        if v < 15 {
+            m.replicaId = values.int32()
+        } else {
+            m.replicaState = values.optional { values in
+                var state = ReplicaState()
+                state.replicaId = values.int32()
+                state.replicaEpoch = values.int64()
+                return state
+            }
+        }
         m.maxWaitMs = values.int32()
         m.minBytes = values.int32()
         m.maxBytes = values.int32()
@@ -204,7 +213,7 @@ extension FetchRequest: Sampled {
         if v >= 7 { m.sessionEpoch = values.int32() }
         m.topics = values.array { values in
             var topic = Topic()
-            topic.topic = values.string()
+            if v < 13 { topic.topic = values.string() } else { topic.topicId = values.uuid() }
             topic.partitions = values.array { values in
                 var partition = Partition()
                 partition.partition = values.int32()
@@ -213,6 +222,7 @@ extension FetchRequest: Sampled {
                 if v >= 12 { partition.lastFetchedEpoch = values.int32() }
                 if v >= 5 { partition.logStartOffset = values.int64() }
                 partition.partitionMaxBytes = values.int32()
+                if v >= 17 { partition.replicaDirectoryId = values.uuid() }
                 return partition
             }
             return topic
@@ -220,7 +230,7 @@ extension FetchRequest: Sampled {
         if v >= 7 {
             m.forgottenTopics = values.array { values in
                 var topic = ForgottenTopic()
-                topic.topic = values.string()
+                if v < 13 { topic.topic = values.string() } else { topic.topicId = values.uuid() }
                 topic.partitions = values.array { $0.int32() }
                 return topic
             }
@@ -238,9 +248,19 @@ extension FetchResponse: Sampled {
         if v >= 7 { m.sessionId = values.int32() }
         m.topics = values.array { values in
             var topic = Topic()
-            topic.topic = values.string()
+            if v < 13 { topic.topic = values.string() } else { topic.topicId = values.uuid() }
             topic.partitions = values.array { partition(v, &$0) }
             return topic
+        }
+        if v >= 16 {
+            m.nodeEndpoints = values.array { values in
+                var endpoint = NodeEndpoint()
+                endpoint.nodeId = values.int32()
+                endpoint.host = values.string()
+                endpoint.port = values.int32()
+                endpoint.rack = values.nullableString()
+                return endpoint
+            }
         }
         return m
     }

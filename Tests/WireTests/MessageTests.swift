@@ -80,7 +80,7 @@ import Testing
 
     @Test func refusesVersionsThatAreNotDeclared() {
         #expect(throws: WireError.self) { try ProduceRequest().encode(version: 2) }
-        #expect(throws: WireError.self) { try FetchRequest.decode([], version: 13) }
+        #expect(throws: WireError.self) { try FetchRequest.decode([], version: 18) }
         #expect(throws: WireError.self) { try MetadataRequest.decode([], version: -1) }
     }
 

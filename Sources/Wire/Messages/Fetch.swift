@@ -1,4 +1,4 @@
-/// Reads record batches of partitions (key 1).
+/// Reads record batches of partitions (key 1). From version 13 on topics are named by their ids (KIP-516).
 public struct FetchRequest: Request {
     public static let api = APIKey.fetch
     public typealias Response = FetchResponse
@@ -14,6 +14,8 @@ public struct FetchRequest: Request {
         public var logStartOffset: Int64 = -1
         /// Bytes; the first batch may be larger.
         public var partitionMaxBytes: Int32 = 0
+        /// Of the log directory of a follower (KIP-858).
+        public var replicaDirectoryId: Uuid?
 
         public init() {}
 
@@ -24,18 +26,26 @@ public struct FetchRequest: Request {
             try wire.int32(&lastFetchedEpoch, 12...)
             try wire.int64(&logStartOffset, 5...)
             try wire.int32(&partitionMaxBytes)
-            try wire.tags()
+            try wire.tags(replicaDirectoryId == nil ? [] : [0]) { wire, tag throws(WireError) in
+                guard tag == 0 else { return false }
+                var id = replicaDirectoryId ?? .zero
+                try wire.uuid(&id)
+                replicaDirectoryId = id
+                return true
+            }
         }
     }
 
     public struct Topic: WireStruct {
         public var topic = ""
+        public var topicId = Uuid.zero
         public var partitions: [Partition] = []
 
         public init() {}
 
         public mutating func fields(_ wire: inout Wire) throws(WireError) {
-            try wire.string(&topic)
+            try wire.string(&topic, ...12)
+            try wire.uuid(&topicId, 13...)
             try wire.array(&partitions)
             try wire.tags()
         }
@@ -44,13 +54,30 @@ public struct FetchRequest: Request {
     /// Partitions that leave a fetch session (KIP-227).
     public struct ForgottenTopic: WireStruct {
         public var topic = ""
+        public var topicId = Uuid.zero
         public var partitions: [Int32] = []
 
         public init() {}
 
         public mutating func fields(_ wire: inout Wire) throws(WireError) {
-            try wire.string(&topic)
+            try wire.string(&topic, ...12)
+            try wire.uuid(&topicId, 13...)
             try wire.int32Array(&partitions)
+            try wire.tags()
+        }
+    }
+
+    /// A follower, and which of its lives it is (KIP-903).
+    public struct ReplicaState: WireStruct {
+        /// -1: a consumer.
+        public var replicaId: Int32 = -1
+        public var replicaEpoch: Int64 = -1
+
+        public init() {}
+
+        public mutating func fields(_ wire: inout Wire) throws(WireError) {
+            try wire.int32(&replicaId)
+            try wire.int64(&replicaEpoch)
             try wire.tags()
         }
     }
@@ -59,6 +86,8 @@ public struct FetchRequest: Request {
     public var clusterId: String?
     /// -1: a consumer.
     public var replicaId: Int32 = -1
+    /// From version 15 on instead of `replicaId`; nil: a consumer.
+    public var replicaState: ReplicaState?
     /// How long the broker may wait for `minBytes`, in milliseconds.
     public var maxWaitMs: Int32 = 0
     public var minBytes: Int32 = 0
@@ -76,7 +105,7 @@ public struct FetchRequest: Request {
     public init() {}
 
     public mutating func fields(_ wire: inout Wire) throws(WireError) {
-        try wire.int32(&replicaId)
+        try wire.int32(&replicaId, ...14)
         try wire.int32(&maxWaitMs)
         try wire.int32(&minBytes)
         try wire.int32(&maxBytes)
@@ -86,9 +115,12 @@ public struct FetchRequest: Request {
         try wire.array(&topics)
         try wire.array(&forgottenTopics, 7...)
         try wire.string(&rackId, 11...)
-        try wire.tags(clusterId == nil ? [] : [0]) { wire, tag throws(WireError) in
-            guard tag == 0 else { return false }
-            try wire.nullableString(&clusterId)
+        try wire.tags((clusterId == nil ? [] : [0]) + (replicaState == nil ? [] : [1])) { wire, tag throws(WireError) in
+            switch tag {
+            case 0: try wire.nullableString(&clusterId)
+            case 1: try wire.tagged(&replicaState)
+            default: return false
+            }
             return true
         }
     }
@@ -188,13 +220,33 @@ public struct FetchResponse: Response {
 
     public struct Topic: WireStruct {
         public var topic = ""
+        public var topicId = Uuid.zero
         public var partitions: [Partition] = []
 
         public init() {}
 
         public mutating func fields(_ wire: inout Wire) throws(WireError) {
-            try wire.string(&topic)
+            try wire.string(&topic, ...12)
+            try wire.uuid(&topicId, 13...)
             try wire.array(&partitions)
+            try wire.tags()
+        }
+    }
+
+    /// Where a broker is that a partition's `currentLeader` names (KIP-951).
+    public struct NodeEndpoint: WireStruct {
+        public var nodeId: Int32 = -1
+        public var host = ""
+        public var port: Int32 = -1
+        public var rack: String?
+
+        public init() {}
+
+        public mutating func fields(_ wire: inout Wire) throws(WireError) {
+            try wire.int32(&nodeId)
+            try wire.string(&host)
+            try wire.int32(&port)
+            try wire.nullableString(&rack)
             try wire.tags()
         }
     }
@@ -206,6 +258,8 @@ public struct FetchResponse: Response {
     /// 0: no session.
     public var sessionId: Int32 = 0
     public var topics: [Topic] = []
+    /// From version 16 on.
+    public var nodeEndpoints: [NodeEndpoint] = []
 
     public init() {}
 
@@ -214,6 +268,10 @@ public struct FetchResponse: Response {
         try wire.error(&errorCode, 7...)
         try wire.int32(&sessionId, 7...)
         try wire.array(&topics)
-        try wire.tags()
+        try wire.tags(nodeEndpoints.isEmpty ? [] : [0]) { wire, tag throws(WireError) in
+            guard tag == 0 else { return false }
+            try wire.array(&nodeEndpoints)
+            return true
+        }
     }
 }

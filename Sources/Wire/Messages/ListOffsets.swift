@@ -9,6 +9,8 @@ public struct ListOffsetsRequest: Request {
         public static let latest: Int64 = -1
         /// The log's start.
         public static let earliest: Int64 = -2
+        /// As `earliest`, of what is on the broker's own disk (version 8; KIP-405).
+        public static let earliestLocal: Int64 = -4
         /// The record with the greatest timestamp (version 7; KIP-734).
         public static let max: Int64 = -3
     }
