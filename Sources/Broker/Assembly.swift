@@ -23,8 +23,8 @@ public protocol StageHost {
 
 /// Makes the stages of a broker and connects them.
 final class Assembly {
-    /// What the control stage's answers may take of memory together.
-    private static let controlAnswerBytes = 32 << 20
+    /// What the answers of control, and those of groups, may take of memory together.
+    private static let answerBytes = 32 << 20
 
     private let configuration: BrokerConfiguration
     private let plan: PlacementPlan
@@ -206,14 +206,14 @@ final class Assembly {
     private func control(_ directory: any BrokerDirectory, _ store: any MetadataStore, failures: [Position]) -> ControlStage {
         ControlStage(
             nodeId: configuration.nodeId, directory: directory, defaults: configuration.topics, settings: configuration.settings,
-            store: store, links: wiring.control(), answerBytes: Assembly.controlAnswerBytes,
+            store: store, links: wiring.control(), answerBytes: Assembly.answerBytes,
             waker: host.waker(thread: plan.thread(of: .control)), failures: failures, onFailure: onFailure, logger: logger)
     }
 
     private func coordinator(_ positions: [JournalPositions]) -> GroupStage {
         GroupStage(
             settings: configuration.groups, positions: positions, links: wiring.groups(), local: wiring.local(), hosts: hosts, table: table,
-            draining: draining, random: { .random(in: 0 ... .max) }, logger: logger)
+            answerBytes: Assembly.answerBytes, waker: host.waker(thread: plan.thread(of: .groups)), draining: draining, random: { .random(in: 0 ... .max) }, logger: logger)
     }
 }
 

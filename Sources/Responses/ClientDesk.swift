@@ -43,9 +43,9 @@ public struct ClientDesk: ~Copyable {
     /// Answers a request. Returns how many bytes the answer has.
     /// - Parameters:
     ///   - version: that it is encoded in; nil: the request's.
-    ///   - budget: what its memory is taken from; nil: it is not counted.
+    ///   - budget: what its memory is taken from.
     public mutating func answer(
-        _ response: some Response, _ request: ClientRequest, _ io: Int, version: Int16? = nil, budget: AnswerBudget? = nil
+        _ response: some Response, _ request: ClientRequest, _ io: Int, version: Int16? = nil, budget: AnswerBudget
     ) throws(WireError) -> Int {
         let frame = try ResponseFrame.encode(response, version: version ?? request.version, correlationId: request.correlation)
         send(Answer(request.connection, number: request.answer, bytes: frame, budget: budget), io)

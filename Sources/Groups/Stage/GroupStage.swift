@@ -57,6 +57,8 @@ public struct GroupStage: Stage, ~Copyable {
     private let draining: DrainSwitch
     private let random: @Sendable () -> UInt64
     let hosts: ClientHosts
+    /// What answers may take of memory together; beyond it requests are taken when some have been sent.
+    private let budget: AnswerBudget
     private var links: GroupLinks
     var client: LocalClient
     private(set) var table: TopicTable
@@ -81,16 +83,18 @@ public struct GroupStage: Stage, ~Copyable {
     /// - Parameters:
     ///   - positions: of each partition group.
     ///   - hosts: of the members' clients.
+    ///   - waker: of the thread that the stage runs on.
     ///   - random: numbers that nobody else draws, for the ids of members.
     public init(
         settings: GroupSettings, positions: [JournalPositions], links: consuming GroupLinks, local: consuming LocalLinks, hosts: ClientHosts, table: TopicTable,
-        draining: DrainSwitch, random: @escaping @Sendable () -> UInt64, logger: Logger
+        answerBytes: Int, waker: Waker, draining: DrainSwitch, random: @escaping @Sendable () -> UInt64, logger: Logger
     ) {
         self.settings = settings
         self.positions = positions
         self.draining = draining
         self.random = random
         self.hosts = hosts
+        budget = AnswerBudget(limit: answerBytes, waker: waker)
         self.logger = logger
         self.table = table
         followed = positions.map { _ in 0 }
@@ -163,7 +167,7 @@ public struct GroupStage: Stage, ~Copyable {
     private mutating func takeRequests(_ io: Int) -> Int {
         var count = 0
         // At most so many answers are owed.
-        while count < GroupStage.requestsAStep, let request = links.desk.next(io, owed: waiting.count + unstored) {
+        while count < GroupStage.requestsAStep, budget.allows(0), let request = links.desk.next(io, owed: waiting.count + unstored) {
             count += 1
             let caller = Caller(request: request, io: io)
             do { try handle(caller) } catch {
@@ -176,7 +180,7 @@ public struct GroupStage: Stage, ~Copyable {
     }
 
     mutating func answer(_ response: some Response, _ caller: Caller) {
-        do { _ = try links.desk.answer(response, caller.request, caller.io) } catch {
+        do { _ = try links.desk.answer(response, caller.request, caller.io, budget: budget) } catch {
             logger.error("an answer can't be encoded: \(error.reason)")
             links.desk.close(caller.request, caller.io)
         }
