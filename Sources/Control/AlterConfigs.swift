@@ -64,12 +64,12 @@ extension ControlStage {
         propose(changes, .incrementalAlterConfigs(response), request, io)
     }
 
-    /// The changes that do what is wanted, as far as it can be done; what of it, goes into the outcomes.
-    private func alter(_ wanted: [ConfigAlteration], _ outcomes: inout [some AlterationOutcome]) -> [MetadataChange] {
+    /// The changes that do what is wanted, as far as it can be done; the outcomes say how far.
+    private func alter<Outcome: AlterationOutcome>(_ wanted: [ConfigAlteration], _ outcomes: inout [Outcome]) -> [MetadataChange] {
         let counts = Dictionary(wanted.map { ($0.resource, 1) }, uniquingKeysWith: +)
         var changes: [MetadataChange] = []
         outcomes = wanted.map { one in
-            var outcome = newOutcome(like: outcomes)
+            var outcome = Outcome()
             outcome.resourceType = one.resource.type
             outcome.resourceName = one.resource.name
             do throws(Flaw) {
@@ -80,8 +80,6 @@ extension ControlStage {
         }
         return changes
     }
-
-    private func newOutcome<Outcome: AlterationOutcome>(like _: [Outcome]) -> Outcome { Outcome() }
 
     private func change(_ wanted: ConfigAlteration) throws(Flaw) -> MetadataChange {
         let name = wanted.resource.name
