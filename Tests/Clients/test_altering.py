@@ -260,9 +260,6 @@ def test_kafka_python_alters(broker, topic, connection):
 
 def test_brokers_of_a_cluster_know_of_it_all(cluster, topic):
     """What one broker is told, all do; also one that was away."""
-    def brokers():
-        return [Connection(cluster.brokers[number].address) for number in cluster.ids]
-
     def everywhere(holds):
         deadline = time.monotonic() + 30
         while not all(holds(connection) for connection in connections):
@@ -271,7 +268,7 @@ def test_brokers_of_a_cluster_know_of_it_all(cluster, topic):
 
     create(cluster, topic, 2)
     with contextlib.ExitStack() as opened:
-        connections = [opened.enter_context(one) for one in brokers()]
+        connections = [opened.enter_context(Connection(cluster.brokers[number].address)) for number in cluster.ids]
         assert alter(connections[0], resource(TOPIC, topic, ("max.message.bytes", SET, "1000"))) == [(Error.NONE, None)]
         assert alter(connections[1], resource(BROKER, "", ("log.retention.ms", SET, "86400000"))) == [(Error.NONE, None)]
         everywhere(lambda one: described(one, TOPIC, topic)["max.message.bytes"]["value"] == "1000")

@@ -1,5 +1,6 @@
 """The command line: what it does, what it says when it can't, and its exit codes."""
 
+import functools
 import os
 import shutil
 import signal
@@ -190,12 +191,15 @@ def test_auto_creation_can_be_off(make_broker, topic):
 # hutong topic, produce, consume
 
 
-def topic_command(broker, *arguments, fail=False):
-    code, output, errors = run("topic", *arguments, "--server", broker.server)
+def broker_command(name, broker, *arguments, fail=False):
+    code, output, errors = run(name, *arguments, "--server", broker.server)
     if fail:
         return fails(code, errors)
     assert code == 0, errors.decode(errors="replace")
     return output.decode()
+
+
+topic_command = functools.partial(broker_command, "topic")
 
 
 def test_topic_commands(broker, topic):

@@ -1,5 +1,6 @@
 """hutong group, and what hutong topic does to topics that are there already."""
 
+import functools
 import json
 
 import confluent_kafka
@@ -7,15 +8,10 @@ import pytest
 
 from batches import batch
 from rawclient import Connection
-from test_cli import fails, run, topic_command
+from test_cli import broker_command, run, topic_command
 
 
-def group_command(broker, *arguments, fail=False):
-    code, output, errors = run("group", *arguments, "--server", broker.server)
-    if fail:
-        return fails(code, errors)
-    assert code == 0, errors.decode(errors="replace")
-    return output.decode()
+group_command = functools.partial(broker_command, "group")
 
 
 @pytest.fixture

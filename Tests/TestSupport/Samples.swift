@@ -252,16 +252,7 @@ extension FetchResponse: Sampled {
             topic.partitions = values.array { partition(v, &$0) }
             return topic
         }
-        if v >= 16 {
-            m.nodeEndpoints = values.array { values in
-                var endpoint = NodeEndpoint()
-                endpoint.nodeId = values.int32()
-                endpoint.host = values.string()
-                endpoint.port = values.int32()
-                endpoint.rack = values.nullableString()
-                return endpoint
-            }
-        }
+        if v >= 16 { m.nodeEndpoints = values.array { NodeEndpoint.sample(&$0) } }
         return m
     }
 

@@ -233,24 +233,6 @@ public struct FetchResponse: Response {
         }
     }
 
-    /// Where a broker is that a partition's `currentLeader` names (KIP-951).
-    public struct NodeEndpoint: WireStruct {
-        public var nodeId: Int32 = -1
-        public var host = ""
-        public var port: Int32 = -1
-        public var rack: String?
-
-        public init() {}
-
-        public mutating func fields(_ wire: inout Wire) throws(WireError) {
-            try wire.int32(&nodeId)
-            try wire.string(&host)
-            try wire.int32(&port)
-            try wire.nullableString(&rack)
-            try wire.tags()
-        }
-    }
-
     /// Milliseconds.
     public var throttleTimeMs: Int32 = 0
     /// An error of the whole request, e.g. of its session.
@@ -258,7 +240,7 @@ public struct FetchResponse: Response {
     /// 0: no session.
     public var sessionId: Int32 = 0
     public var topics: [Topic] = []
-    /// From version 16 on.
+    /// The brokers that partitions' `currentLeader` names; from version 16 on.
     public var nodeEndpoints: [NodeEndpoint] = []
 
     public init() {}
