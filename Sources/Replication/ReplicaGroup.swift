@@ -360,12 +360,12 @@ final class ReplicaGroup {
         setNeeded()
         progress += carryOut(now)
         orders.publish()
-        tellLeader()
+        tellLeader(now)
         return progress
     }
 
-    private func tellLeader() {
-        guard let (leader, epoch) = core?.knownLeader, leader != toldLeader || epoch != toldEpoch else { return }
+    private func tellLeader(_ now: UInt64) {
+        guard let (leader, epoch) = core?.heardLeader(now: now), leader != toldLeader || epoch != toldEpoch else { return }
         (toldLeader, toldEpoch) = (leader, epoch)
         host.heard(group: number, leader: leader?.broker, epoch: epoch)
     }

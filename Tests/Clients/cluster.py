@@ -1,5 +1,6 @@
 """Several brokers and an etcd, each a host of its own: a network namespace, on one bridge, whose ways can be cut."""
 
+import base64
 import contextlib
 import ctypes
 import itertools
@@ -133,6 +134,10 @@ class Etcd:
     def ask(self, path, data=None):
         with self.network.from_host(self.host), urllib.request.urlopen(self.url + path, data, timeout=1) as answer:
             return json.load(answer)
+
+    def has(self, key):
+        """Whether the key is there."""
+        return "kvs" in self.ask("/v3/kv/range", json.dumps({"key": base64.b64encode(key.encode()).decode()}).encode())
 
     def leads(self):
         """Whether it leads the members."""

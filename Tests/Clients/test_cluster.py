@@ -9,6 +9,7 @@ import statistics
 import threading
 import time
 
+import confluent_kafka
 import pytest
 
 from cluster import Cluster
@@ -217,6 +218,25 @@ def test_faults(cluster, topic, tmp_path):
     check(cluster, topic, workers)
     if faults.times:
         print(f"{len(faults.times)} failovers: median {statistics.median(faults.times):.2f} s, worst {max(faults.times):.2f} s")
+
+
+def test_a_leader_without_the_store_is_found(cluster, topic):
+    """Its lease ends, and its followers, who still hear it, send clients to it that have never heard of it."""
+    leader, _ = create(cluster, topic)
+    others = [number for number in cluster.ids if number != leader]
+    cluster.network.cut(f"b{leader}", "etcd")
+    deadline = time.monotonic() + LEADER_PATIENCE
+    while cluster.etcd.has(f"/hutong/brokers/{leader}"):
+        assert time.monotonic() < deadline, cluster.tail()
+        time.sleep(0.1)
+    for number in others:
+        assert all(one > 0 for one, *_ in metadata(cluster, topic, number).values()), cluster.tail()
+        producer = confluent_kafka.Producer({"bootstrap.servers": cluster.brokers[number].server, "acks": "all", "message.timeout.ms": 10000})
+        for partition in range(PARTITIONS):
+            producer.produce(topic, f"{number}", partition=partition)
+        assert producer.flush(10) == 0
+    cluster.network.heal()
+    assert [sorted(values) for values in read_from_leaders(cluster, topic)] == [[b"%d" % number for number in others]] * PARTITIONS
 
 
 def test_rolling_restart(cluster, topic, tmp_path):

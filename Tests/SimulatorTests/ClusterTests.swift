@@ -162,6 +162,21 @@ import Testing
         #expect(leadership.leader == 2 && leadership.epoch == 4 && leadership.live.sorted() == [1, 2, 3])
     }
 
+    /// A leader that is cut off from the store, but not from its followers, leads on: clients find it. One that nobody hears is gone.
+    @Test func aLeaderWithoutItsLeaseIsThereAsLongAsItIsHeard() throws {
+        let made = try membersWithTopic()
+        let replicas = [1, 2].map { ReplicaID(broker: $0, incarnation: 100) }
+        swap(made[0], replicas, leader: replicas[1])
+        made[0].cluster.heard(0, leader: 2, epoch: 0)
+        func known() -> (leader: Int32?, brokers: [Int32]) { (made[0].cluster.leadership(of: 0).leader, made[0].cluster.brokers.map(\.nodeId)) }
+        #expect(known() == (2, [1, 2, 3]))
+        made[1].store.stop()
+        #expect(known() == (2, [1, 2, 3]))
+        #expect(made[0].cluster.brokers[1].host == "host2")
+        made[0].cluster.heard(0, leader: nil, epoch: 0)
+        #expect(known() == (nil, [1, 3]))
+    }
+
     /// A topic with two replicas, whose first group is at brokers 1 and 2; all disks are known.
     private func membersWithTopic() throws -> [Member] {
         let made = members(3, InMemoryCoordination(deliversAtOnce: true))
@@ -179,7 +194,7 @@ import Testing
     }
 
     /// The group's value as a broker knows it, which then is replaced.
-    private func swap(_ member: Member, _ replicas: [ReplicaID]) {
+    private func swap(_ member: Member, _ replicas: [ReplicaID], leader: ReplicaID? = nil) {
         let news = member.inbox.take().compactMap { news -> (GroupAssignment, Int64)? in
             if case .assignment(0, let value, _, let revision) = news { (value, revision) } else { nil }
         }
@@ -189,6 +204,7 @@ import Testing
         }
         var value = known
         value.replicas = replicas
+        value.leader = leader
         member.cluster.swap(group: 0, value, revision: revision)
     }
 

@@ -44,6 +44,17 @@ final class Cluster: BrokerDirectory, Sendable {
         var inSync: [UInt16: InSyncEntry] = [:]
         /// The changes of the metadata that the control stage knows.
         var controlKnows: UInt64 = 0
+
+        /// The brokers that clients can go to: those with a lease, and those that lead, by what the replicas here hear of them, although they are cut off from the
+        /// store. Who leads on must be found by clients that ask anew.
+        var reachable: [Int32: BrokerRegistration] {
+            var found = view.brokers
+            for (group, heard) in heard {
+                guard let leader = heard.leader, found[leader] == nil, heard.epoch >= view.groups[group]?.entry.assignment?.epoch ?? 0 else { continue }
+                found[leader] = view.departed[leader]
+            }
+            return found
+        }
     }
 
     private let settings: Settings
@@ -285,12 +296,12 @@ final class Cluster: BrokerDirectory, Sendable {
     var defaultReplicas: Int { settings.defaultReplicas ?? min(3, max(state.withLock { $0.view.brokers.count }, 1)) }
 
     var brokers: [BrokerAddress] {
-        state.withLock { $0.view.brokers }.sorted { $0.key < $1.key }.map { BrokerAddress(nodeId: $0, host: $1.host, port: $1.port) }
+        state.withLock { $0.reachable }.sorted { $0.key < $1.key }.map { BrokerAddress(nodeId: $0, host: $1.host, port: $1.port) }
     }
 
     func leadership(of group: UInt16) -> GroupLeadership {
         let (known, brokers, heard, toldInSync, ownInSync) = state.withLock { state in
-            (state.view.groups[group]?.entry ?? state.planned[group], state.view.brokers, state.heard[group],
+            (state.view.groups[group]?.entry ?? state.planned[group], state.reachable, state.heard[group],
              state.view.inSync[group]?.entry, state.inSync[group])
         }
         guard let entry = known else {

@@ -14,6 +14,8 @@ struct ClusterView: Sendable {
 
     private(set) var cluster: ClusterEntry?
     private(set) var brokers: [Int32: BrokerRegistration] = [:]
+    /// What brokers were that are not there any more: their leases have ended.
+    private(set) var departed: [Int32: BrokerRegistration] = [:]
     private(set) var groups: [UInt16: (entry: GroupEntry, revision: Int64)] = [:]
     private(set) var inSync: [UInt16: (entry: InSyncEntry, revision: Int64)] = [:]
     /// The sum of the changes up to `nextChange`.
@@ -34,7 +36,7 @@ struct ClusterView: Sendable {
             isKnown = true
             let keys = Set(entries.map(\.key))
             for id in brokers.keys where !keys.contains(ClusterKey.broker(id)) {
-                brokers[id] = nil
+                set(id, nil)
                 changes.brokers = true
             }
             take(entries, &changes)
@@ -55,7 +57,7 @@ struct ClusterView: Sendable {
     private mutating func take(_ entry: StoredEntry, _ changes: inout Changes) {
         if let id: Int32 = ClusterKey.number(entry.key, behind: ClusterKey.brokers) {
             changes.brokers = true
-            brokers[id] = entry.value.flatMap { ClusterValue.decode(BrokerRegistration.self, $0) }
+            set(id, entry.value.flatMap { ClusterValue.decode(BrokerRegistration.self, $0) })
             return
         }
         guard let value = entry.value else { return }
@@ -84,6 +86,11 @@ struct ClusterView: Sendable {
             nextChange += 1
             changes.metadata = true
         }
+    }
+
+    private mutating func set(_ broker: Int32, _ registration: BrokerRegistration?) {
+        departed[broker] = registration == nil ? brokers[broker] ?? departed[broker] : nil
+        brokers[broker] = registration
     }
 
     /// The incarnations of the disks of the brokers that live, by group.

@@ -185,6 +185,12 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         return (nil, record.promised)
     }
 
+    /// As `knownLeader`, but nobody where a leader has not been heard of for so long that it may be replaced.
+    public func heardLeader(now: UInt64) -> (leader: ReplicaID?, epoch: UInt32) {
+        let (leader, epoch) = knownLeader
+        return (leader == own || now < heard + times.silence ? leader : nil, epoch)
+    }
+
     /// Those to whom it streams, if it leads.
     public var followerIDs: [ReplicaID] { followers.keys.sorted() }
 
