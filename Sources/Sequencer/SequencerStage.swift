@@ -173,8 +173,8 @@ public struct SequencerStage: Stage, ~Copyable {
         journal.append(.epoch, partition: Frame.noPartition, payload: payload.count, time: now.wall)
         epochFrame = nil
         isLeading = true
-        // Before the first epoch there was nobody to send anything to.
-        if journal.epoch > 1 { interruption.note(.notLeaderOrFollower, now) }
+        // Before a broker's first epoch there was nobody to send anything to, but for other brokers, who send here what they are sent.
+        if hasPeers || journal.epoch > 1 { interruption.note(.notLeaderOrFollower, now) }
         return true
     }
 

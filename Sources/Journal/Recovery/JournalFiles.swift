@@ -4,6 +4,9 @@ import Logging
 
 /// The files of one partition group's journal, as start-up handles them: waiting for each operation.
 struct JournalFiles {
+    /// So often a block is read before it counts as unreadable.
+    private static let triesABlock = 3
+
     let blocking: BlockingFiles
     let paths: JournalPaths
     let segmentBytes: Int
@@ -144,13 +147,19 @@ struct JournalFiles {
     }
 
     /// A block's end becomes zeros. One that can't be read stays so: what of it is to be kept is unknown, not absent, and the rest of it is not found
-    /// again either.
+    /// again either, unless it can be read later on.
     private func eraseEnd(of block: Int, keeping kept: Int, _ file: Int32) throws(IOError) {
         let image = AlignedBuffer(count: directAlignment)
-        let read = Result { () throws(IOError) in try blocking.read(file, into: image.base, count: directAlignment, offset: UInt64(block)) }
-        if case .failure(let error) = read {
-            guard isMediumError(error.code) else { throw error }
-            return
+        var tries = 0
+        while true {
+            tries += 1
+            do throws(IOError) {
+                try blocking.read(file, into: image.base, count: directAlignment, offset: UInt64(block))
+                break
+            } catch {
+                guard isMediumError(error.code) else { throw error }
+                if tries == JournalFiles.triesABlock { return }
+            }
         }
         (image.base + kept).initializeMemory(as: UInt8.self, repeating: 0, count: directAlignment - kept)
         try blocking.write(file, from: image.base, count: directAlignment, offset: UInt64(block))

@@ -310,13 +310,14 @@ public final class ClusterSimulation {
         defer { withExtendedLifetime(life) {} }
         ways.end(broker.id)
         broker.disk.faults = nil
+        // A torn end may have been acknowledged, for all that anyone can tell: together with a disk that is gone that is more than
+        // replicas can stand.
+        let mayTear = isWhole(except: nil)
         if losesPower {
             count("powerCut")
-            // A torn end may have been acknowledged, for all that anyone can tell: together with a disk that is gone that is more than
-            // replicas can stand.
-            broker.disk.crash(random: &random, kept: isWhole(except: nil) ? random.below(101) : 0)
+            broker.disk.crash(random: &random, kept: mayTear ? random.below(101) : 0)
         } else {
-            broker.disk.endProcess(random: &random)
+            broker.disk.endProcess(random: &random, isInOrder: !mayTear)
         }
         broker.end()
         let away = milliseconds ?? random.below(random.chance(10) ? 12_000 : 1500)
