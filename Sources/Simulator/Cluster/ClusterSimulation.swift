@@ -317,13 +317,23 @@ public final class ClusterSimulation {
             count("powerCut")
             broker.disk.crash(random: &random, kept: mayTear ? random.below(101) : 0)
         } else {
-            broker.disk.endProcess(random: &random, isInOrder: !mayTear)
+            if !mayTear { finishFlushing(broker, life) }
+            broker.disk.endProcess(random: &random)
         }
         broker.end()
         let away = milliseconds ?? random.below(random.chance(10) ? 12_000 : 1500)
         if away > 5000 { count("stayedAway") }
         broker.startsAt = now + UInt64(away) * ClusterSimulation.millisecond
         tell("broker \(broker.id) \(losesPower ? "loses its power" : "is killed"), for \(away) ms")
+    }
+
+    /// All that was appended is flushed: a flush that is under way takes along half a frame.
+    private func finishFlushing(_ broker: ClusterBroker, _ life: ClusterBroker.Life) {
+        broker.disk.holdsSyncs = false
+        for _ in 0..<1000 where life.stageSet.positions.contains(where: { $0.flushed.load() < $0.appended.load() }) {
+            _ = broker.disk.poll() + life.step(moment(broker))
+        }
+        broker.disk.holdsSyncs = broker.stalledUntil > 0
     }
 
     /// Whether all other disks, as far as anyone can tell, have everything that was ever acknowledged.
