@@ -360,12 +360,9 @@ public final class SimulatedDisk {
 
     /// The process ends, but the machine goes on: of what was under way some is done, and what was written is still seen, synced or
     /// not.
-    /// - Parameter isInOrder: what is done is what was begun first.
-    public func endProcess(random: inout SeededRandom, isInOrder: Bool = false) {
-        let first = isInOrder ? random.below(operations.count + 1) : 0
-        for (number, operation) in operations.enumerated() {
-            let isDone = isInOrder ? number < first : random.below(2) == 0
-            guard case .write(let from, let count, let offset, _) = operation.kind, isDone else { continue }
+    public func endProcess(random: inout SeededRandom) {
+        for operation in operations {
+            guard case .write(let from, let count, let offset, _) = operation.kind, random.below(2) == 0 else { continue }
             _ = put(operation.file, from, count, offset)
         }
         operations = []
