@@ -152,8 +152,9 @@ public struct JournalOpener {
         var builder = IndexBuilder(
             files: files, group: identity.group, first: from, replay: replay, known: checkpoint?.position ?? 0)
         var recovered = try recovery.run(&builder)
-        // A frame may be found where a block could not be read to be erased, and now can.
-        if let cut = replica?.cut, recovered.position >= cut.lowerBound + UInt64(Frame.headerBytes) {
+        // A frame may be found where a block could not be read to be erased, and now can. What still can't is unknown.
+        let known = recovered.damaged.last.map { $0.upperBound == recovered.position ? $0.lowerBound : recovered.position } ?? recovered.position
+        if let cut = replica?.cut, known >= cut.lowerBound + UInt64(Frame.headerBytes) {
             throw IOError(code: EIO, doing: "\(path): what was cut off from position \(cut.lowerBound) on is still there")
         }
         if replica != nil { recovered.damaged.insert(contentsOf: damaged, at: 0) }
