@@ -52,7 +52,7 @@ let package = Package(
         module("Wire", ["CHost"]),
         module("Codecs", ["CCompression", "Wire"]),
         module("Metadata", ["Host", "IO", "Wire", "CHost", deque, log]),
-        module("Journal", ["Host", "IO", "Wire", "CHost", deque, log]),
+        module("Journal", ["Host", "IO", "Wire", "Codecs", "CHost", deque, log]),
         module("Replication", ["CHost", "Host", "IO", "Journal", deque, log]),
         module(
             "Coordination",
@@ -63,7 +63,7 @@ let package = Package(
             ]),
         module("Intake", ["Host", "IO", "Wire", "Metadata", log]),
         module("Responses", ["Host", "IO", "Wire", "Intake", "Journal", "Metadata", deque, log]),
-        module("Sequencer", ["Host", "Wire", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),
+        module("Sequencer", ["Host", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),
         module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", deque, log]),
         module("Control", ["Host", "Wire", "Intake", "Responses", "Sequencer", "Metadata", log]),
         module("Groups", ["Host", "Wire", "Codecs", "Intake", "Journal", "Metadata", "Responses", deque, heap, log]),

@@ -193,7 +193,8 @@ final class Assembly {
         let journal = opened.journal
         return ArchiveStage(
             files: files, paths: journal.paths, journal: journal.identity, epochs: opened.epochs,
-            segmentBytes: journal.cache.segmentBytes, reserveBytes: configuration.journal.reserveBytes, directory: journal.directory, catalog: journal.catalog,
+            segmentBytes: journal.cache.segmentBytes, reserveBytes: configuration.journal.reserveBytes,
+            compaction: configuration.journal.compaction, directory: journal.directory, catalog: journal.catalog,
             positions: journal.positions, suspect: suspect, links: wiring.archive(group, channels), logger: logger)
     }
 

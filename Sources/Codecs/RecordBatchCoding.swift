@@ -52,6 +52,81 @@ extension RecordBatch {
         return try plain.withUnsafeBytes { try decodeRecords($0, in: header) }
     }
 
+    /// Gives the records of a whole batch one after the other, decompressed, but not copied. Its CRC is not checked.
+    ///
+    /// - Parameter limit: the most bytes that the records may have when decompressed.
+    /// - Throws: ``WireError`` or ``CompressionError`` where they can't be read; some may have been given before.
+    public static func forEachRecord(
+        of batch: UnsafeRawBufferPointer, limit: Int = defaultLimit, _ body: (RawRecord) throws -> Void
+    ) throws {
+        let header = try RecordBatchHeader(checking: batch)
+        try withSection(of: batch, header, limit: limit) { try visit($0, header, body) }
+    }
+
+    /// What is left of a batch.
+    public enum Remains: Equatable {
+        case all
+        /// Another batch, of the records that are left, at their offsets.
+        case some([UInt8])
+        case nothing
+    }
+
+    /// Takes records out of a whole batch. The others keep their offsets, and the batch its first and last one, its producer and its codec.
+    ///
+    /// - Parameter isKept: asked once for each record, in order.
+    /// - Throws: as ``forEachRecord(of:limit:_:)``.
+    public static func remains(
+        of batch: UnsafeRawBufferPointer, limit: Int = defaultLimit, where isKept: (RawRecord) -> Bool
+    ) throws -> Remains {
+        let header = try RecordBatchHeader(checking: batch)
+        return try withSection(of: batch, header, limit: limit) { section in
+            var kept: [UnsafeRawBufferPointer] = []
+            var newest = Int64.min
+            try visit(section, header) { record in
+                guard isKept(record) else { return }
+                kept.append(record.bytes)
+                newest = max(newest, record.timestampDelta)
+            }
+            if kept.count == Int(header.recordCount) { return .all }
+            guard !kept.isEmpty, let compression = header.compression else { return .nothing }
+            var left = header
+            left.recordCount = Int32(kept.count)
+            // A search by time goes by it.
+            if !header.isLogAppendTime { left.maxTimestamp = header.baseTimestamp &+ newest }
+            var plain: [UInt8] = []
+            plain.reserveCapacity(kept.reduce(0) { $0 + $1.count })
+            for record in kept { plain.append(contentsOf: record) }
+            var bytes: [UInt8] = []
+            try left.append(records: try Compression.compress(compression, plain), to: &bytes)
+            return .some(bytes)
+        }
+    }
+
+    /// The records of a section, all of them at offsets that the header allows, ascending.
+    private static func visit(_ section: UnsafeRawBufferPointer, _ header: RecordBatchHeader, _ body: (RawRecord) throws -> Void) throws {
+        var records = RawRecords(section, count: header.recordCount)
+        var last: Int64 = -1
+        while let record = records.next() {
+            guard record.offsetDelta > last, record.offsetDelta <= Int64(header.lastOffsetDelta) else {
+                throw WireError("a record of offset delta \(record.offsetDelta) behind one of \(last), of at most \(header.lastOffsetDelta)")
+            }
+            last = record.offsetDelta
+            try body(record)
+        }
+        guard records.isSound else { throw WireError("the records of a batch are cut short, or more than it says") }
+    }
+
+    private static func withSection<Result>(
+        of batch: UnsafeRawBufferPointer, _ header: RecordBatchHeader, limit: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) throws -> Result {
+        let section = UnsafeRawBufferPointer(rebasing: batch[headerLength..<header.size])
+        guard let compression = header.compression else {
+            throw WireError("a record batch of compression type \(header.attributes & Attributes.compressionMask)")
+        }
+        guard compression != .none else { return try body(section) }
+        return try Compression.decompress(compression, section, limit: limit).withUnsafeBytes(body)
+    }
+
     /// As ``records(of:limit:)-(UnsafeRawBufferPointer,_)``.
     public static func records(of batch: [UInt8], limit: Int = defaultLimit) throws -> [Record] {
         try batch.withUnsafeBytes { try records(of: $0, limit: limit) }

@@ -109,7 +109,7 @@ extension ControlStage {
     /// Why a topic can't have these settings; nil: it can.
     private func flaw(_ topic: MetadataState.StoredTopic, given: [String: String]) -> Flaw? {
         let settings = TopicConfig.settings(given, defaults: planned.topicDefaults(defaults.settings))
-        if TopicName.isInternal(topic.name), settings.retentionMs != -1 || settings.retentionBytes != -1 {
+        if TopicName.isInternal(topic.name), settings.cleanup.contains(.delete), settings.retentionMs != -1 || settings.retentionBytes != -1 {
             return Flaw(.invalidConfig, "consumer groups are kept in this topic: nothing of it can be deleted by age or size")
         }
         let replicas = topic.partitions.map { directory.replicas(of: $0.group) }.min() ?? 1

@@ -10,7 +10,7 @@ extension ControlStage {
         if planned.topics[TopicName.consumerOffsets] == nil {
             // Where there are too few brokers now, the client is told to ask again.
             let replicas = defaults.offsetsReplicas ?? directory.defaultReplicas
-            let configs = ["retention.ms": "-1", "retention.bytes": "-1"]
+            let configs = ["cleanup.policy": "compact", "retention.ms": "-1", "retention.bytes": "-1"]
             if let change = try? creation(TopicName.consumerOffsets, partitions: defaults.offsetsPartitions, replicas: replicas, configs: configs).get() {
                 plan(change)
                 changes.append(change)

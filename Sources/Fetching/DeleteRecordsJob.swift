@@ -36,12 +36,18 @@ final class DeleteRecordsJob {
         deadline = request.arrival + UInt64(max(message.timeoutMs, 0)) * 1_000_000
         topicNames = message.topics.map(\.name)
         for (number, topic) in message.topics.enumerated() {
-            let places = table.topic(named: topic.name)?.partitions
+            let known = table.topic(named: topic.name)
+            let places = known?.partitions
             for asked in topic.partitions {
                 let place = places?.place(of: asked.partitionIndex)
                 var partition = Partition(topic: number, asked: asked, place: place)
                 partition.answer.partitionIndex = asked.partitionIndex
-                if place == nil { partition.finish(.unknownTopicOrPartition) }
+                if place == nil {
+                    partition.finish(.unknownTopicOrPartition)
+                } else if let known, !known.settings.cleanup.contains(.delete) {
+                    // What is compacted is deleted by its keys.
+                    partition.finish(.policyViolation)
+                }
                 partitions.append(partition)
             }
         }

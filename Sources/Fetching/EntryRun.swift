@@ -10,7 +10,8 @@ struct EntryRun {
     /// The number of the file's first block of entries; nil: the file's header tells.
     let firstBlock: Int?
     let entries: Range<Int>
-    let isArchived: Bool
+    /// The edition of the archive's file that they are of; nil: of a segment.
+    let edition: UInt32?
 
     private enum Block {
         case ready(UnsafeRawBufferPointer)
@@ -79,7 +80,7 @@ struct EntryRun {
                     var entry = IndexBlock.entry(block, each - start)
                     // What fills up an archive's block.
                     if entry.bytes == 0 { continue }
-                    if isArchived { entry.position |= IndexEntry.archived }
+                    if let edition { entry.markArchived(edition) }
                     found.append(entry)
                     if found.count == limit { break }
                 }

@@ -152,6 +152,8 @@ final class FetchJob {
         }
         partitions[index] = mine
         bytes = total
+        // Behind a gap what is damaged is what comes first.
+        if mine.isCollected, mine.entries.isEmpty, mine.refusedFrom != nil { fail(index, .corruptMessage) }
         return taken
     }
 

@@ -187,6 +187,9 @@ struct GroupIndex: ~Copyable {
         return later
     }
 
+    /// How far the partition's log has been compacted: before that offsets are missing, but for the last.
+    func cleanEnd(_ partition: UInt32) -> Int64 { catalog.files[partition]?.last(where: \.isClean)?.endOffset ?? 0 }
+
     /// Where the partition's log passes that position of the journal, as far as is known without reading: what has lower offsets than `low` lies
     /// before it, what has not lower ones than `high` does not.
     func offsets(_ partition: UInt32, around position: UInt64) -> (low: Int64, high: Int64) {
@@ -229,21 +232,23 @@ struct GroupIndex: ~Copyable {
         case .file(let segment, let firstEntry, let count):
             run = EntryRun(
                 file: .index(group: group, number: segment), owner: IndexOwner(segment: segment, group: group), firstBlock: nil,
-                entries: firstEntry..<firstEntry + count, isArchived: false)
+                entries: firstEntry..<firstEntry + count, edition: nil)
         case .archive(let file):
             run = EntryRun(
-                file: .archiveIndex(group: group, partition: partition, base: file.base),
+                file: .archiveIndex(group: group, file.key(partition)),
                 owner: IndexOwner(group: group, partition: partition, number: UInt64(max(file.base, 0))), firstBlock: 0,
-                entries: 0..<Int(file.indexBlocks) * IndexBlock.entries, isArchived: true)
+                entries: 0..<Int(file.indexBlocks) * IndexBlock.entries, edition: file.edition)
         }
         return run.lookup(offset, limit: GroupIndex.run, &cold)
     }
 
-    /// The file that holds an archived batch of the partition; nil: it is archived no more.
-    func archiveFile(_ partition: UInt32, offset: Int64) -> ColdFile? {
+    /// The file that holds an archived batch of the partition; nil: that file is not there any more.
+    func archiveFile(_ partition: UInt32, of entry: IndexEntry) -> ColdFile? {
         guard let files = catalog.files[partition] else { return nil }
-        let next = files.firstIndex(bisecting: { $0.endOffset > offset })
-        return next < files.count && files[next].base <= offset ? .archive(group: group, partition: partition, base: files[next].base) : nil
+        let next = files.firstIndex(bisecting: { $0.endOffset > entry.baseOffset })
+        guard next < files.count, files[next].base <= entry.baseOffset else { return nil }
+        let key = files[next].key(partition)
+        return entry.isArchived(in: key) ? .archive(group: group, key) : nil
     }
 }
 

@@ -136,7 +136,7 @@ extension ReadStage {
     private func place(_ batch: ColdBatch, group: Int) -> (ColdFile, UInt64)? {
         let entry = batch.entry
         if entry.isArchived {
-            guard let file = indexes[group].archiveFile(batch.partition, offset: entry.baseOffset) else { return nil }
+            guard let file = indexes[group].archiveFile(batch.partition, of: entry) else { return nil }
             return (file, entry.archiveOffset)
         }
         let cache = groups[group].cache

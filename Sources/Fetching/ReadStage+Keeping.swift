@@ -21,6 +21,10 @@ struct LogKeeper {
     var asked: [UInt32: Int64] = [:]
     /// The live partitions whose records are not kept for ever; and by partition number whether it was deleted.
     var rules: [(partition: UInt32, rule: RetentionRule)] = []
+    /// Those that are compacted; whether the archive stage is at work on one of them; and when those may be tried again where that failed.
+    var compactions: [(partition: UInt32, rule: CompactionRule)] = []
+    var isCompacting = false
+    var compactsAfter: [UInt32: UInt64] = [:]
     var isDeleted: [Bool] = []
 
     var deadline: UInt64 { nextRule == nil ? nextCheck : 0 }
@@ -28,15 +32,18 @@ struct LogKeeper {
     /// The topics have changed.
     mutating func take(_ table: TopicTable, group: Int) {
         rules = []
+        compactions = []
         nextRule = nil
         // A number that this table does not know yet may belong to a topic of the next.
         let count = group < table.partitionNumbers.count ? Int(table.partitionNumbers[group]) : 0
         isDeleted = Array(repeating: true, count: count)
         for topic in table.topics {
             let rule = RetentionRule(topic.settings)
+            let compaction = CompactionRule(topic.settings)
             for place in topic.partitions where Int(place.group) == group {
                 isDeleted[Int(place.number)] = false
                 if !rule.isForEver { rules.append((place.number, rule)) }
+                if let compaction { compactions.append((place.number, compaction)) }
             }
         }
         isDue = true
@@ -56,6 +63,7 @@ extension ReadStage {
         while let next = links.catalogs[group].pop() {
             let news = next.takeRetainedValue()
             if let repaired = news.repaired { indexes[group].replace(repaired) }
+            if let (order, isDone) = news.compaction { noteCompaction(order.partition, isDone: isDone, group, now.monotonic) }
             install(news.catalog, group)
             progress += 1
         }
@@ -71,7 +79,8 @@ extension ReadStage {
             keepers[group].nextCheck = now.monotonic + UInt64(limits.retentionInterval) * 1_000_000
             keepers[group].nextRule = 0
         }
-        if moveLogStarts(group, now) { return progress + (order(group) ? 1 : 0) }
+        let wall = clock.wall(now)
+        if moveLogStarts(group, wall: wall) { return progress + (order(group, now, wall: wall) ? 1 : 0) }
         return progress + 1
     }
 
@@ -83,14 +92,14 @@ extension ReadStage {
             switch file {
             case .segment(let its, let number), .index(let its, let number):
                 Int(its) == group && number < catalog.firstSegment
-            case .archive(let its, let partition, let base), .archiveIndex(let its, let partition, let base):
-                Int(its) == group && !(catalog.files[partition]?.contains { $0.base == base } ?? false)
+            case .archive(let its, let key), .archiveIndex(let its, let key):
+                Int(its) == group && !(catalog.files[key.partition]?.contains { $0.key(key.partition) == key } ?? false)
             }
         }
         // What was read of an archive's last blocks may since have grown; an index may have been made again.
         cold.forget { file in
             switch file {
-            case .archive(let its, _, _), .archiveIndex(let its, _, _), .index(let its, _): Int(its) == group
+            case .archive(let its, _), .archiveIndex(let its, _), .index(let its, _): Int(its) == group
             case .segment: false
             }
         }
@@ -107,10 +116,9 @@ extension ReadStage {
     private static let rulesAStep = 128
 
     /// Goes on with the rules. Returns whether that was all.
-    private mutating func moveLogStarts(_ group: Int, _ now: Moment) -> Bool {
+    private mutating func moveLogStarts(_ group: Int, wall: Int64?) -> Bool {
         let first = keepers[group].nextRule ?? 0
         let rules = keepers[group].rules.dropFirst(first).prefix(ReadStage.rulesAStep)
-        let wall = clock.wall(now)
         for (partition, rule) in rules {
             let start = indexes[group].logStart(partition)
             let wanted = rule.logStart(indexes[group].units(partition), now: start, wall: wall)
@@ -136,12 +144,13 @@ extension ReadStage {
     // MARK: Orders
 
     /// Tells the archive stage what to do, if there is something new. Returns whether there was.
-    private mutating func order(_ group: Int) -> Bool {
+    private mutating func order(_ group: Int, _ now: Moment, wall: Int64?) -> Bool {
         let catalog = indexes[group].catalog
         let indexed = indexes[group].firstInMemory
-        let free = keepers[group].isPassing ? catalog.firstSegment..<catalog.firstSegment : freeSegments(group)
+        let free = keepers[group].isPassing ? catalog.firstSegment..<catalog.firstSegment : freeSegments(group, wall: wall)
+        let compaction = nextCompaction(group, now, wall: wall)
         let drops = !keepers[group].isPassing && hasDeadArchives(group)
-        guard !free.isEmpty || drops || indexed != keepers[group].toldIndexed
+        guard !free.isEmpty || drops || compaction != nil || indexed != keepers[group].toldIndexed
             || catalog.generation != keepers[group].toldGeneration || keepers[group].damagedIndex != nil
         else { return false }
         guard links.orders[group].hasRoom() else {
@@ -155,8 +164,9 @@ extension ReadStage {
         let (scanned, liveBytes) = isPass ? live(free, group) : ([], 0)
         let order = ArchiveOrder(
             indexedBelow: indexed, installed: catalog.generation, free: isPass ? free : nil, scanned: scanned, liveBytes: liveBytes,
-            logStarts: isPass ? effectiveLogStarts(group) : [], damagedIndex: keepers[group].damagedIndex)
+            logStarts: isPass ? effectiveLogStarts(group) : [], damagedIndex: keepers[group].damagedIndex, compaction: compaction)
         keepers[group].damagedIndex = nil
+        if compaction != nil { keepers[group].isCompacting = true }
         let sent = links.orders[group].send(Unmanaged.passRetained(order))
         precondition(sent, "there was room")
         return true
@@ -172,17 +182,18 @@ extension ReadStage {
         return (0..<UInt32(count)).map { effectiveLogStart($0, group) }
     }
 
-    /// The oldest segments that hold nothing live, or that are more than the journal is to have; of the latter some more, so that
-    /// a pass is worth its syncs.
-    private func freeSegments(_ group: Int) -> Range<UInt64> {
+    /// The oldest segments that hold nothing live, or what is to be compacted before long, or that are more than the journal is to have; of the latter
+    /// some more, so that a pass is worth its syncs.
+    private func freeSegments(_ group: Int, wall: Int64?) -> Range<UInt64> {
         let first = indexes[group].catalog.firstSegment
         let over = indexes[group].segmentCount - limits.journalSegments
         let forced = over > 0 ? over + limits.journalSegments / 8 : 0
+        let overdue = overdueEnd(group, wall: wall)
         var end = first
         let limit = min(groups[group].cache.segment(of: groups[group].positions.recoverable.load()), backlog(group))
         for summary in indexes[group].summaries where summary.segment < limit {
             let isDead = summary.rows.allSatisfy { $0.endOffset <= effectiveLogStart($0.partition, group) }
-            guard isDead || Int(end - first) < forced else { break }
+            guard isDead || end < overdue || Int(end - first) < forced else { break }
             end += 1
         }
         return first..<end

@@ -510,11 +510,13 @@ public struct ReadStage: Stage, ~Copyable {
                 if entries.isEmpty { refuse(job, index, before: job.partitions[index].highWatermark) }
                 var rest = entries
                 while !job.partitions[index].isCollected, let next = rest.first {
-                    // Offsets have no gaps but where the journal was damaged.
-                    if next.baseOffset > job.partitions[index].nextOffset {
-                        refuse(job, index, before: next.baseOffset)
-                    } else {
+                    // Offsets have no gaps but where the journal was damaged, or the archive was compacted.
+                    if next.baseOffset <= job.partitions[index].nextOffset {
                         rest = rest.dropFirst(job.take(rest, index))
+                    } else if next.baseOffset < indexes[Int(place.group)].cleanEnd(place.number) {
+                        job.partitions[index].nextOffset = next.baseOffset
+                    } else {
+                        refuse(job, index, before: next.baseOffset)
                     }
                 }
             }

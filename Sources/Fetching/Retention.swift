@@ -16,7 +16,10 @@ struct RetentionRule: Equatable {
         self.bytes = bytes
     }
 
-    init(_ settings: TopicSettings) { self.init(milliseconds: settings.retentionMs, bytes: settings.retentionBytes) }
+    init(_ settings: TopicSettings) {
+        let deletes = settings.cleanup.contains(.delete)
+        self.init(milliseconds: deletes ? settings.retentionMs : -1, bytes: deletes ? settings.retentionBytes : -1)
+    }
 
     var isForEver: Bool { milliseconds < 0 && bytes < 0 }
 

@@ -8,12 +8,12 @@ import IO
 public enum ColdFile: Hashable, Sendable {
     case segment(group: UInt16, number: UInt64)
     case index(group: UInt16, number: UInt64)
-    case archive(group: UInt16, partition: UInt32, base: Int64)
-    case archiveIndex(group: UInt16, partition: UInt32, base: Int64)
+    case archive(group: UInt16, ArchiveKey)
+    case archiveIndex(group: UInt16, ArchiveKey)
 
     public var group: UInt16 {
         switch self {
-        case .segment(let group, _), .index(let group, _), .archive(let group, _, _), .archiveIndex(let group, _, _): group
+        case .segment(let group, _), .index(let group, _), .archive(let group, _), .archiveIndex(let group, _): group
         }
     }
 
@@ -21,8 +21,8 @@ public enum ColdFile: Hashable, Sendable {
         switch self {
         case .segment(_, let number): paths.segment(number)
         case .index(_, let number): paths.index(number)
-        case .archive(_, let partition, let base): paths.archive(partition, base)
-        case .archiveIndex(_, let partition, let base): paths.archiveIndex(partition, base)
+        case .archive(_, let key): paths.archive(key)
+        case .archiveIndex(_, let key): paths.archiveIndex(key)
         }
     }
 }

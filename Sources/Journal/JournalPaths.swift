@@ -19,12 +19,12 @@ public struct JournalPaths: Sendable {
     public var catalogs: [String] { ["\(directory)/archive.catalog", "\(directory)/archive.catalog.copy"] }
     public var unfinishedCatalog: String { "\(directory)/unfinished.catalog" }
     public var archive: String { "\(directory)/archive" }
-    /// The data of a partition's archive from the offset `base` on.
-    public func archive(_ partition: UInt32, _ base: Int64) -> String {
-        "\(archive)/\(partition)-\(JournalPaths.padded(UInt64(max(base, 0)))).frames"
-    }
-    public func archiveIndex(_ partition: UInt32, _ base: Int64) -> String {
-        "\(archive)/\(partition)-\(JournalPaths.padded(UInt64(max(base, 0)))).index"
+    public func archive(_ key: ArchiveKey) -> String { "\(name(key)).frames" }
+    public func archiveIndex(_ key: ArchiveKey) -> String { "\(name(key)).index" }
+
+    private func name(_ key: ArchiveKey) -> String {
+        let edition = key.edition > 0 ? "-\(key.edition)" : ""
+        return "\(archive)/\(key.partition)-\(JournalPaths.padded(UInt64(max(key.base, 0))))\(edition)"
     }
 
     /// The number in a segment's or an index's file name; nil where the name is another's.

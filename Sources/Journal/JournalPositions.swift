@@ -89,6 +89,9 @@ public final class JournalPositions: Sendable {
         if reached > inSync.load() { inSync.advance(to: reached) }
     }
 
+    /// When a piece of a snapshot was given last, by the broker's monotonic clock; 0: never.
+    public let snapshotGiven = Position(0)
+
     /// The checksum of the journal's last frame when the write stage gave its epoch up; by that.
     public let lastChecksum = Position(0)
 

@@ -136,7 +136,7 @@ public struct JournalWriter: ~Copyable {
 
     private mutating func nextSegment() -> Bool {
         guard prepared.peek() != nil else { return false }
-        if let place, position < segmentEnd {
+        if place != nil, position < segmentEnd {
             let left = Int(segmentEnd - position)
             if left >= Frame.headerBytes {
                 append(.padding, partition: Frame.noPartition, payload: left - Frame.headerBytes, time: 0)

@@ -45,11 +45,24 @@ public struct IndexEntry: BitwiseCopyable, Sendable, Equatable {
     /// The position behind its frame.
     public var end: UInt64 { position + UInt64(stride) }
 
-    /// Set in `position` of an entry whose batch is in an archive.
-    public static let archived: UInt64 = 1 << 63
+    /// Set in `position` of an entry whose batch is in an archive: there stand then the lowest bits of the file's edition, since a file
+    /// may be replaced while the entry is used, and where in it the frame begins.
+    private static let archived: UInt64 = 1 << 63
+    private static let editionAt: UInt64 = 40
+    private static let editions: UInt64 = 1 << (63 - editionAt)
+
     public var isArchived: Bool { position & IndexEntry.archived != 0 }
     /// Where an archived batch's frame begins in its file.
-    public var archiveOffset: UInt64 { position & ~IndexEntry.archived }
+    public var archiveOffset: UInt64 { position & ((1 << IndexEntry.editionAt) - 1) }
+
+    /// Says that the batch is in that edition of an archive's file.
+    public mutating func markArchived(_ edition: UInt32) {
+        position |= IndexEntry.archived | (UInt64(edition) % IndexEntry.editions) << IndexEntry.editionAt
+    }
+
+    public func isArchived(in file: ArchiveKey) -> Bool {
+        isArchived && position >> IndexEntry.editionAt % IndexEntry.editions == UInt64(file.edition) % IndexEntry.editions
+    }
 }
 
 /// A partition's share of one segment.

@@ -9,10 +9,19 @@ extension TopicConfig {
 
     private static let served: [TopicConfig] = [
         TopicConfig(
-            "cleanup.policy", .list, .only(["delete"]), "What becomes of old records: they are deleted. Nothing else is served yet.",
-            value: { _ in "delete" }),
+            "cleanup.policy", broker: "log.cleanup.policy", .list, .cleanupPolicy,
+            "What becomes of old records: delete, they are deleted by age and size; compact, of each key the latest stays; or both.",
+            value: { $0.cleanup.text }),
         TopicConfig(
             "compression.type", .string, .only(["producer"]), "Batches stay as the producer has compressed them.", value: { _ in "producer" }),
+        TopicConfig(
+            "delete.retention.ms", broker: "log.cleaner.delete.retention.ms", .long, .number(amount, "milliseconds"),
+            "Of a compacted topic: how long after its key was first cleaned a record without a value, which deletes its key, is kept, so that readers see it.",
+            value: { String($0.compaction.deleteRetentionMs) }),
+        TopicConfig(
+            "max.compaction.lag.ms", broker: "log.cleaner.max.compaction.lag.ms", .long, .number(1 ... .max, "milliseconds"),
+            "Of a compacted topic: after so many milliseconds records are cleaned though little of the log is dirty.",
+            value: { String($0.compaction.maxLagMs) }),
         TopicConfig(
             "max.message.bytes", broker: "message.max.bytes", .int, .number(0...(100 << 20), "bytes"),
             "Bytes of the largest record batch that is taken, thus after compression.", value: { String($0.maxMessageBytes) }),
@@ -24,6 +33,13 @@ extension TopicConfig {
             value: { _ in unlimited }),
         TopicConfig(
             "message.timestamp.type", .string, .only(["CreateTime"]), "Records keep the time that their producer gave them.", value: { _ in "CreateTime" }),
+        TopicConfig(
+            "min.cleanable.dirty.ratio", broker: "log.cleaner.min.cleanable.ratio", .double, .share,
+            "Of a compacted topic: how much of what has left the journal has to be dirty, not cleaned yet, as a share of its bytes, before it is cleaned.",
+            value: { String($0.compaction.minDirtyRatio) }),
+        TopicConfig(
+            "min.compaction.lag.ms", broker: "log.cleaner.min.compaction.lag.ms", .long, .number(amount, "milliseconds"),
+            "Of a compacted topic: records younger than so many milliseconds are not cleaned.", value: { String($0.compaction.minLagMs) }),
         TopicConfig(
             "min.insync.replicas", broker: "min.insync.replicas", .int, .number(1...64, "replicas"),
             "How many replicas must be in sync for acks=all to be taken. More than a majority must then have the record on stable storage as well.",
@@ -57,16 +73,12 @@ extension TopicConfig {
         .idle("compression.gzip.level", .int, .number(-1...9, "the level"), recompression, value: "-1"),
         .idle("compression.lz4.level", .int, .number(1...17, "the level"), recompression, value: "9"),
         .idle("compression.zstd.level", .int, .number(-131_072...22, "the level"), recompression, value: "3"),
-        .idle("delete.retention.ms", .long, .number(amount, "milliseconds"), compaction, value: "86400000"),
         .idle("file.delete.delay.ms", .long, .number(amount, "milliseconds"), "Files are removed once nobody reads them.", value: "60000"),
         .idle("flush.messages", .long, .number(1 ... .max, "records"), flushing, value: unlimited),
         .idle("flush.ms", .long, .number(amount, "milliseconds"), flushing, value: unlimited),
         .idle("index.interval.bytes", .int, .number(0...Int64(Int32.max), "bytes"), "Each batch has its entry in the index.", value: "4096"),
-        .idle("max.compaction.lag.ms", .long, .number(1 ... .max, "milliseconds"), compaction, value: unlimited),
         .idle(
             "message.downconversion.enable", .boolean, .boolean, "Clients that need older formats of record batches are not served.", value: "true"),
-        .idle("min.cleanable.dirty.ratio", .double, .share, compaction, value: "0.5"),
-        .idle("min.compaction.lag.ms", .long, .number(amount, "milliseconds"), compaction, value: "0"),
         .idle("preallocate", .boolean, .boolean, "Segments always have their space before they are written to.", value: "false"),
         .idle("segment.bytes", .int, .number(14...Int64(Int32.max), "bytes"), segments, value: "1073741824"),
         .idle("segment.index.bytes", .int, .number(4...Int64(Int32.max), "bytes"), segments, value: "10485760"),
@@ -75,7 +87,6 @@ extension TopicConfig {
     ]
 
     private static let recompression = "Batches stay as the producer has compressed them."
-    private static let compaction = "There is no compaction yet."
     private static let flushing = "When records are on stable storage is what qos.leader and qos.all say of acknowledgements; all of them get there at once."
     private static let segments = "Partitions share the segments of their partition group's journal, whose size is the broker's journal.segment.bytes."
 }

@@ -9,6 +9,7 @@ public struct TopicConfig: Sendable {
         case number(ClosedRange<Int64>, String)
         /// A number from 0 to 1.
         case share
+        case cleanupPolicy
         case boolean
         /// Known from Kafka, but only these are what Hutong does.
         case only([String])
@@ -64,6 +65,7 @@ public struct TopicConfig: Sendable {
         case .share:
             if let number = Double(value), (0...1).contains(number) { return nil }
             return "\(name) is a number from 0 to 1, not \(value)"
+        case .cleanupPolicy: return CleanupPolicy(value) == nil ? "\(name) is delete, compact, or both with a comma between them, not \(value)" : nil
         case .boolean: return value == "true" || value == "false" ? nil : "\(name) is true or false, not \(value)"
         case .only(let values):
             guard !values.contains(value) else { return nil }
@@ -94,6 +96,11 @@ public struct TopicConfig: Sendable {
         if let bytes = configs["max.message.bytes"].flatMap(Int.init) { settings.maxMessageBytes = bytes }
         if let limit = configs["retention.ms"].flatMap({ Int64($0) }) { settings.retentionMs = limit }
         if let limit = configs["retention.bytes"].flatMap({ Int64($0) }) { settings.retentionBytes = limit }
+        if let policy = configs["cleanup.policy"].flatMap(CleanupPolicy.init) { settings.cleanup = policy }
+        if let ratio = configs["min.cleanable.dirty.ratio"].flatMap(Double.init) { settings.compaction.minDirtyRatio = ratio }
+        if let lag = configs["min.compaction.lag.ms"].flatMap({ Int64($0) }) { settings.compaction.minLagMs = lag }
+        if let lag = configs["max.compaction.lag.ms"].flatMap({ Int64($0) }) { settings.compaction.maxLagMs = lag }
+        if let time = configs["delete.retention.ms"].flatMap({ Int64($0) }) { settings.compaction.deleteRetentionMs = time }
         return settings
     }
 
@@ -103,8 +110,10 @@ public struct TopicConfig: Sendable {
         return settings(Dictionary(uniqueKeysWithValues: given), defaults: defaults)
     }
 
-    /// Why a topic can't have so few replicas with such settings; nil: it can.
+    /// Why a topic can't have so few replicas with such settings, or some of these together; nil: it can.
     public static func flaw(replicas: Int, _ settings: TopicSettings) -> String? {
+        let (least, most) = (settings.compaction.minLagMs, settings.compaction.maxLagMs)
+        if least > most { return "min.compaction.lag.ms (\(least)) is more than max.compaction.lag.ms (\(most))" }
         guard settings.minInsyncReplicas > replicas else { return nil }
         return "min.insync.replicas is \(settings.minInsyncReplicas), but of the topic there would be \(replicas) "
             + "replica\(replicas == 1 ? "" : "s"): acks=all could never be taken"

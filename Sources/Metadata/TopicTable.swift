@@ -83,11 +83,18 @@ public struct TopicSettings: BitwiseCopyable, Sendable, Equatable {
     public var retentionMs: Int64
     /// What each partition may take on disk, in bytes; -1: whatever it takes.
     public var retentionBytes: Int64
+    /// What becomes of old records. The two before count only where they are deleted.
+    public var cleanup: CleanupPolicy
+    /// Counts where they are compacted.
+    public var compaction: CompactionSettings
 
     public init(
         qosLeader: QualityOfService = .persisted, qosAll: QualityOfService = .durable, minInsyncReplicas: UInt8 = 1,
-        maxMessageBytes: Int = 1_048_588, retentionMs: Int64 = -1, retentionBytes: Int64 = -1
+        maxMessageBytes: Int = 1_048_588, retentionMs: Int64 = -1, retentionBytes: Int64 = -1, cleanup: CleanupPolicy = .delete,
+        compaction: CompactionSettings = CompactionSettings()
     ) {
+        self.cleanup = cleanup
+        self.compaction = compaction
         self.minInsyncReplicas = minInsyncReplicas
         self.retentionMs = retentionMs
         self.retentionBytes = retentionBytes

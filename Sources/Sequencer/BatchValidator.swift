@@ -1,5 +1,6 @@
 // Unsafe on purpose: it reads the bytes of a request in place, after their length has been checked.
 
+import Codecs
 import Wire
 
 /// The checks that a record batch must pass before it gets an offset.
@@ -38,6 +39,15 @@ package enum BatchValidator {
             else { return .invalidRecord }
         }
         return nil
+    }
+
+    /// Whether each record of a batch without a flaw has a key, as compacted topics need it; and whether it can be read, without which it could never be
+    /// compacted. What is compressed is decompressed for it.
+    @inline(never)
+    package static func hasKeys(_ records: UnsafeRawBufferPointer) -> Bool {
+        var isComplete = true
+        do { try RecordBatch.forEachRecord(of: records) { if $0.key == nil { isComplete = false } } } catch { return false }
+        return isComplete
     }
 
     /// Whether the uncompressed records are as many as the header says, and end where the batch does.

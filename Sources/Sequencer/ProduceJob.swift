@@ -41,6 +41,8 @@ package struct ProduceJob: ~Copyable {
         var place = PartitionPlace(group: 0, number: 0)
         package var records: UnsafeRawBufferPointer?
         var maxBytes = 0
+        /// Its topic is compacted.
+        var needsKeys = false
         var error = ErrorCode.none
         var baseOffset: Int64 = -1
     }
@@ -138,6 +140,7 @@ package struct ProduceJob: ~Copyable {
             guard place.group == group else { return }
             item.place = place
             item.maxBytes = entry.pointee.settings.maxMessageBytes
+            item.needsKeys = entry.pointee.settings.cleanup.contains(.compact)
             if records == nil { item.error = .invalidRecord }
             if entry.pointee.isInternal && !isInside { item.error = .invalidTopicException }
             switch acks {

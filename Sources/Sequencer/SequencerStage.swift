@@ -358,6 +358,10 @@ public struct SequencerStage: Stage, ~Copyable {
             job.items[number].error = flaw
             return true
         }
+        if job.items[number].needsKeys, !BatchValidator.hasKeys(records) {
+            job.items[number].error = .invalidRecord
+            return true
+        }
         let batch = BatchFields(records.baseAddress!)
         let partition = job.items[number].place.number
         var producer: Int?

@@ -91,6 +91,14 @@ extension Kind where Value == Int {
     }
 }
 
+extension Kind where Value == Double {
+    static var share: Kind {
+        Kind(
+            type: .number, expected: "a number from 0 to 1", read: { text in Double(text).flatMap { (0...1).contains($0) ? $0 : nil } },
+            write: { "\($0)" })
+    }
+}
+
 extension Kind where Value == HostPort {
     static var address: Kind {
         Kind(

@@ -18,6 +18,14 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var logRetentionMs = 604_800_000
     public internal(set) var logRetentionBytes = -1
     public internal(set) var logRetentionCheckIntervalMs = 10_000
+    public internal(set) var logCleanupPolicy = LogCleanupPolicy.delete
+    public internal(set) var logCleanerMinCleanableRatio = 0.5
+    public internal(set) var logCleanerMinCompactionLagMs = 0
+    public internal(set) var logCleanerMaxCompactionLagMs = Int.max
+    public internal(set) var logCleanerDeleteRetentionMs = 86_400_000
+    public internal(set) var logCleanerDedupeBufferSize = 32 << 20
+    /// Nil: whatever the drive does.
+    public internal(set) var logCleanerIoMaxBytesPerSecond: Int?
 
     public internal(set) var messageMaxBytes = 1_048_588
     public internal(set) var socketRequestMaxBytes = 100 << 20
@@ -97,6 +105,12 @@ public enum LeaderQoS: String, Sendable, CaseIterable {
 /// What acks=all means on topics that do not say it themselves.
 public enum AllQoS: String, Sendable, CaseIterable {
     case durable, replicated
+}
+
+/// What becomes of old records of topics that do not say it themselves.
+public enum LogCleanupPolicy: String, Sendable, CaseIterable {
+    case delete, compact
+    case compactAndDelete = "compact,delete"
 }
 
 /// How stages are given threads.

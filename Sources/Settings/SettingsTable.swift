@@ -97,6 +97,33 @@ extension Settings {
         Setting(
             "log.retention.check.interval.ms", \.logRetentionCheckIntervalMs, .integer(100...86_400_000),
             "How often, in milliseconds, retention is looked at though nothing is written."),
+        Setting(
+            "log.cleanup.policy", \.logCleanupPolicy, .choice(),
+            "What becomes of old records where the topic does not say it (cleanup.policy): delete, they are deleted by age and size; compact, of each "
+                + "key the latest stays; or both."),
+        Setting(
+            "log.cleaner.min.cleanable.ratio", \.logCleanerMinCleanableRatio, .share,
+            "How much of what has left the journal has to be dirty, not cleaned yet, as a share of its bytes, before a compacted partition is cleaned, "
+                + "where the topic does not say it (min.cleanable.dirty.ratio)."),
+        Setting(
+            "log.cleaner.min.compaction.lag.ms", \.logCleanerMinCompactionLagMs, .integer(0...Int.max),
+            "Records of compacted topics that are younger than so many milliseconds are not cleaned, where the topic does not say it "
+                + "(min.compaction.lag.ms)."),
+        Setting(
+            "log.cleaner.max.compaction.lag.ms", \.logCleanerMaxCompactionLagMs, .integer(1...Int.max),
+            "After so many milliseconds records of compacted topics are cleaned though little is dirty, where the topic does not say it "
+                + "(max.compaction.lag.ms)."),
+        Setting(
+            "log.cleaner.delete.retention.ms", \.logCleanerDeleteRetentionMs, .integer(0...Int.max),
+            "How long, in milliseconds, after its key was first cleaned a record without a value is kept in compacted topics, where the topic does not "
+                + "say it (delete.retention.ms)."),
+        Setting(
+            "log.cleaner.dedupe.buffer.size", \.logCleanerDedupeBufferSize, .size((1 << 20)...(1 << 36)),
+            "Bytes of memory that compaction may take for keys in each partition group, 32 for each key: where there are more, it goes through a log in "
+                + "several steps. It is taken while something is compacted only."),
+        Setting(
+            "log.cleaner.io.max.bytes.per.second", \.logCleanerIoMaxBytesPerSecond, .optional(.size((64 << 10)...(1 << 40)), none: "none"),
+            "Bytes that compaction may read and write together in a second in each partition group; none: as many as the drive can."),
     ]
 
     private static let limits: [Setting] = [

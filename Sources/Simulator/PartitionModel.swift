@@ -1,3 +1,5 @@
+import Wire
+
 /// What a violation of the broker's promises looks like, in a sentence.
 struct Violation: Error, CustomStringConvertible {
     let description: String
@@ -26,6 +28,8 @@ final class PartitionModel {
         case bounded
         /// What is younger, in milliseconds.
         case young(Int64)
+        /// Of each key the latest.
+        case compacted
     }
 
     /// Jumps that a clock may make and still be believed, some of them.
@@ -60,11 +64,46 @@ final class PartitionModel {
 
     /// Retention may move the log's start.
     var isRetained: Bool {
-        if case .everything = keeping { return false }
-        return true
+        switch keeping {
+        case .everything, .compacted: false
+        case .bounded, .young: true
+        }
+    }
+
+    /// Records may be missing between others.
+    var isCompacted: Bool {
+        if case .compacted = keeping { return true }
+        return false
     }
 
     var name: String { "\(topic)-\(partition)" }
+
+    // MARK: Keys
+
+    /// A record's key follows from its value, and so does whether it is sent without one, named by a header instead: it then deletes its key.
+    private static func key(of value: String) -> Int { number(value) % 23 }
+    private static func isTombstone(_ value: String) -> Bool { number(value) % 7 == 0 }
+    private static func number(_ value: String) -> Int { value.split(separator: "-", maxSplits: 2).dropFirst().first.flatMap { Int($0) } ?? 1 }
+
+    func record(_ value: String, timestamp: Int64) -> Record {
+        let bytes = Array(value.utf8)
+        guard isCompacted else { return Record(timestamp: timestamp, value: bytes) }
+        let key = Array("key \(PartitionModel.key(of: value))".utf8)
+        guard PartitionModel.isTombstone(value) else { return Record(timestamp: timestamp, key: key, value: bytes) }
+        return Record(timestamp: timestamp, key: key, value: nil, headers: [.init(key: "value", value: bytes)])
+    }
+
+    /// What was sent as that record.
+    static func value(of record: Record) -> String { String(decoding: record.value ?? record.headers.first?.value ?? [], as: UTF8.self) }
+
+    /// Of each key the newest record that is known; and the keys of which a record that deletes them may stand anywhere, unseen.
+    private func newest(_ records: [(offset: Int64, value: String)]) -> (known: [Int: (offset: Int64, value: String)], open: Set<Int>) {
+        var known: [Int: (offset: Int64, value: String)] = [:]
+        let all = acknowledged.map { (offset: $0.key, value: $0.value) } + read.map { (offset: $0.key, value: $0.value) } + records
+        for record in all where record.offset >= known[PartitionModel.key(of: record.value)]?.offset ?? 0 { known[PartitionModel.key(of: record.value)] = record }
+        let open = origins.filter { offsets[$0.key] == nil && !$0.value.isRefused && PartitionModel.isTombstone($0.key) }
+        return (known, Set(open.keys.map(PartitionModel.key)))
+    }
 
     // MARK: What is told
 
@@ -148,16 +187,28 @@ final class PartitionModel {
             }
             last[origin.producer] = (origin.number, record.offset)
         }
+        let (newest, open) = isCompacted ? newest(records) : ([:], [])
+        /// Whether compaction may have taken it: a later record of its key is there, or deletes it and may be gone itself.
+        func isReplaced(_ offset: Int64, _ value: String) -> Bool {
+            guard isCompacted, let last = newest[PartitionModel.key(of: value)] else { return false }
+            // What damage has taken was refused; compaction leaves no trace of that.
+            if lost.contains(offset) || lost.contains(last.offset) { return true }
+            if PartitionModel.isTombstone(last.value) || open.contains(PartitionModel.key(of: value)) { return true }
+            return last.offset > offset && (found.contains(last.offset) || refused.contains { $0.contains(last.offset) })
+        }
         var count = 0
         for (offset, value) in acknowledged.sorted(by: { $0.key < $1.key }) where offset >= deletedBefore && !found.contains(offset) {
-            guard refused.contains(where: { $0.contains(offset) }) else {
+            if isReplaced(offset, value) { continue }
+            // Of what damage took before it was compacted there is no trace.
+            guard refused.contains(where: { $0.contains(offset) }) || isCompacted && isDamaged else {
                 throw Violation("\(name) offset \(offset): \(value.prefix(20)) was acknowledged, and is not there")
             }
             lost.insert(offset)
             count += 1
         }
-        for offset in read.keys where offset >= deletedBefore && !found.contains(offset) {
-            guard refused.contains(where: { $0.contains(offset) }) else {
+        for (offset, value) in read where offset >= deletedBefore && !found.contains(offset) {
+            if isReplaced(offset, value) { continue }
+            guard refused.contains(where: { $0.contains(offset) }) || isCompacted && isDamaged else {
                 throw Violation("\(name) offset \(offset) was read before, and is not there")
             }
             lost.insert(offset)

@@ -25,7 +25,7 @@ struct ProducedBatch {
     ///   - timestamp: of its records, in milliseconds since 1970.
     func request(producerId: Int64, timestamp: Int64) throws -> ProduceRequest {
         var records = try RecordBatch.build(
-            values.map { Record(timestamp: timestamp, value: Array($0.utf8)) },
+            values.map { model.record($0, timestamp: timestamp) },
             producerId: sequence >= 0 ? producerId : RecordBatch.noProducerId,
             producerEpoch: sequence >= 0 ? 0 : RecordBatch.noProducerEpoch, baseSequence: sequence)
         if isBad { records[records.count - 1] ^= 0x40 }

@@ -68,14 +68,22 @@ public final class SimulatedClient {
 
     /// The records of all batches in a partition's answer.
     public static func records(_ part: FetchResponse.Partition) throws -> [Record] {
+        try batches(part).flatMap { try RecordBatch.records(of: Array($0)) }
+    }
+
+    /// The offset behind the last batch in a partition's answer; nil: there is none.
+    static func end(_ part: FetchResponse.Partition) throws -> Int64? {
+        try batches(part).last?.withUnsafeBytes { try RecordBatchHeader(checking: $0).nextOffset() }
+    }
+
+    private static func batches(_ part: FetchResponse.Partition) throws -> [ArraySlice<UInt8>] {
         var rest = (part.records ?? [])[...]
-        var records: [Record] = []
+        var batches: [ArraySlice<UInt8>] = []
         while !rest.isEmpty {
-            let whole = Array(rest)
-            let header = try whole.withUnsafeBytes { try RecordBatchHeader(checking: $0) }
-            records += try RecordBatch.records(of: whole)
-            rest = rest.dropFirst(header.size)
+            let size = try rest.withUnsafeBytes { try RecordBatchHeader(checking: $0).size }
+            batches.append(rest.prefix(size))
+            rest = rest.dropFirst(size)
         }
-        return records
+        return batches
     }
 }

@@ -19,7 +19,7 @@ extension Simulation {
     }
 
     static func records(_ part: FetchResponse.Partition) throws -> [(offset: Int64, value: String)] {
-        try SimulatedClient.records(part).map { ($0.offset, String(decoding: $0.value ?? [], as: UTF8.self)) }
+        try SimulatedClient.records(part).map { ($0.offset, PartitionModel.value(of: $0)) }
     }
 
     /// The records that an answer has from an offset on, at which there are some; none is missing between them.
@@ -115,9 +115,17 @@ extension Simulation {
                 continue
             }
             guard part.errorCode == .none else { throw Violation("\(model.name): reading offset \(next) is answered with \(part.errorCode)") }
-            let found = try Simulation.records(part, of: model, from: next)
-            records += found
-            next += Int64(found.count)
+            guard model.isCompacted else {
+                let found = try Simulation.records(part, of: model, from: next)
+                records += found
+                next += Int64(found.count)
+                continue
+            }
+            records += try Simulation.records(part).filter { $0.offset >= next }
+            guard let end = try SimulatedClient.end(part), end > next else {
+                throw Violation("\(model.name): nothing at \(next), below the high watermark \(model.highWatermark)")
+            }
+            next = end
         }
         return (records, refused)
     }

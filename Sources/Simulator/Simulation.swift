@@ -47,13 +47,14 @@ public final class Simulation {
         ("bounded", 2, ["retention.bytes": "300000"], .bounded),
         ("young", 1, ["retention.ms": "1800000"], .young(1_800_000)),
         ("weak", 1, ["qos.leader": "received"], .everything),
+        ("compacted", 2, ["cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.3", "delete.retention.ms": "600000"], .compacted),
     ]
     /// What must have come to pass, among many seeds, as a report counts it.
     public static let faults: [String] =
         DiskFaults.Kind.allCases.map(\.rawValue) + [
             "crash", "killed", "cleanStop", "startFailed", "storageFailure", "diskFull", "rot", "lostWrite", "misdirectedWrite",
             "unreadable", "rotInMetadata", "clockJump", "connectionDropped", "garbage", "deleteRecords", "topicMade", "fetchRefused",
-            "refused",
+            "refused", "compacted",
         ]
     /// So many are made besides.
     static let mostTopics = 12
@@ -221,6 +222,8 @@ public final class Simulation {
     private func end(_ broker: SimulatedBroker) throws {
         defer { withExtendedLifetime(broker) {} }
         for client in clients { client.disconnect() }
+        // A later edition of an archive's file has a third number.
+        if disk.paths.contains(where: { $0.contains("/archive/") && $0.split(separator: "/").last?.split(separator: "-").count == 3 }) { count("compacted") }
         if !hasFailed(broker), random.chance(12) {
             disk.faults = nil
             if try broker.stop() {

@@ -47,6 +47,21 @@ public struct RawCursor {
         return 0
     }
 
+    /// A signed base-128 number of at most ten bytes, in zig-zag order.
+    @inlinable
+    public mutating func varlong() -> Int64 {
+        var value: UInt64 = 0
+        for shift in stride(from: UInt64(0), through: 63, by: 7) {
+            let byte: UInt8 = integer()
+            if failed { return 0 }
+            if shift == 63 && byte > 1 { break }
+            value |= UInt64(byte & 0x7f) << shift
+            if byte & 0x80 == 0 { return Int64(bitPattern: value >> 1) ^ -Int64(bitPattern: value & 1) }
+        }
+        fail()
+        return 0
+    }
+
     /// A length: -1 means null. `compact`: a varint of the length plus one.
     @inlinable
     public mutating func length32(compact: Bool) -> Int {

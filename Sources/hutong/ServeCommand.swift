@@ -139,10 +139,14 @@ extension BrokerConfiguration {
             qosLeader: QualityOfService(name: settings.qosLeader.rawValue) ?? .persisted,
             qosAll: QualityOfService(name: settings.qosAll.rawValue) ?? .durable,
             minInsyncReplicas: UInt8(settings.minInsyncReplicas), maxMessageBytes: settings.messageMaxBytes, retentionMs: Int64(settings.logRetentionMs),
-            retentionBytes: Int64(settings.logRetentionBytes))
+            retentionBytes: Int64(settings.logRetentionBytes), cleanup: CleanupPolicy(settings.logCleanupPolicy.rawValue) ?? .delete,
+            compaction: CompactionSettings(
+                minDirtyRatio: settings.logCleanerMinCleanableRatio, minLagMs: Int64(settings.logCleanerMinCompactionLagMs),
+                maxLagMs: Int64(settings.logCleanerMaxCompactionLagMs), deleteRetentionMs: Int64(settings.logCleanerDeleteRetentionMs)))
         let journal = JournalOptions(
             segmentBytes: settings.journalSegmentBytes, cacheSegments: settings.journalCacheSegments,
-            locksMemory: settings.memoryLock, journalBytes: settings.journalMaxBytes, reserveBytes: settings.diskReserveBytes)
+            locksMemory: settings.memoryLock, journalBytes: settings.journalMaxBytes, reserveBytes: settings.diskReserveBytes,
+            compaction: CompactionLimits(keyBytes: settings.logCleanerDedupeBufferSize, bytesASecond: settings.logCleanerIoMaxBytesPerSecond))
         self.init(
             dataDirectory: settings.dataDir, listenHost: settings.listen.host, listenPort: settings.listen.port,
             advertisedHost: settings.advertise?.host, advertisedPort: settings.advertise?.port,

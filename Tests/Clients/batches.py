@@ -79,12 +79,13 @@ def decompress(codec, data):
     return bytes(cramjam.zstd.decompress(data)) if codec == "zstd" else data
 
 
-def batch(values, *, codec="none", timestamps=None, producer=(-1, -1, -1), magic=2, count=None, base_offset=0):
+def batch(values, *, keys=None, codec="none", timestamps=None, producer=(-1, -1, -1), magic=2, count=None, base_offset=0):
     """A batch of these values. `producer` is (id, epoch, first sequence); `count` lies about how many records there are."""
     values = list(values)
+    keys = keys or [None] * len(values)
     times = list(timestamps) if timestamps else [1_700_000_000_000] * len(values)
     records = b"".join(
-        record(index, value, timestamp_delta=times[index] - times[0]) for index, value in enumerate(values))
+        record(index, value, keys[index], timestamp_delta=times[index] - times[0]) for index, value in enumerate(values))
     producer_id, epoch, sequence = producer
     count = len(values) if count is None else count
     after_crc = struct.pack(

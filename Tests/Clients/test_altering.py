@@ -110,8 +110,9 @@ def test_validating_alone_changes_nothing(connection, altered):
 
 
 def test_a_list_gets_more_and_less(connection, altered):
-    assert alter(connection, resource(TOPIC, altered, ("cleanup.policy", APPEND, "delete"))) == [(Error.NONE, None)]
-    assert described(connection, TOPIC, altered)["cleanup.policy"]["value"] == "delete"
+    for step, policy, value in [(APPEND, "delete", "delete"), (APPEND, "compact", "delete,compact"), (SUBTRACT, "compact", "delete")]:
+        assert alter(connection, resource(TOPIC, altered, ("cleanup.policy", step, policy))) == [(Error.NONE, None)]
+        assert described(connection, TOPIC, altered)["cleanup.policy"]["value"] == value
     (error, message), = alter(connection, resource(TOPIC, altered, ("cleanup.policy", SUBTRACT, "delete")))
     assert error == Error.INVALID_CONFIG and "cleanup.policy" in message
 

@@ -170,7 +170,7 @@ private func checkpointTarget() -> FuzzTarget {
 private func catalogTarget() -> FuzzTarget {
     let paths = JournalPaths(directory: "/data/group-1")
     let disk = FuzzDisk()
-    let file = ArchiveFile(base: 5, endOffset: 90, maxTimestamp: 7, dataBytes: 8192, indexBlocks: 1)
+    let file = ArchiveFile(base: 5, endOffset: 90, maxTimestamp: 7, dataBytes: 8192, indexBlocks: 1, edition: 4, cleaned: 11)
     let catalog = ArchiveCatalog(generation: 3, firstSegment: 2, files: [0: [file], 9: [file, file]])
     let image = catalog.image(group: journal.group)
     let sample = Array(UnsafeRawBufferPointer(start: image.base, count: 32 + 3 * 48 + 4))
@@ -196,7 +196,7 @@ private func catalogTarget() -> FuzzTarget {
 
 /// The head of a snapshot, which comes from another broker.
 private func snapshotHeadTarget() throws -> FuzzTarget {
-    let file = ArchiveFile(base: 5, endOffset: 90, maxTimestamp: 7, dataBytes: 8192, indexBlocks: 1)
+    let file = ArchiveFile(base: 5, endOffset: 90, maxTimestamp: 7, dataBytes: 8192, indexBlocks: 1, edition: 4, cleaned: 11)
     let head = SnapshotHead(
         segmentBytes: 64 << 10, end: 300_000, catalog: ArchiveCatalog(generation: 3, firstSegment: 2, files: [0: [file], 9: [file]]),
         checkpoint: Checkpoint(position: 200_000, previous: 7, epoch: 3, state: [1, 2, 3]))!

@@ -9,7 +9,7 @@ func peerTargets() -> [FuzzTarget] {
         .promise(epoch: 5, LogShape(start: 64, history: log, end: 900, damaged: [100..<164, 200..<300])),
         .follow(epoch: 5, session: 3, start: 64, log), .ack(epoch: 5, session: 3, received: 908, persisted: 900, isUnsure: true),
         .append(epoch: 5, session: 3, 900..<908, committed: 850), .read(epoch: 5, 100..<200), .prepare(epoch: 5),
-        .unreadable(epoch: 5, 100..<200, start: 150), .fetch(epoch: 5, SnapshotStretch(file: .archive(partition: 3, base: 77), offset: 8192, count: 4096)),
+        .unreadable(epoch: 5, 100..<200, start: 150), .fetch(epoch: 5, SnapshotStretch(file: .archive(ArchiveKey(partition: 3, base: 77, edition: 9)), offset: 8192, count: 4096)),
         .file(epoch: 5, SnapshotStretch(file: .segment(9), offset: 4096, count: 8192), size: 65536, [1, 2, 3]),
     ]
     let samples = messages.map { message in

@@ -89,6 +89,21 @@ func produceTargets() throws -> [FuzzTarget] {
             try Finding.unless(header.crc == RecordBatch.crc(of: input), "a wrong CRC was taken")
             return true
         },
+        FuzzTarget("batch.remains", weight: 30, samples: batches, mend: mendBatch) { input in
+            let header = try RecordBatchHeader(checking: input)
+            let records = try RecordBatch.records(of: input, limit: 1 << 20)
+            var number = 0
+            let remains = try RecordBatch.remains(of: input, limit: 1 << 20) { record in
+                number += 1
+                return record.offsetDelta % 3 == 1
+            }
+            try Finding.unless(number == records.count, "another number of records")
+            try Finding.unless(BatchValidator.hasKeys(input) == records.allSatisfy { $0.key != nil }, "keys were overlooked")
+            guard case .some(let left) = remains else { return true }
+            let kept = try RecordBatch.records(of: left, limit: 1 << 20)
+            try Finding.unless(kept == records.filter { ($0.offset - header.baseOffset) % 3 == 1 }, "another part of it is left")
+            return true
+        },
     ]
 }
 

@@ -84,7 +84,7 @@ import Wire
     @Test(arguments: [
         ("retention.ms", "-2"), ("retention.bytes", "9223372036854775808"), ("min.insync.replicas", "0"), ("min.insync.replicas", "65"),
         ("max.message.bytes", "-1"), ("qos.all", "received"), ("qos.leader", "durable"), ("preallocate", "True"), ("min.cleanable.dirty.ratio", "1.5"),
-        ("min.cleanable.dirty.ratio", "nan"), ("compression.gzip.level", "10"), ("segment.ms", "0"), ("cleanup.policy", "compact"), ("cleanup.policy", ""),
+        ("min.cleanable.dirty.ratio", "nan"), ("compression.gzip.level", "10"), ("segment.ms", "0"), ("cleanup.policy", "compact,evaporate"), ("cleanup.policy", ""),
     ])
     func whatItCanNotBeIsRefused(name: String, value: String) {
         #expect(TopicConfig.flaw(name, value)?.contains(name) == true)

@@ -10,10 +10,10 @@ import Testing
         .unreadable(epoch: 5, 100..<200, start: 150), .follow(epoch: 5, session: 3, start: 64, log), .matched(epoch: 5, session: 3, end: 900),
         .behind(epoch: 5, session: 3, end: 10), .append(epoch: 5, session: 3, 900..<908, committed: 850),
         .append(epoch: 5, session: 3, 900..<900, committed: 900), .ack(epoch: 5, session: 3, received: 908, persisted: 900, isUnsure: true),
-        .fetch(epoch: 5, SnapshotStretch(file: .archiveIndex(partition: 3, base: 77), offset: 8192, count: 4096)),
+        .fetch(epoch: 5, SnapshotStretch(file: .archiveIndex(ArchiveKey(partition: 3, base: 77, edition: 9)), offset: 8192, count: 4096)),
         .fetch(epoch: 5, SnapshotStretch(file: .head, offset: 0, count: 1 << 20)),
         .file(epoch: 5, SnapshotStretch(file: .segment(9), offset: 4096, count: 8192), size: 65536, [1, 2, 3]),
-        .file(epoch: 5, SnapshotStretch(file: .archive(partition: 3, base: 77), offset: 0, count: 4096), size: 0, []),
+        .file(epoch: 5, SnapshotStretch(file: .archive(ArchiveKey(partition: 3, base: 77)), offset: 0, count: 4096), size: 0, []),
     ]
 
     /// With the journal's bytes behind it, where there are any.

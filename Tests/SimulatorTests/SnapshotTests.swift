@@ -206,9 +206,9 @@ import Testing
         #expect(try read(.segment(end / UInt64(Self.segment)), 5, 4096) == nil)
         #expect(try read(.segment(end / UInt64(Self.segment)), .max & ~4095, 4096) == nil)
         #expect(try read(.segment(.max), 0, 4096) == nil)
-        #expect(try read(.archive(partition: 99, base: 0), 0, 4096) == nil)
-        #expect(try read(.archive(partition: 0, base: 0), 0, 4096) == 4096)
-        #expect(try read(.archive(partition: 0, base: 0), 0, 0) == nil)
+        #expect(try read(.archive(ArchiveKey(partition: 99, base: 0)), 0, 4096) == nil)
+        #expect(try read(.archive(ArchiveKey(partition: 0, base: 0)), 0, 4096) == 4096)
+        #expect(try read(.archive(ArchiveKey(partition: 0, base: 0)), 0, 0) == nil)
         #expect(try read(.head, 0, SnapshotStretch.mostBytes + 1) == nil)
         #expect(try read(.head, 1 << 40, 4096) == nil)
         // Before the checkpoint there is no end.

@@ -182,6 +182,7 @@ final class Steward: ReplicaHost, Stage {
         case .repair(_, let range, let bytes): return repair(group, range, bytes)
         case .snapshot(_, .install): break
         case .snapshot(_, let order):
+            if case .give = order { rooms[group].positions.snapshotGiven.advance(to: now) }
             if let news = snapshots.carryOut(order, group) { inbox.put(.snapshot(group: group, news)) }
             return
         case .remove:

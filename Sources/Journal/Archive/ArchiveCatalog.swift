@@ -3,15 +3,35 @@
 import CHost
 import IO
 
+/// Which file of an archive, of all that there ever were.
+public struct ArchiveKey: Hashable, Sendable {
+    public var partition: UInt32
+    /// The offset of the first record that it may hold.
+    public var base: Int64
+    /// 0: as it was archived. Else a file that compaction has written; no two of a partition have the same number.
+    public var edition: UInt32
+
+    public init(partition: UInt32, base: Int64, edition: UInt32 = 0) {
+        self.partition = partition
+        self.base = base
+        self.edition = edition
+    }
+}
+
 /// One file of a partition's archive: batches that were moved out of the journal, in order of their offsets.
 ///
-/// The data file is a row of frames, byte for byte as they stood in the journal; each pass that appends to it begins at a
+/// The data file is a row of frames, byte for byte as they stood in the journal, but for batches that compaction has taken records
+/// from; each pass that appends to it begins at a
 /// multiple of 4,096. The index file is a row of `IndexBlock`s with the frames' entries; what a pass does not fill of its last
 /// block is filled with entries of no bytes that end where the last batch does.
 public struct ArchiveFile: Sendable, Equatable {
-    /// The offset of its first record, which also names the files.
+    /// The offset of its first record, which also names the files. In a later edition that record may be gone.
     public var base: Int64
-    /// The offset behind its last record.
+    /// Which edition it is (`ArchiveKey.edition`).
+    public var edition: UInt32
+    /// When its keys were first made unique, in milliseconds since 1970: tombstones go so long after this. 0: they have not been.
+    public var cleaned: Int64
+    /// The offset behind its last batch.
     public var endOffset: Int64
     /// The greatest timestamp of its batches.
     public var maxTimestamp: Int64
@@ -24,23 +44,30 @@ public struct ArchiveFile: Sendable, Equatable {
     public var created: UInt32
 
     public init(
-        base: Int64, endOffset: Int64, maxTimestamp: Int64, dataBytes: UInt64, indexBlocks: UInt64, created: UInt32 = 0
+        base: Int64, endOffset: Int64, maxTimestamp: Int64, dataBytes: UInt64, indexBlocks: UInt64, created: UInt32 = 0, edition: UInt32 = 0,
+        cleaned: Int64 = 0
     ) {
         self.created = created
+        self.edition = edition
+        self.cleaned = cleaned
         self.base = base
         self.endOffset = endOffset
         self.maxTimestamp = maxTimestamp
         self.dataBytes = dataBytes
         self.indexBlocks = indexBlocks
     }
+
+    public func key(_ partition: UInt32) -> ArchiveKey { ArchiveKey(partition: partition, base: base, edition: edition) }
+    /// Compaction has been through it.
+    public var isClean: Bool { cleaned > 0 }
 }
 
 /// What of a partition group has been archived, and where its journal begins since: the one truth about both, replaced whole at
 /// the end of each pass. What files hold beyond it does not count.
 ///
-/// The file, little endian: magic "HTM1" (4), group (4), generation (8), first segment (8), number of archive files (8); for each,
+/// The file, little endian: magic "HTM2" (4), group (4), generation (8), first segment (8), number of archive files (8); for each,
 /// ordered by partition and base: partition (4), seconds since 1970 when it was begun (4), base, end offset, greatest timestamp, data bytes, index blocks (8
-/// each); CRC-32C of all that (4). There are two copies.
+/// each), when it was cleaned (8), edition (4), zeros (4); CRC-32C of all that (4). There are two copies.
 public final class ArchiveCatalog: Sendable {
     /// Counts the catalogs of this group.
     public let generation: UInt64
@@ -55,9 +82,9 @@ public final class ArchiveCatalog: Sendable {
         self.files = files
     }
 
-    private static let magic: UInt32 = 0x314D_5448
+    private static let magic: UInt32 = 0x324D_5448
     private static let headerBytes = 32
-    private static let fileBytes = 48
+    private static let fileBytes = 64
 
     /// Its file's image.
     public func image(group: UInt16) -> AlignedBuffer {
@@ -82,6 +109,8 @@ public final class ArchiveCatalog: Sendable {
                 put(file.maxTimestamp, at + 24)
                 put(file.dataBytes, at + 32)
                 put(file.indexBlocks, at + 40)
+                put(file.cleaned, at + 48)
+                put(file.edition, at + 56)
                 at += ArchiveCatalog.fileBytes
             }
         }
@@ -107,7 +136,7 @@ public final class ArchiveCatalog: Sendable {
             files[get(at), default: []].append(
                 ArchiveFile(
                     base: get(at + 8), endOffset: get(at + 16), maxTimestamp: get(at + 24), dataBytes: get(at + 32),
-                    indexBlocks: get(at + 40), created: get(at + 4)))
+                    indexBlocks: get(at + 40), created: get(at + 4), edition: get(at + 56), cleaned: get(at + 48)))
         }
         self.files = files
     }

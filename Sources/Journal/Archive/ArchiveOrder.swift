@@ -15,11 +15,14 @@ public final class ArchiveOrder: Sendable {
 
     /// A segment whose index file is damaged, and is to be made again.
     public let damagedIndex: UInt64?
+    /// What is to be compacted, beside all that; nil: nothing new.
+    public let compaction: CompactionOrder?
 
     public init(
         indexedBelow: UInt64, installed: UInt64, free: Range<UInt64>?, scanned: Set<UInt64>, liveBytes: UInt64, logStarts: [Int64],
-        damagedIndex: UInt64?
+        damagedIndex: UInt64?, compaction: CompactionOrder? = nil
     ) {
+        self.compaction = compaction
         self.scanned = scanned
         self.liveBytes = liveBytes
         self.damagedIndex = damagedIndex
@@ -40,9 +43,12 @@ public final class ArchiveNews: Sendable {
     public let catalog: ArchiveCatalog
     /// What a segment holds whose index file was made again; nil: none was.
     public let repaired: SegmentSummary?
+    /// The order to compact that has come to its end, and whether it was carried out; nil: none has.
+    public let compaction: (order: CompactionOrder, isDone: Bool)?
 
-    init(_ catalog: ArchiveCatalog, repaired: SegmentSummary? = nil) {
+    init(_ catalog: ArchiveCatalog, repaired: SegmentSummary? = nil, compaction: (order: CompactionOrder, isDone: Bool)? = nil) {
         self.catalog = catalog
         self.repaired = repaired
+        self.compaction = compaction
     }
 }

@@ -66,6 +66,7 @@ final class ArchivePass {
     private let now: Moment
     private let takesLoss: Bool
     private let isReplica: Bool
+    private let compacting: CompactionOrder?
     /// It failed because that segment can't be read, or is damaged, though others have it; nil: not because of that.
     private(set) var unreadable: UInt64?
     private(set) var archivedBytes = 0
@@ -73,10 +74,13 @@ final class ArchivePass {
     /// - Parameters:
     ///   - image: as large as a segment.
     ///   - takesLoss: what can't be read is lost, and is not archived; otherwise the pass fails.
+    ///   - compacting: what is being compacted meanwhile: nothing is added to those files.
     init(
         _ order: ArchiveOrder, catalog: ArchiveCatalog, files: any FilePort, paths: JournalPaths, journal: JournalIdentity,
-        epochs: EpochHistory, image: AlignedBuffer, segmentBytes: Int, takesLoss: Bool, isReplica: Bool, now: Moment, logger: Logger
+        epochs: EpochHistory, image: AlignedBuffer, segmentBytes: Int, takesLoss: Bool, isReplica: Bool, compacting: CompactionOrder?, now: Moment,
+        logger: Logger
     ) {
+        self.compacting = compacting
         self.isReplica = isReplica
         self.now = now
         self.takesLoss = takesLoss
@@ -220,9 +224,9 @@ final class ArchivePass {
             progress += 1
             archivedBytes += work.frames.reduce(0) { $0 + $1.entry.stride }
             let file = target(work)
-            let data = try open(paths.archive(work.partition, file.base))
+            let data = try open(paths.archive(file.key(work.partition)))
             let indexFile: Int32
-            do throws(IOError) { indexFile = try open(paths.archiveIndex(work.partition, file.base)) } catch {
+            do throws(IOError) { indexFile = try open(paths.archiveIndex(file.key(work.partition))) } catch {
                 files.close(data)
                 throw error
             }
@@ -241,8 +245,9 @@ final class ArchivePass {
     /// The file that the work is appended to.
     private func target(_ work: Work) -> ArchiveFile {
         let seconds = UInt32(clamping: now.wall / 1000)
-        if let last = draft[work.partition]?.last, last.dataBytes < UInt64(segmentBytes),
-            seconds &- last.created < ArchivePass.longestSpan || seconds < last.created
+        if let last = draft[work.partition]?.last, !last.isClean, last.dataBytes < UInt64(segmentBytes),
+            seconds &- last.created < ArchivePass.longestSpan || seconds < last.created,
+            compacting?.partition != work.partition || last.endOffset > compacting!.end
         {
             return last
         }
@@ -264,7 +269,7 @@ final class ArchivePass {
 
     private func finish(_ done: (partition: UInt32, file: ArchiveFile)) {
         var mine = draft[done.partition] ?? []
-        if mine.last?.base == done.file.base { mine[mine.count - 1] = done.file } else { mine.append(done.file) }
+        if let last = mine.last, last.key(done.partition) == done.file.key(done.partition) { mine[mine.count - 1] = done.file } else { mine.append(done.file) }
         draft[done.partition] = mine
     }
 

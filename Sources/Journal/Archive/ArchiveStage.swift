@@ -48,6 +48,7 @@ public struct ArchiveStage: Stage, ~Copyable {
     private static let replacerTag: UInt64 = 0
     private static let repairTag: UInt64 = 1 << 20
     private static let indexTag: UInt64 = 1 << 21
+    private static let compactionTag: UInt64 = 1 << 22
     private static let removalsAStep = 16
     /// After an error, in nanoseconds.
     private static let rest: UInt64 = 3_000_000_000
@@ -93,6 +94,13 @@ public struct ArchiveStage: Stage, ~Copyable {
     private var image: AlignedBuffer?
     /// A pass that failed, until the last of its operations has ended.
     private var ending: ArchivePass?
+    private let compactionLimits: CompactionLimits
+    /// What is to be compacted next; what is being compacted, beside all else; its files, once they are there; and what has become of the last order,
+    /// until it is told.
+    private var compactionOrder: CompactionOrder?
+    private var compaction: CompactionPass?
+    private var compactedFiles: [ArchiveFile]?
+    private var compacted: (order: CompactionOrder, isDone: Bool)?
 
     /// - Parameters:
     ///   - directory: the journal's, open.
@@ -101,10 +109,11 @@ public struct ArchiveStage: Stage, ~Copyable {
     ///   - suspect: called with a position of the journal where the disk does not have what it should, and others may; nil: nobody else has it.
     public init(
         files: any FilePort, paths: JournalPaths, journal: JournalIdentity, epochs: EpochHistory, segmentBytes: Int,
-        reserveBytes: Int, directory: Int32, catalog: ArchiveCatalog, positions: JournalPositions, suspect: (@Sendable (UInt64) -> Void)? = nil,
+        reserveBytes: Int, compaction: CompactionLimits = CompactionLimits(), directory: Int32, catalog: ArchiveCatalog, positions: JournalPositions, suspect: (@Sendable (UInt64) -> Void)? = nil,
         links: consuming ArchiveLinks, logger: Logger
     ) {
         self.suspect = suspect
+        compactionLimits = compaction
         self.files = files
         self.paths = paths
         self.journal = journal
@@ -136,6 +145,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         }
         progress += writeCheckpoint(now)
         progress += advance(now)
+        progress += compact(now)
         return progress
     }
 
@@ -143,7 +153,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         var deadline = UInt64.max
         if case .resting(let until) = phase { deadline = until }
         if case .committing = phase, replacer.isIdle { deadline = commitsAfter }
-        return min(deadline, looksAt)
+        return min(deadline, looksAt, compaction?.deadline ?? .max)
     }
 
     /// A pass need not be finished: the next life begins it anew.
@@ -154,6 +164,7 @@ public struct ArchiveStage: Stage, ~Copyable {
         installed = max(installed, next.installed)
         if next.free != nil { order = next }
         damagedIndex = next.damagedIndex ?? damagedIndex
+        compactionOrder = next.compaction ?? compactionOrder
     }
 
     private mutating func handle(_ completion: Completion, _ now: Moment) {
@@ -165,6 +176,10 @@ public struct ArchiveStage: Stage, ~Copyable {
             return
         }
         if completion.tag == ArchiveStage.indexTag { return synced(completion) }
+        if completion.tag == ArchiveStage.compactionTag {
+            compaction!.handle(completion)
+            return
+        }
         if completion.tag != ArchiveStage.replacerTag {
             if let ending {
                 ending.handle(completion)
@@ -276,7 +291,7 @@ public struct ArchiveStage: Stage, ~Copyable {
             // Who gave the order is to give another: by now it may be a better one.
             phase = .announcing(catalog, repaired: nil)
             return 1
-        case .idle: return begin(now)
+        case .idle: return begin(now) + takeCompacted() + beginCompaction()
         case .passing(let pass): return advance(pass, now)
         case .repairing(let scan, let index): return repair(scan, index, now)
         case .replacingIndex: return 0
@@ -287,8 +302,9 @@ public struct ArchiveStage: Stage, ~Copyable {
             return 1
         case .announcing(let next, let repaired):
             guard links.catalogs.hasRoom() else { return 0 }
-            let sent = links.catalogs.send(Unmanaged.passRetained(ArchiveNews(next, repaired: repaired)))
+            let sent = links.catalogs.send(Unmanaged.passRetained(ArchiveNews(next, repaired: repaired, compaction: compacted)))
             precondition(sent, "there was room")
+            compacted = nil
             phase = .waiting(next)
             return 1
         case .waiting(let next):
@@ -323,7 +339,7 @@ public struct ArchiveStage: Stage, ~Copyable {
             ArchivePass(
                 order, catalog: catalog, files: files, paths: paths, journal: journal, epochs: epochs,
                 image: image ?? AlignedBuffer(count: 0), segmentBytes: segmentBytes, takesLoss: takesLoss,
-                isReplica: suspect != nil, now: now, logger: logger))
+                isReplica: suspect != nil, compacting: compaction?.order, now: now, logger: logger))
         return 1
     }
 
@@ -399,6 +415,68 @@ public struct ArchiveStage: Stage, ~Copyable {
         }
     }
 
+    // MARK: Compaction
+
+    /// Begins to compact where nothing else is under way, so that the files are those that the catalog knows.
+    private mutating func beginCompaction() -> Int {
+        guard case .idle = phase, compaction == nil, compacted == nil, let order = compactionOrder else { return 0 }
+        compactionOrder = nil
+        let inputs = (catalog.files[order.partition] ?? []).prefix { $0.endOffset <= order.end }
+        let bytes = inputs.reduce(UInt64(0)) { $0 + $1.dataBytes }
+        if let space = files.space(paths.directory), space.free < bytes + reserveBytes / 2 {
+            logger.error("\(paths.archive): compacting partition \(order.partition) takes up to \(bytes) bytes, which would go into the disk's reserve")
+            compacted = (order, false)
+            return 1
+        }
+        compaction = CompactionPass(
+            order, inputs: Array(inputs), edition: UInt32(truncatingIfNeeded: catalog.generation + 1), limits: compactionLimits, journal: journal, files: files,
+            paths: paths, fileBytes: segmentBytes, tag: ArchiveStage.compactionTag, logger: logger)
+        return 1
+    }
+
+    private mutating func compact(_ now: Moment) -> Int {
+        guard let pass = compaction, compactedFiles == nil else { return 0 }
+        let (progress, result) = pass.step(now.monotonic)
+        switch result {
+        case .underWay: break
+        case .done(let files): compactedFiles = files
+        case .failed(let error):
+            logger.error("\(error); partition \(pass.order.partition) is compacted later")
+            for path in pass.made { try? files.remove(path) }
+            compaction = nil
+            compacted = (pass.order, false)
+        }
+        return progress
+    }
+
+    /// Puts a catalog in place with what was compacted, and without what that stands for; or tells that nothing came of it.
+    private mutating func takeCompacted() -> Int {
+        guard case .idle = phase else { return 0 }
+        if compacted != nil {
+            phase = .announcing(catalog, repaired: nil)
+            return 1
+        }
+        guard let pass = compaction, let outputs = compactedFiles else { return 0 }
+        compaction = nil
+        compactedFiles = nil
+        compacted = (pass.order, true)
+        let partition = pass.order.partition
+        // What was deleted meanwhile stays deleted.
+        let mine = catalog.files[partition] ?? []
+        let start = mine.first?.base ?? .max
+        let end = pass.inputs.last?.endOffset ?? 0
+        let kept = outputs.filter { $0.endOffset > start }
+        for key in outputs.map({ $0.key(partition) }) where !kept.contains(where: { $0.key(partition) == key }) {
+            for path in [paths.archive(key), paths.archiveIndex(key)] { try? files.remove(path) }
+        }
+        var all = catalog.files
+        let files = kept + mine.filter { $0.endOffset > end }
+        all[partition] = files.isEmpty ? nil : files
+        logger.debug("\(paths.archive): partition \(partition) compacted: \(pass.records) records became \(pass.keptRecords)")
+        phase = .committing(ArchiveCatalog(generation: catalog.generation + 1, firstSegment: catalog.firstSegment, files: all), copy: 0)
+        return 1
+    }
+
     private mutating func commit(_ next: ArchiveCatalog, copy: Int, _ now: Moment) {
         phase = .committing(next, copy: copy)
         guard replacer.isIdle else { return }
@@ -420,10 +498,10 @@ public struct ArchiveStage: Stage, ~Copyable {
     private func deadFiles(_ next: ArchiveCatalog) -> [String] {
         var dead: [String] = []
         for (partition, files) in catalog.files {
-            let live = Set((next.files[partition] ?? []).map(\.base))
-            for file in files where !live.contains(file.base) {
-                dead.append(paths.archive(partition, file.base))
-                dead.append(paths.archiveIndex(partition, file.base))
+            let live = Set((next.files[partition] ?? []).map { $0.key(partition) })
+            for key in files.map({ $0.key(partition) }) where !live.contains(key) {
+                dead.append(paths.archive(key))
+                dead.append(paths.archiveIndex(key))
             }
         }
         return dead

@@ -174,8 +174,8 @@ public struct JournalExaminer {
 
     /// An archive file against its index. Returns how many batches it has.
     private func verify(_ partition: UInt32, _ file: ArchiveFile, _ findings: inout Findings) throws -> Int {
-        let dataPath = paths.archive(partition, file.base)
-        let indexPath = paths.archiveIndex(partition, file.base)
+        let dataPath = paths.archive(file.key(partition))
+        let indexPath = paths.archiveIndex(file.key(partition))
         guard let data = try blocking.contents(dataPath), let index = try blocking.contents(indexPath),
             data.count >= Int(file.dataBytes), index.count >= Int(file.indexBlocks) * IndexBlock.bytes
         else {

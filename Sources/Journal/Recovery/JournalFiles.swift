@@ -189,8 +189,8 @@ struct JournalFiles {
         var known = Set<String>()
         for (partition, files) in catalog.files {
             for file in files {
-                known.insert(paths.archive(partition, file.base))
-                known.insert(paths.archiveIndex(partition, file.base))
+                known.insert(paths.archive(file.key(partition)))
+                known.insert(paths.archiveIndex(file.key(partition)))
             }
         }
         for name in try blocking.files.list(paths.archive) where !known.contains("\(paths.archive)/\(name)") {

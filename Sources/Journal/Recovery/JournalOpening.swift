@@ -41,10 +41,14 @@ public struct JournalOptions: Sendable {
     public var journalBytes: Int
     /// So much of the file system is left free: at it nothing is taken from producers.
     public var reserveBytes: Int
+    /// Of each partition group.
+    public var compaction: CompactionLimits
 
     public init(
-        segmentBytes: Int, cacheSegments: Int, locksMemory: Bool, journalBytes: Int = 1 << 30, reserveBytes: Int = 0
+        segmentBytes: Int, cacheSegments: Int, locksMemory: Bool, journalBytes: Int = 1 << 30, reserveBytes: Int = 0,
+        compaction: CompactionLimits = CompactionLimits()
     ) {
+        self.compaction = compaction
         self.segmentBytes = segmentBytes
         self.cacheSegments = cacheSegments
         self.locksMemory = locksMemory

@@ -4,16 +4,16 @@ public enum SnapshotFile: Hashable, Sendable {
     /// What there is (`SnapshotHead`). It is made when its first bytes are asked for.
     case head
     case segment(UInt64)
-    case archive(partition: UInt32, base: Int64)
-    case archiveIndex(partition: UInt32, base: Int64)
+    case archive(ArchiveKey)
+    case archiveIndex(ArchiveKey)
 
     /// Nil: it is made up.
     func path(_ paths: JournalPaths) -> String? {
         switch self {
         case .head: nil
         case .segment(let number): paths.segment(number)
-        case .archive(let partition, let base): paths.archive(partition, base)
-        case .archiveIndex(let partition, let base): paths.archiveIndex(partition, base)
+        case .archive(let key): paths.archive(key)
+        case .archiveIndex(let key): paths.archiveIndex(key)
         }
     }
 }

@@ -77,8 +77,8 @@ public struct SnapshotHead: Sendable {
         var files: [(SnapshotFile, UInt64)] = []
         for (partition, mine) in catalog.files.sorted(by: { $0.key < $1.key }) {
             for file in mine {
-                files.append((.archive(partition: partition, base: file.base), file.dataBytes))
-                files.append((.archiveIndex(partition: partition, base: file.base), file.indexBlocks * UInt64(IndexBlock.bytes)))
+                files.append((.archive(file.key(partition)), file.dataBytes))
+                files.append((.archiveIndex(file.key(partition)), file.indexBlocks * UInt64(IndexBlock.bytes)))
             }
         }
         let segment = UInt64(segmentBytes)

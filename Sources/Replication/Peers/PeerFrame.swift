@@ -136,15 +136,16 @@ public struct PeerFrame: Equatable, Sendable {
             }
         }
         func put(_ file: SnapshotFile) {
-            let (kind, partition, number): (UInt8, UInt32, UInt64) = switch file {
-            case .head: (0, 0, 0)
-            case .segment(let number): (1, 0, number)
-            case .archive(let partition, let base): (2, partition, UInt64(bitPattern: base))
-            case .archiveIndex(let partition, let base): (3, partition, UInt64(bitPattern: base))
+            let (kind, partition, number, edition): (UInt8, UInt32, UInt64, UInt32) = switch file {
+            case .head: (0, 0, 0, 0)
+            case .segment(let number): (1, 0, number, 0)
+            case .archive(let key): (2, key.partition, UInt64(bitPattern: key.base), key.edition)
+            case .archiveIndex(let key): (3, key.partition, UInt64(bitPattern: key.base), key.edition)
             }
             put(kind)
             put(partition)
             put(number)
+            put(edition)
         }
         switch message {
         case .prepare: kind = .prepare
@@ -231,12 +232,14 @@ public struct PeerFrame: Equatable, Sendable {
 
         /// Nil where it is cut short, or none of a snapshot's.
         mutating func snapshotFile() -> SnapshotFile? {
-            guard let kind = take(UInt8.self), let partition = take(UInt32.self), let number = take(UInt64.self) else { return nil }
+            guard let kind = take(UInt8.self), let partition = take(UInt32.self), let number = take(UInt64.self), let edition = take(UInt32.self)
+            else { return nil }
+            let key = ArchiveKey(partition: partition, base: Int64(truncatingIfNeeded: number), edition: edition)
             switch kind {
             case 0: return .head
             case 1: return .segment(number)
-            case 2 where number <= UInt64(Int64.max): return .archive(partition: partition, base: Int64(number))
-            case 3 where number <= UInt64(Int64.max): return .archiveIndex(partition: partition, base: Int64(number))
+            case 2 where key.base >= 0: return .archive(key)
+            case 3 where key.base >= 0: return .archiveIndex(key)
             default: return nil
             }
         }
