@@ -148,7 +148,8 @@ extension ReadStage {
         let catalog = indexes[group].catalog
         let indexed = indexes[group].firstInMemory
         let free = keepers[group].isPassing ? catalog.firstSegment..<catalog.firstSegment : freeSegments(group, wall: wall)
-        let compaction = nextCompaction(group, now, wall: wall)
+        // While files grow, what is ordered would not be what is there.
+        let compaction = keepers[group].isPassing ? nil : nextCompaction(group, now, wall: wall)
         let drops = !keepers[group].isPassing && hasDeadArchives(group)
         guard !free.isEmpty || drops || compaction != nil || indexed != keepers[group].toldIndexed
             || catalog.generation != keepers[group].toldGeneration || keepers[group].damagedIndex != nil

@@ -5,6 +5,9 @@ import Wire
 
 /// The checks that a record batch must pass before it gets an offset.
 package enum BatchValidator {
+    /// The most bytes that a compressed batch of a compacted topic may have.
+    private static let decompressedBytes = 32 << 20
+
     /// Nil: the bytes are one whole, sound batch. Else what is wrong, as Kafka's clients know it.
     @inline(__always)
     package static func flaw(_ records: UnsafeRawBufferPointer, limit: Int) -> ErrorCode? {
@@ -42,11 +45,11 @@ package enum BatchValidator {
     }
 
     /// Whether each record of a batch without a flaw has a key, as compacted topics need it; and whether it can be read, without which it could never be
-    /// compacted. What is compressed is decompressed for it.
+    /// compacted. What is compressed is decompressed for it; what is more than `decompressedBytes` then is not taken.
     @inline(never)
     package static func hasKeys(_ records: UnsafeRawBufferPointer) -> Bool {
         var isComplete = true
-        do { try RecordBatch.forEachRecord(of: records) { if $0.key == nil { isComplete = false } } } catch { return false }
+        do { try RecordBatch.forEachRecord(of: records, limit: decompressedBytes) { if $0.key == nil { isComplete = false } } } catch { return false }
         return isComplete
     }
 

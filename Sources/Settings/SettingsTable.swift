@@ -119,7 +119,7 @@ extension Settings {
                 + "say it (delete.retention.ms)."),
         Setting(
             "log.cleaner.dedupe.buffer.size", \.logCleanerDedupeBufferSize, .size((1 << 20)...(1 << 36)),
-            "Bytes of memory that compaction may take for keys in each partition group, 32 for each key: where there are more, it goes through a log in "
+            "Bytes of memory that compaction may take for keys in each partition group, 32 for each key, or a little more: where there are more keys, it goes through a log in "
                 + "several steps. It is taken while something is compacted only."),
         Setting(
             "log.cleaner.io.max.bytes.per.second", \.logCleanerIoMaxBytesPerSecond, .optional(.size((64 << 10)...(1 << 40)), none: "none"),

@@ -291,7 +291,7 @@ public struct ArchiveStage: Stage, ~Copyable {
             // Who gave the order is to give another: by now it may be a better one.
             phase = .announcing(catalog, repaired: nil)
             return 1
-        case .idle: return begin(now) + takeCompacted() + beginCompaction()
+        case .idle: return beginCompaction() + takeCompacted() + (isIdle ? begin(now) : 0)
         case .passing(let pass): return advance(pass, now)
         case .repairing(let scan, let index): return repair(scan, index, now)
         case .replacingIndex: return 0
@@ -417,11 +417,21 @@ public struct ArchiveStage: Stage, ~Copyable {
 
     // MARK: Compaction
 
+    private var isIdle: Bool {
+        if case .idle = phase { return true }
+        return false
+    }
+
     /// Begins to compact where nothing else is under way, so that the files are those that the catalog knows.
     private mutating func beginCompaction() -> Int {
-        guard case .idle = phase, compaction == nil, compacted == nil, let order = compactionOrder else { return 0 }
+        guard isIdle, compaction == nil, compacted == nil, let order = compactionOrder else { return 0 }
         compactionOrder = nil
         let inputs = (catalog.files[order.partition] ?? []).prefix { $0.endOffset <= order.end }
+        guard inputs.contains(where: { !$0.isClean }) else {
+            // What was dirty is gone, or has grown: it is looked at again.
+            compacted = (order, true)
+            return 1
+        }
         let bytes = inputs.reduce(UInt64(0)) { $0 + $1.dataBytes }
         if let space = files.space(paths.directory), space.free < bytes + reserveBytes / 2 {
             logger.error("\(paths.archive): compacting partition \(order.partition) takes up to \(bytes) bytes, which would go into the disk's reserve")
@@ -451,7 +461,7 @@ public struct ArchiveStage: Stage, ~Copyable {
 
     /// Puts a catalog in place with what was compacted, and without what that stands for; or tells that nothing came of it.
     private mutating func takeCompacted() -> Int {
-        guard case .idle = phase else { return 0 }
+        guard isIdle else { return 0 }
         if compacted != nil {
             phase = .announcing(catalog, repaired: nil)
             return 1

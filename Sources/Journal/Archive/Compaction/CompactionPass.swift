@@ -139,7 +139,7 @@ final class CompactionPass {
         rate = limits.bytesASecond
         let dirty = inputs.drop(while: \.isClean)
         let most = dirty.reduce(0) { $0 + Int(clamping: $1.endOffset &- $1.base) }
-        keys = KeyTable(keys: min(most, limits.keyBytes / KeyTable.bytesAKey))
+        keys = KeyTable(keys: min(most, KeyTable.room(bytes: limits.keyBytes)))
         boundary = inputs.last?.endOffset ?? 0
         phase = .surveying(dirty.startIndex)
     }

@@ -14,7 +14,14 @@ final class KeyTable {
         var end: Int64
     }
 
-    static let bytesAKey = MemoryLayout<Slot>.stride * 4 / 3
+    private static let least = 64
+
+    /// For how many keys a table of at most so many bytes has room.
+    static func room(bytes: Int) -> Int {
+        var capacity = least
+        while capacity * 2 * MemoryLayout<Slot>.stride <= bytes { capacity *= 2 }
+        return capacity / 4 * 3
+    }
 
     private let slots: UnsafeMutablePointer<Slot>
     private let mask: Int
@@ -23,7 +30,7 @@ final class KeyTable {
 
     /// - Parameter keys: for how many keys there is to be room, at least.
     init(keys: Int) {
-        var capacity = 64
+        var capacity = KeyTable.least
         while capacity / 4 * 3 < keys { capacity *= 2 }
         mask = capacity - 1
         room = capacity / 4 * 3
