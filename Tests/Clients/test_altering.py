@@ -216,7 +216,9 @@ def test_groups_partitions_stay_as_many(make_broker, topic):
         consumer.commit(offsets=[confluent_kafka.TopicPartition(topic, 0, 5)], asynchronous=False)
         with pytest.raises(KafkaException):
             admin.create_partitions([NewPartitions("__consumer_offsets", 5)])["__consumer_offsets"].result(10)
-        (error, _), = alter(connection, resource(TOPIC, "__consumer_offsets", ("retention.ms", SET, "1")))
+        assert described(connection, TOPIC, "__consumer_offsets")["cleanup.policy"]["value"] == "compact"
+        deleted = ("cleanup.policy", SET, "compact,delete"), ("retention.ms", SET, "1")
+        (error, _), = alter(connection, resource(TOPIC, "__consumer_offsets", *deleted))
         assert error == Error.INVALID_CONFIG
     consumer.close()
 
