@@ -128,6 +128,9 @@ async def aiokafka_loop(server, topic, partitions, journal, done):
 
     producer = aiokafka.AIOKafkaProducer(
         bootstrap_servers=server, enable_idempotence=True, linger_ms=2, retry_backoff_ms=20, request_timeout_ms=10_000)
+    # A record that knows no leader for as long as a request may take is given up, and there is no setting for that alone: one question for metadata
+    # that goes to a broker that is paused is enough. The other clients are as patient as this.
+    producer._message_accumulator._batch_ttl = PATIENCE
     await producer.start()
 
     def settled(number, partition):

@@ -38,7 +38,8 @@ def find_losses(acknowledged, found, kills=()):
             assert first is None, f"{one} is there, and {first} is missing"
             continue
         assert place is None, f"{one} is at {place}"
-        assert number is not None, f"{one} is missing, and nothing has happened by which it may be lost"
+        instead = found[one.partition][one.offset:one.offset + 1]
+        assert number is not None, f"{one} is missing, and nothing has happened by which it may be lost; there is {instead or 'nothing'}"
         lost[number].append(one)
         cut.setdefault((number, one.partition), one)
     return lost

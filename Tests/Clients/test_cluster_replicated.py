@@ -206,7 +206,7 @@ def test_only_the_last_moments_before_a_majority_failed_are_lost(cluster, topic,
         for number in range(FAULTS):
             kind = faults.KINDS[number % len(faults.KINDS)]
             leader = leader_of(cluster, topic)
-            print(f"fault {number}: {kind}, broker {leader} leads", flush=True)
+            print(f"fault {number} at {time.monotonic():.3f}: {kind}, broker {leader} leads", flush=True)
             getattr(faults, kind)(leader, [producer])
             await_progress([producer], faults)
             await_whole(cluster, topic)
@@ -218,6 +218,7 @@ def test_only_the_last_moments_before_a_majority_failed_are_lost(cluster, topic,
     assert not consumer.catch_up().others, consumer.others[:3]
     told = producer.catch_up().told
     assert len(told) >= PROGRESS * FAULTS
+    print(*(f"a producer could not go on at {when}: {reason}" for when, reason in producer.of("renewed")), sep="\n")
     lost = find_losses(told, found, faults.kills)
     print_figures(faults, told, lost)
     check_reads(consumer.reads, found)

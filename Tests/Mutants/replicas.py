@@ -7,9 +7,25 @@ REPLICAS = [
         "promise-not-stored",
         "a promise is given before it is on stable storage",
         "Sources/Replication/Core/ReplicaCore+Standing.swift",
-        "        sendPromised(.promise(epoch: epoch, shape), to: from)\n",
+        "        sendPromised(.promise(epoch: epoch, shape), to: candidate)\n",
         "        store()\n"
-        "        send(.promise(epoch: epoch, shape), to: from)\n",
+        "        send(.promise(epoch: epoch, shape), to: candidate)\n",
+        arguments=THREE_REPLICAS,
+    ),
+    Mutant(
+        "promise-without-memory",
+        "a promise does not tell of what is only in memory",
+        "Sources/Replication/Core/ReplicaCore+Standing.swift",
+        "promisedTo, flushed == appended else",
+        "promisedTo else",
+        arguments=THREE_REPLICAS,
+    ),
+    Mutant(
+        "replicated-unrecorded",
+        "what a follower has in memory counts as replicated before it has recorded the epoch",
+        "Sources/Replication/Core/ReplicaCore+Leading.swift",
+        "            return progress.persisted >= epochFrameEnd ? progress.received : progress.persisted\n",
+        "            return progress.received\n",
         arguments=THREE_REPLICAS,
     ),
     Mutant(

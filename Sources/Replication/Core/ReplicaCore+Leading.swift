@@ -105,10 +105,13 @@ extension ReplicaCore {
 
     func reach(_ replica: ReplicaID) -> UInt64 { replica == own ? persisted : followers[replica]?.persisted ?? 0 }
 
-    /// How far a majority has the journal in memory.
+    /// How far a majority has the journal in memory, and keeps it whoever leads next. Who has not recorded the epoch yet would drop what is in it.
     public var replicated: UInt64 {
         guard case .leader = role, let epochFrameEnd else { return 0 }
-        func reach(_ replica: ReplicaID) -> UInt64 { replica == own ? appended : followers[replica]?.received ?? 0 }
+        func reach(_ replica: ReplicaID) -> UInt64 {
+            guard replica != own, let progress = followers[replica] else { return replica == own ? appended : 0 }
+            return progress.persisted >= epochFrameEnd ? progress.received : progress.persisted
+        }
         let reached = min(
             assignment.majorityReached(reach), proposed.map { GroupAssignment(replicas: $0).majorityReached(reach) } ?? .max)
         return reached >= epochFrameEnd ? reached : 0

@@ -87,7 +87,17 @@ extension ReplicaCore {
         promise(epoch, now)
         heard = now
         standAt = nil
-        sendPromised(.promise(epoch: epoch, shape), to: from)
+        promisedTo = (epoch, from)
+        givePromise()
+        store()
+    }
+
+    /// A promise tells of all that has come by then, so it waits until that is on stable storage: what is only in memory may have been acknowledged as
+    /// replicated.
+    mutating func givePromise() {
+        guard let (epoch, candidate) = promisedTo, flushed == appended else { return }
+        promisedTo = nil
+        sendPromised(.promise(epoch: epoch, shape), to: candidate)
     }
 
     mutating func takePromise(_ epoch: UInt32, _ shape: LogShape, from: ReplicaID, _ now: UInt64) {

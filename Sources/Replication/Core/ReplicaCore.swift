@@ -115,6 +115,9 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
     var heard: UInt64
     var standAt: UInt64?
 
+    /// Who has been promised an epoch and is told of the log once all of that is on stable storage; nil: nobody waits.
+    var promisedTo: (epoch: UInt32, candidate: ReplicaID)?
+
     // MARK: Leading
 
     var promises: [ReplicaID: LogShape] = [:]
@@ -293,6 +296,7 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         case .candidate: choose(now)
         default:
             recordEpochs()
+            givePromise()
             acknowledge()
         }
     }
@@ -386,6 +390,7 @@ public struct ReplicaCore: Sendable, CustomStringConvertible {
         guard epoch > record.promised else { return }
         if let mine = role.epoch, mine < epoch { stepDown(now) }
         record.promised = epoch
+        promisedTo = nil
         unfollow()
         lacking = nil
     }

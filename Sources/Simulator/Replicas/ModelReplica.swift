@@ -40,6 +40,8 @@ struct ModelReplica {
     var checked = 0
     /// What clients wait for: ids by position.
     var pending: [(position: Int, id: UInt64)] = []
+    /// So far clients were told that a majority has the log in memory.
+    var told = 0
 
     var id: ReplicaID { ReplicaID(broker: broker, incarnation: disk.incarnation) }
 
@@ -87,6 +89,7 @@ struct ModelReplica {
         mending = []
         serving = nil
         pending = []
+        told = 0
         log = []
         flushed = 0
     }

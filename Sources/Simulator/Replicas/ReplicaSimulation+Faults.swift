@@ -6,6 +6,7 @@ extension ReplicaSimulation {
     func disturb() {
         if now >= healsAt {
             cuts = []
+            hidden = nil
             (drops, duplicates, delays) = (0, 0, 0)
             healsAt = .max
             tell("the network heals")
@@ -79,7 +80,13 @@ extension ReplicaSimulation {
         tell("\(replicas[index].id) goes down\(losesPower ? ", its power cut" : "")")
         // A torn end may have been acknowledged, for all that anyone can tell. Together with a disk that is gone or damaged that is more than
         // three replicas can stand; and in a set of fewer nobody else has what came behind it.
-        replicas[index].crash(random: &random, tears: losesPower && canLose(index))
+        end(index, tears: losesPower && canLose(index))
+    }
+
+    /// The process ends, and forgets what is not on its disk.
+    func end(_ index: Int, tears: Bool) {
+        replicated.forgot(replicas[index].id, from: replicas[index].flushed)
+        replicas[index].crash(random: &random, tears: tears)
     }
 
     /// Whether the process of a broker that is down may begin again with what it has.
@@ -147,6 +154,7 @@ extension ReplicaSimulation {
     /// The broker has another disk, with another name.
     func empty(_ index: Int) {
         nextIncarnation += 1
+        replicated.forgot(replicas[index].id, from: 0)
         replicas[index].disk = ModelDisk(incarnation: nextIncarnation)
     }
 
@@ -162,6 +170,18 @@ extension ReplicaSimulation {
             let position = random.chance(60) ? max(start, length - 1 - random.below(6)) : start + random.below(length - start)
             if replicas[index].disk.frames[position] != nil { replicas[index].disk.damaged.insert(position) }
         }
+    }
+
+    /// A leader that does not hear of a candidate goes on with those who have forgotten what they promised that one.
+    func hideFromLeaders(_ candidate: Int32) {
+        let leaders = replicas.filter { $0.serving != nil && $0.broker != candidate }.map(\.broker)
+        guard !leaders.isEmpty else { return }
+        count("candidateHidden")
+        hidden = candidate
+        for leader in leaders {
+            cuts.formUnion([Way(from: candidate, to: leader), Way(from: leader, to: candidate), Way(from: Self.store, to: leader)])
+        }
+        if healsAt == .max { healsAt = now + UInt64(500 + random.below(1000)) * Self.millisecond }
     }
 
     /// A leader is cut off from everyone as soon as a follower with less than it has follows it: who is left must do with what that one has.

@@ -19,6 +19,7 @@ public final class ReplicaSimulation {
         "crash", "powerCut", "pause", "wiped", "rot", "drop", "duplicate", "delay", "cut", "oneWayCut", "bridge", "storeAway",
         "swapUnknown", "setChanged", "mended", "cutOff", "leftOut", "allDown", "slowDisk", "moved", "handedOver", "elected", "resigned", "retired",
         "archived", "snapshot", "snapshotOvertaken", "rotBehind", "leaderLostAfterSnapshot", "leaderIsolated",
+        "replicated", "replicatedLost", "candidateHidden",
     ]
 
     struct Envelope {
@@ -58,6 +59,8 @@ public final class ReplicaSimulation {
     /// What clients were told is durable.
     private var promised: [UInt64] = []
     private var begun: Set<UInt32> = []
+    /// What clients were told is in a majority's memory.
+    var replicated = ReplicatedOracle()
     private var report: Report
     private let times: ReplicaTimes
     var isDisturbed = true
@@ -73,6 +76,8 @@ public final class ReplicaSimulation {
     var rotting: (index: Int, at: UInt64)?
     /// Who is to lead no longer, and from when on.
     var resigning: [Int32: UInt64] = [:]
+    /// Of whose candidacy no leader hears, until the network heals.
+    var hidden: Int32?
     /// Percentages of messages.
     var drops = 0
     var duplicates = 0
@@ -121,6 +126,8 @@ public final class ReplicaSimulation {
             tell("FAILED: \(error)")
         }
         report.commits = committed.count
+        report.counts["replicated"] = replicated.count
+        report.counts["replicatedLost"] = replicated.lost
         return report
     }
 
@@ -131,6 +138,7 @@ public final class ReplicaSimulation {
         now += Self.millisecond
         modelStore.isAway = now < storeBackAt && storeBackAt != .max
         try runStore()
+        replicated.saw(set: modelStore.value.replicas)
         try deliver()
         for index in replicas.indices where replicas[index].isAwake(now) {
             if archives { try takeSnapshot(index) }
@@ -139,7 +147,9 @@ public final class ReplicaSimulation {
             replicas[index].core!.tick(now: now)
             if random.below(100) == 0 { _ = replicas[index].core!.balance(now: now) }
             try carryOut(index, [])
+            try tellReplicated(index)
         }
+        try replicated.check(committed)
         for index in replicas.indices { openOrRetire(index) }
     }
 
@@ -175,6 +185,7 @@ public final class ReplicaSimulation {
 
     func start(_ index: Int) {
         replicas[index].start(times: times, seed: random.next(), now: now)
+        replicated.took(replicas[index].log, replicas[index].id)
         tell("\(replicas[index].id) starts, log up to \(replicas[index].log.count), \(replicas[index].disk.record), damaged \(replicas[index].core!.damaged)")
     }
 
@@ -201,7 +212,7 @@ public final class ReplicaSimulation {
             // The others come back in their time.
             if replica.core == nil, replica.disk.frames.isEmpty { start(index) }
         } else if replica.core != nil {
-            replicas[index].crash(random: &random, tears: false)
+            end(index, tears: false)
         } else if !replica.disk.frames.isEmpty || replica.disk.record != ReplicaRecord() {
             modelStore.leases[replica.broker] = nil
             replicas[index].retiresAt = now + UInt64(random.below(500)) * Self.millisecond
@@ -263,7 +274,8 @@ public final class ReplicaSimulation {
                 switch effect {
                 case .send(let message, let to): send(message, index, to)
                 case .record(let record):
-                    replicas[index].recording = (record, now + UInt64(1 + random.below(30)) * Self.millisecond)
+                    let most = now < replicas[index].slowUntil ? 300 : 30
+                    replicas[index].recording = (record, now + UInt64(1 + random.below(most)) * Self.millisecond)
                 case .cut(let position):
                     tell("\(replicas[index].id) cuts off from \(position), of \(replicas[index].log.count)")
                     count("cutOff")
@@ -276,6 +288,7 @@ public final class ReplicaSimulation {
                     let last = replicas[index].log.last
                     guard last?.id == UInt64.max || new.first?.previous == last?.id ?? 0 else { throw Violation("what is taken in does not follow") }
                     replicas[index].log += new
+                    replicated.took(new, replicas[index].id)
                     moved(index)
                 case .mend(let range):
                     let new = Array(frames[Int(range.lowerBound - first)..<Int(range.upperBound - first)])
@@ -293,6 +306,7 @@ public final class ReplicaSimulation {
                     tell("\(replicas[index].id) stops epoch \(epoch)")
                     replicas[index].serving = nil
                     replicas[index].pending = []
+                    replicas[index].told = 0
                 case .commit(let position): try check(index, Int(position))
                 case .swap(let value, let revision):
                     let isUnknown = random.chance(10)
@@ -315,6 +329,17 @@ public final class ReplicaSimulation {
                 }
             }
         }
+    }
+
+    /// Clients that want no more than that are told once a majority has their records in memory.
+    private func tellReplicated(_ index: Int) throws {
+        let leader = replicas[index]
+        guard leader.serving != nil, let reached = leader.core?.replicated else { return }
+        for (end, id) in leader.pending where end > leader.told && end <= Int(reached) {
+            let holders = replicas.filter { $0.core != nil && $0.log.count >= end && $0.log[end - 1].id == id }
+            try replicated.tell(id, end: end, holders: Set(holders.map(\.id)), leader: leader.id)
+        }
+        replicas[index].told = max(leader.told, Int(reached))
     }
 
     /// What one says is committed must be what all say.
@@ -376,6 +401,7 @@ public final class ReplicaSimulation {
             tell("\(replica.id) has a snapshot of \(snapshot.frames.count), from \(snapshot.start) on, in place of \(replica.log.count), \(record)")
             guard record.promised >= replica.disk.record.promised else { throw Violation("a promise is taken back") }
             replicas[index].install(record)
+            replicated.took(snapshot.frames, replicas[index].id)
             replicas[index].core!.installed(
                 start: UInt64(snapshot.start), end: UInt64(snapshot.frames.count), committed: UInt64(snapshot.start), damaged: [], now: now)
             try carryOut(index, [])
@@ -392,7 +418,7 @@ public final class ReplicaSimulation {
             frames = Array(replicas[index].log[Int(range.lowerBound)..<Int(range.upperBound)])
         default: break
         }
-        if isDisturbed, case .promise = message, random.below(15) == 0 {
+        if isDisturbed, case .promise = message, random.below(hidden == to.broker ? 2 : 15) == 0 {
             // What was promised must not be forgotten, even if who was promised is not heard of for a while.
             restarting.insert(replicas[index].broker)
             cuts.insert(Way(from: to.broker, to: replicas[index].broker))
@@ -457,7 +483,13 @@ public final class ReplicaSimulation {
                 let before = modelStore.value.replicas
                 if modelStore.swap(swap.value, revision: swap.revision) {
                     tell("the store has \(modelStore.value)")
-                    if let leader = swap.value.leader, leader.broker != swap.from { count("handedOver") }
+                    if let leader = swap.value.leader, leader.broker != swap.from {
+                        count("handedOver")
+                        if isDisturbed, random.below(3) == 0 {
+                            swap.isUnknown = true
+                            hideFromLeaders(leader.broker)
+                        }
+                    }
                 }
                 if modelStore.value.replicas != before { count("setChanged") }
                 if isMoving, isSettled {
