@@ -9,6 +9,8 @@ public final class Consumer {
     /// The next offset to read, by partition.
     public private(set) var positions: [Int32: Int64] = [:]
     private var highWatermarks: [Int32: Int64] = [:]
+    /// Since when no broker was heard of; nil: the last one that was asked has answered.
+    private var lostSince: ContinuousClock.Instant?
 
     /// How long a broker may wait for records, in milliseconds.
     private static let maxWaitMs: Int32 = 500
@@ -24,28 +26,52 @@ public final class Consumer {
         }
     }
 
+    init(_ client: KafkaClient, topic: String, positions: [Int32: Int64]) {
+        self.client = client
+        self.topic = topic
+        self.positions = positions
+    }
+
     /// Whether every partition was read to its high watermark, as it was when last asked.
     public var isAtEnd: Bool {
         positions.allSatisfy { partition, position in highWatermarks[partition].map { position >= $0 } ?? false }
     }
 
     /// Asks every leader once, and hands on what it gives, in each partition's order. `body` answers whether to go on; the
-    /// positions are after the last record that it was given.
+    /// positions are after the last record that it was given. A broker that can't be reached is waited for, as long as a call may take.
     public func poll(_ body: (Int32, Record) throws -> Bool) throws {
         var byLeader: [KafkaClient.Address: [Int32]] = [:]
         for partition in positions.keys.sorted() {
             do {
                 byLeader[try client.leader(of: .init(topic, partition)), default: []].append(partition)
-            } catch let error as ClientError where error.isRetriable {
-                usleep(100_000)
+            } catch let error as ClientError {
+                try wait(for: error)
             }
         }
         for (leader, partitions) in byLeader {
-            let response = try client.fetch(request(partitions), from: leader)
+            let response: FetchResponse
+            do { response = try client.fetch(request(partitions), from: leader) } catch let error as ClientError {
+                try wait(for: error)
+                continue
+            }
+            lostSince = nil
             for answer in response.topics.flatMap(\.partitions) where positions[answer.partitionIndex] != nil {
                 guard try take(answer, body) else { return }
             }
         }
+    }
+
+    /// What may be otherwise a moment later is waited for; a broker that can't be reached not for ever.
+    private func wait(for error: ClientError) throws {
+        if case .connection = error {
+            let since = lostSince ?? .now
+            lostSince = since
+            guard ContinuousClock.now < since + .milliseconds(client.timeoutMs) else { throw error }
+            client.forgetLeaders()
+        } else if !error.isRetriable {
+            throw error
+        }
+        usleep(100_000)
     }
 
     private func request(_ partitions: [Int32]) -> FetchRequest {
@@ -71,9 +97,8 @@ public final class Consumer {
     private func take(_ answer: FetchResponse.Partition, _ body: (Int32, Record) throws -> Bool) throws -> Bool {
         let partition = answer.partitionIndex
         do throws(ClientError) { try KafkaClient.check(answer.errorCode, "\(KafkaClient.TopicPartition(topic, partition))") } catch {
-            guard error.isRetriable else { throw error }
             // The client asks who leads before the next try; a broker that does not know yet is not to be flooded.
-            usleep(100_000)
+            try wait(for: error)
             return true
         }
         highWatermarks[partition] = answer.highWatermark

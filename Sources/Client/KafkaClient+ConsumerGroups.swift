@@ -49,10 +49,12 @@ extension KafkaClient {
         }
     }
 
-    /// Commits offsets for a group that has no members now.
-    public func commit(_ offsets: [TopicPartition: Int64], for id: String) throws {
+    /// Commits offsets for a group, as one of its members, or if it has none now.
+    public func commit(_ offsets: [TopicPartition: Int64], for id: String, memberId: String = "", generation: Int32 = -1) throws {
         var request = OffsetCommitRequest()
         request.groupId = id
+        request.memberId = memberId
+        request.generationId = generation
         request.topics = Self.byTopic(Array(offsets.keys)).map { topic, partitions in
             .init(name: topic, partitions: partitions.map { .init(partitionIndex: $0, committedOffset: offsets[TopicPartition(topic, $0)] ?? 0) })
         }
@@ -79,10 +81,13 @@ extension KafkaClient {
         return part
     }
 
-    /// Calls the broker that coordinates the group; again, where it does so no more, or not yet.
-    private func callCoordinator<R: Request, T>(of id: String, _ request: R, _ take: (R.Response) throws(ClientError) -> T) throws -> T {
-        try retrying {
-            let response = try self.use(try self.coordinator(of: id)) { try $0.call(request, patienceMs: self.timeoutMs) }
+    /// Calls the broker that coordinates the group; again, where it does so no more, or not yet, or is gone: all that a group is asked for may be asked twice.
+    /// - Parameter patienceMs: how long the broker may itself wait before it answers, in milliseconds; nil: as long as a call may take.
+    func callCoordinator<R: Request, T>(
+        of id: String, _ request: R, patienceMs: Int? = nil, _ take: (R.Response) throws(ClientError) -> T
+    ) throws -> T {
+        try retrying(lostAnswers: true) {
+            let response = try self.use(try self.coordinator(of: id)) { try $0.call(request, patienceMs: patienceMs ?? self.timeoutMs) }
             return try take(response)
         }
     }

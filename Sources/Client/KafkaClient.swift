@@ -225,6 +225,9 @@ public final class KafkaClient {
         return result
     }
 
+    /// The next calls ask who leads.
+    func forgetLeaders() { leaders.removeAll() }
+
     /// Repeats `body` while its error may pass, until the time is up.
     func retrying<T>(lostAnswers: Bool = false, _ body: () throws -> T) throws -> T {
         let deadline = ContinuousClock.now + .milliseconds(timeoutMs)
@@ -234,7 +237,7 @@ public final class KafkaClient {
                 var mayPass = error.isRetriable
                 if lostAnswers, case .connection = error { mayPass = true }
                 guard mayPass, ContinuousClock.now + .milliseconds(Int(pauseMs)) < deadline else { throw error }
-                leaders.removeAll()
+                forgetLeaders()
                 usleep(pauseMs * 1000)
                 pauseMs = min(pauseMs * 2, 1000)
             }

@@ -12,6 +12,10 @@ struct ConsumeCommand: ParsableCommand {
 
     @Argument(help: "The topic.") var topic: String
     @Option(name: .shortAndLong, help: "Partitions, may be repeated; by default all.") var partition: [Int32] = []
+    @Option(
+        name: [.customShort("G"), .long],
+        help: "Read as a member of this consumer group: the partitions that are this member's, from where the group has come to; --offset counts where it has not begun.")
+    var group: String?
     @Option(name: .shortAndLong, parsing: .unconditional, help: ArgumentHelp("Where to begin: \(LogPlaceArgument.help).", valueName: "place"))
     var offset = LogPlaceArgument(.start)
     @Option(name: [.customShort("n"), .long], help: "Records after which to stop.") var count: Int?
@@ -21,21 +25,36 @@ struct ConsumeCommand: ParsableCommand {
 
     func validate() throws {
         if let count, count < 0 { throw ValidationError("--count must not be negative.") }
+        if group?.isEmpty == true { throw ValidationError("--group must not be empty.") }
+        if group != nil, !partition.isEmpty { throw ValidationError("--partition can't be named with --group: the group says who reads what.") }
     }
 
     func run() throws {
-        let consumer = try Consumer(
-            try server.client(), topic: topic, partitions: partition.isEmpty ? nil : partition, start: offset.place)
+        guard let group else {
+            let consumer = try Consumer(try server.client(), topic: topic, partitions: partition.isEmpty ? nil : partition, start: offset.place)
+            _ = try print(consumer.poll) { consumer.isAtEnd }
+            return
+        }
+        Interruption.take()
+        let consumer = try GroupConsumer(try server.client(), group: group, topic: topic, start: offset.place)
+        let isPrinted = try print(consumer.poll) { consumer.isAtEnd }
+        try consumer.leave(commits: isPrinted)
+    }
+
+    /// Prints what comes until that is enough. False: nobody reads what is printed any more.
+    private func print(_ poll: ((Int32, Record) throws -> Bool) throws -> Void, _ isAtEnd: () -> Bool) throws -> Bool {
         var left = count ?? .max
-        while left > 0 {
+        while left > 0, !Interruption.isAsked {
             var text: [UInt8] = []
-            try consumer.poll { partition, record in
+            try poll { partition, record in
                 format.append(record, topic: topic, partition: partition, to: &text)
                 left -= 1
                 return left > 0
             }
             // A reader that has gone, as head does, has seen enough.
-            guard Output.write(text), !(exit && consumer.isAtEnd) else { return }
+            guard Output.write(text) else { return false }
+            if exit, isAtEnd() { break }
         }
+        return true
     }
 }

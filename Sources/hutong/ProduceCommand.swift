@@ -10,6 +10,13 @@ struct ProduceCommand: ParsableCommand {
     @Argument(help: "The topic.") var topic: String
     @Option(name: [.customShort("K"), .long], help: "What separates a line's key from its value; none: no keys.")
     var keyDelimiter: String?
+    @Option(name: .shortAndLong, help: "The key of all records.") var key: String?
+    @Option(
+        name: [.customShort("H"), .long],
+        help: ArgumentHelp("A header of all records, may be repeated; without = its value is null.", valueName: "name=value"))
+    var header: [HeaderArgument] = []
+    @Flag(name: [.customShort("Z"), .long], help: "A line, or what follows its key, that is empty is no value: in a compacted topic it deletes the key.")
+    var tombstone = false
     @Option(name: .shortAndLong, help: "The partition; by default by the key, or one after the other.")
     var partition: Int32?
     @Option(name: [.customShort("z"), .long], help: "none, gzip, snappy, lz4 or zstd.")
@@ -34,6 +41,7 @@ struct ProduceCommand: ParsableCommand {
 
     func validate() throws {
         if idempotent, let acks, acks != .all { throw ValidationError("--idempotent needs --acks all.") }
+        if key != nil, keyDelimiter != nil { throw ValidationError("--key and --key-delimiter both say what the key is.") }
         if keyDelimiter?.isEmpty == true { throw ValidationError("--key-delimiter must not be empty.") }
     }
 
@@ -44,23 +52,36 @@ struct ProduceCommand: ParsableCommand {
         options.idempotent = idempotent
         options.partition = partition
         let producer = try Producer(try server.client(), topic: topic, options: options)
-        let delimiter = keyDelimiter.map { Array($0.utf8) }
         var lines = LineReader()
         // What is there is sent before more is waited for, so that typed lines arrive at once and piped ones in batches.
         while let batch = try lines.next() {
             let now = Int64(Date().timeIntervalSince1970 * 1000)
-            for line in batch { try producer.add(Self.record(line, delimiter, timestamp: now)) }
+            for line in batch { try producer.add(record(line, timestamp: now)) }
             try producer.flush()
         }
     }
 
     /// A line without the delimiter is a value without a key.
-    static func record(_ line: ArraySlice<UInt8>, _ delimiter: [UInt8]?, timestamp: Int64) -> Record {
-        guard let delimiter, let found = line.firstRange(of: delimiter) else {
-            return Record(timestamp: timestamp, value: Array(line))
+    private func record(_ line: ArraySlice<UInt8>, timestamp: Int64) -> Record {
+        var key = key.map { Array($0.utf8) }
+        var value = line
+        if let keyDelimiter, let found = line.firstRange(of: Array(keyDelimiter.utf8)) {
+            key = Array(line[..<found.lowerBound])
+            value = line[found.upperBound...]
         }
-        let key = Array(line[..<found.lowerBound])
-        return Record(timestamp: timestamp, key: key, value: Array(line[found.upperBound...]))
+        return Record(
+            timestamp: timestamp, key: key, value: tombstone && value.isEmpty ? nil : Array(value), headers: header.map(\.header))
+    }
+}
+
+/// A record's header: NAME=VALUE, or NAME alone for one whose value is null.
+struct HeaderArgument: ExpressibleByArgument {
+    let header: Record.Header
+
+    init?(argument: String) {
+        let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard !parts[0].isEmpty else { return nil }
+        header = Record.Header(key: String(parts[0]), value: parts.count > 1 ? Array(parts[1].utf8) : nil)
     }
 }
 

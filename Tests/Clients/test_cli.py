@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from broker import Broker, binary, environment, run
+from broker import Broker, binary, die_with_the_tests, environment, free_port, run
 from batches import batch, split
 from rawclient import Connection
 
@@ -261,6 +261,40 @@ def test_produce_and_consume(broker, topic):
     code, output, errors = run("consume", topic, "-e", "--server", broker.server)
     assert code == 0, errors
     assert output.decode() == "\n".join(lines) + "\n"
+
+
+def consume(broker, topic, *arguments):
+    return broker_command("consume", broker, topic, "-e", *arguments)
+
+
+def test_keys_headers_and_tombstones(broker, topic):
+    topic_command(broker, "create", topic, "--partitions", "1")
+    for arguments, text in [(["-K", ":", "-Z", "-H", "a=1=2", "--header", "b"], "k:v\nk:\nnone\n"), (["-k", "all", "-z", "lz4"], "\nx\n")]:
+        code, _, errors = run("produce", topic, *arguments, "--server", broker.server, stdin=text.encode())
+        assert code == 0, errors
+    assert consume(broker, topic, "-f", "%K %k %S %s %h\\n") == "1 k 1 v a=1=2,b=NULL\n1 k -1  a=1=2,b=NULL\n-1  4 none a=1=2,b=NULL\n3 all 0  \n3 all 1 x \n"
+    for arguments in (["-H", "=x"], ["-k", "a", "-K", ":"]):
+        fails(*run("produce", topic, *arguments, "--server", broker.server, stdin=b"")[::2])
+
+
+def test_consume_waits_for_a_broker_that_is_away(make_broker, topic):
+    """A restart is none of a reader's business; a broker that stays away is, in the end."""
+    broker = make_broker(port=free_port())
+    topic_command(broker, "create", topic)
+    consumer = subprocess.Popen([*binary(), "consume", topic, "--timeout", "5", "--server", broker.server],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=die_with_the_tests)
+    try:
+        for line in (b"before\n", b"after\n"):
+            code, _, errors = run("produce", topic, "--server", broker.server, stdin=line)
+            assert code == 0, errors
+            assert consumer.stdout.readline() == line
+            broker.restart(crash=True)
+        broker.kill()
+        assert consumer.wait(PATIENCE) == 1
+        assert broker.server.encode() in consumer.stderr.read()
+    finally:
+        consumer.kill()
+        consumer.communicate()
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])

@@ -1,14 +1,19 @@
 """hutong group, and what hutong topic does to topics that are there already."""
 
+import contextlib
 import functools
 import json
+import signal
+import subprocess
+import time
 
 import confluent_kafka
 import pytest
 
 from batches import batch
+from broker import binary, die_with_the_tests, free_port
 from rawclient import Connection
-from test_cli import broker_command, run, topic_command
+from test_cli import PATIENCE, broker_command, consume, fails, run, topic_command
 
 
 group_command = functools.partial(broker_command, "group")
@@ -112,3 +117,124 @@ def test_a_topic_is_trimmed(broker, filled):
     topic_command(broker, "trim", filled, "--offset", "end")
     code, output, _ = run("consume", filled, "-e", "--server", broker.server)
     assert code == 0 and output == b""
+
+
+# hutong consume --group
+
+
+@contextlib.contextmanager
+def member(broker, topic, group, path):
+    """`hutong consume --group` whose output goes to a file."""
+    with open(path, "wb") as output:
+        process = subprocess.Popen([*binary(), "consume", topic, "-G", group, "--server", broker.server],
+                                   stdout=output, stderr=subprocess.PIPE, preexec_fn=die_with_the_tests)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def await_that(condition, what):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def described(broker, group):
+    found, = json.loads(group_command(broker, "describe", group, "--json"))
+    return found
+
+
+def partitions_of(broker, group):
+    """How many each member has, once the group is stable."""
+    with contextlib.suppress(AssertionError):
+        found = described(broker, group)
+        if found["state"] == "Stable":
+            return sorted(one["partitions"] for one in found["members"])
+    return []
+
+
+def test_a_group_goes_on_where_it_was(broker, filled):
+    group = "goes-on-" + filled
+    first = consume(broker, filled, "-G", group, "-n", "7", "-f", "%p %o\\n").splitlines()
+    assert len(first) == 7
+    assert described(broker, group)["state"] == "Empty", "it has left"
+    assert sum(committed or 0 for committed, _ in offsets(broker, group).values()) == 7
+    rest = consume(broker, filled, "--group", group, "-f", "%p %o\\n").splitlines()
+    assert sorted(first + rest) == [f"{partition} {offset}" for partition in range(2) for offset in range(10)]
+    assert consume(broker, filled, "-G", group) == ""
+    assert offsets(broker, group) == {0: (10, 0), 1: (10, 0)}
+    assert consume(broker, filled, "-G", group + "-end", "-o", "end") == ""
+    assert consume(broker, filled, "-G", group + "-last", "-o", "-1").split() == ["9", "9"]
+
+
+def test_a_deleted_beginning_is_passed_over(broker, filled):
+    group = "passed-over-" + filled
+    group_command(broker, "seek", group, "--to", "2", "--topic", filled)
+    topic_command(broker, "trim", filled, "--offset", "8")
+    assert sorted(consume(broker, filled, "-G", group).split()) == ["8", "8", "9", "9"]
+
+
+def test_members_share(broker, topic, tmp_path):
+    """With a member of another client; whoever ends on a signal leaves at once, and nothing is read twice or not at all."""
+    group = "share-" + topic
+    topic_command(broker, "create", topic, "--partitions", "5")
+    other = confluent_kafka.Consumer({
+        "bootstrap.servers": broker.server, "group.id": group, "auto.offset.reset": "earliest", "partition.assignment.strategy": "range"})
+    other.subscribe([topic])
+    seen = []
+
+    def read():
+        for message in other.consume(100, 0.1):
+            assert message.error() is None
+            seen.append(message.value().decode())
+
+    def produce(numbers):
+        code, _, errors = run("produce", topic, "-K", ":", "--server", broker.server, stdin="".join(f"{n}:{n}\n" for n in numbers).encode())
+        assert code == 0, errors
+
+    def printed():
+        return [line for path in paths for line in path.read_text().split()]
+
+    def are_shared(*counts):
+        read()
+        return partitions_of(broker, group) == list(counts)
+
+    paths = [tmp_path / "one", tmp_path / "two"]
+    with member(broker, topic, group, paths[0]) as one, member(broker, topic, group, paths[1]) as two:
+        await_that(lambda: are_shared(1, 2, 2), "three members")
+        produce(range(300))
+        await_that(lambda: read() or len(seen) + len(printed()) >= 300, "300 records")
+        assert all(path.read_text() for path in paths) and seen
+        for process, counts, numbers in [(one, (2, 3), range(300, 600)), (two, (5,), range(600, 900))]:
+            process.send_signal(signal.SIGTERM if process is one else signal.SIGINT)
+            assert process.wait(PATIENCE) == 0
+            await_that(lambda: are_shared(*counts), f"{counts} are left")
+            produce(numbers)
+            await_that(lambda: read() or len(seen) + len(printed()) >= numbers.stop, f"{numbers.stop} records")
+    other.close()
+    assert sorted(map(int, seen + printed())) == list(range(900))
+
+
+def test_a_member_outlives_its_broker(make_broker, topic, tmp_path):
+    broker = make_broker(port=free_port())
+    group = "outlives-" + topic
+    topic_command(broker, "create", topic, "--partitions", "1")
+    path = tmp_path / "read"
+    with member(broker, topic, group, path) as process:
+        for number in range(3):
+            code, _, errors = run("produce", topic, "--server", broker.server, stdin=b"%d\n" % number)
+            assert code == 0, errors
+            await_that(lambda: f"{number}" in path.read_text(), f"{number} was not read")
+            broker.restart(crash=number == 0)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+    assert sorted(set(path.read_text().split())) == ["0", "1", "2"]
+    assert offsets(broker, group) == {0: (3, 0)}
+
+
+@pytest.mark.parametrize("arguments", [["-G", ""], ["-G", "g", "-p", "0"]])
+def test_usage_errors_of_group_reading(broker, filled, arguments):
+    fails(*run("consume", filled, "-e", *arguments, "--server", broker.server)[::2])
