@@ -154,7 +154,7 @@ struct JournalFiles {
         while true {
             tries += 1
             do throws(IOError) {
-                try blocking.read(file, into: image.base, count: directAlignment, offset: UInt64(block))
+                _ = try blocking.read(file, into: image.base, count: directAlignment, offset: UInt64(block))
                 break
             } catch {
                 guard isMediumError(error.code) else { throw error }
