@@ -60,14 +60,15 @@ extension ControlStage {
     private func order(
         for group: UInt16, _ partitions: [PartitionName], _ wanted: [PartitionName: [Int32]?]
     ) -> Result<GroupOrder, Flaw> {
-        let wishes = partitions.map { wanted[$0] }
-        guard let first = wishes.compactMap({ $0 }).first, wishes.allSatisfy({ $0 == first }) else {
+        let target = directory.target(of: group)
+        // Who is not named stays where it is to be.
+        let wishes = partitions.map { wanted[$0] ?? target }
+        guard let first = wishes.first, wishes.allSatisfy({ $0 == first }) else {
             let some = partitions.prefix(8).map { "\($0.topic)-\($0.partition)" }.joined(separator: ", ") + (partitions.count > 8 ? ", ..." : "")
             return .failure(Flaw(
                 .invalidReplicaAssignment,
                 "\(partitions.count) partitions share partition group \(group) and its replicas: \(some). Name all of them with the same replicas, or use hutong cluster rebalance"))
         }
-        let target = directory.target(of: group)
         guard let brokers = first else {
             let isUnderWay = Set(directory.leadership(of: group).replicas) != Set(target)
             return isUnderWay ? .success(.stay) : .failure(Flaw(.noReassignmentInProgress, "partition group \(group) is not being moved"))

@@ -227,19 +227,28 @@ extension ClusterConfiguration {
 
 extension Settings {
     /// As clients are told of them.
-    fileprivate var described: [DescribedSetting] {
-        Settings.all.map { setting in
-            let (value, standard) = (setting.plainText(self), setting.plainText(Settings()))
-            let type: ConfigType =
-                switch setting.type {
-                case .text: .string
-                case .boolean: .boolean
-                case .number: .long
-                }
-            return DescribedSetting(
-                name: setting.key, value: value, given: value == standard ? nil : value, defaultValue: standard, type: type,
-                documentation: setting.doc)
+    fileprivate var described: [DescribedSetting] { Settings.all.map(described) + kafkasAddresses }
+
+    /// Under the names by which Kafka's tools look for them.
+    private var kafkasAddresses: [DescribedSetting] {
+        [("listeners", "listen", listen), ("advertised.listeners", "advertise", advertised)].map { name, setting, address in
+            DescribedSetting(
+                name: name, value: "PLAINTEXT://\(address)", given: "PLAINTEXT://\(address)", defaultValue: "", type: .list,
+                documentation: "What \(setting) says, as Kafka writes it.")
         }
+    }
+
+    private func described(_ setting: Setting) -> DescribedSetting {
+        let (value, standard) = (setting.plainText(self), setting.plainText(Settings()))
+        let type: ConfigType =
+            switch setting.type {
+            case .text: .string
+            case .boolean: .boolean
+            case .number: .long
+            }
+        return DescribedSetting(
+            name: setting.key, value: value, given: value == standard ? nil : value, defaultValue: standard, type: type,
+            documentation: setting.doc)
     }
 }
 

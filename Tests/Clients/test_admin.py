@@ -43,6 +43,7 @@ def test_a_broker_tells_what_is_in_force(admin, broker):
     given = configs["log.retention.ms"]
     assert given.value == "-1" and given.source == ConfigSource.STATIC_BROKER_CONFIG.value and not given.is_read_only
     assert configs["num.partitions"].is_read_only
+    assert configs["advertised.listeners"].value.startswith(f"PLAINTEXT://{broker.host}:") and configs["listeners"].is_read_only
 
 
 @pytest.mark.parametrize("kind, name", [("TOPIC", "nowhere"), ("GROUP", "g")])

@@ -198,6 +198,7 @@ def test_administration_by_clients(cluster, topic):
         wanted = [others[0], leader, others[1]]
         assert admin.alter_partition_reassignments({one: wanted})[one] is InvalidReplicationAssignmentError
         assert admin.alter_partition_reassignments({one: None})[one] is InvalidReplicationAssignmentError
+        assert admin.alter_partition_reassignments({one: list(before[one.partition][2])})[one] is None, "where all of its group is already"
         whole = {TopicPartition(topic, number): wanted for number in mates}
         refused = admin.alter_partition_reassignments({place: [9, leader, others[1]] for place in whole})
         assert set(refused.values()) == {InvalidReplicationAssignmentError}
