@@ -167,11 +167,12 @@ extension ClusterSimulation {
         guard let broker = anyRunning() else { return }
         var faults = DiskFaults(random: SeededRandom(seed: random.next()))
         faults.slow = random.chance(50) ? random.below(700) : 0
-        // What was written in part is torn when the power goes: as `crash` says, not together with a disk that is gone.
-        faults.shortWrite = random.chance(40) && isWhole(except: nil) ? random.below(100) : 0
+        // What was written in part is torn when the power goes or the broker ends by itself: as `crash` says, not together with a disk that is gone.
+        let mayTear = isWhole(except: nil)
+        faults.shortWrite = random.chance(40) && mayTear ? random.below(100) : 0
         faults.readError = random.chance(30) ? 1 + random.below(60) : 0
-        faults.writeError = random.chance(25) ? 1 + random.below(4) : 0
-        faults.syncError = random.chance(25) ? 1 + random.below(4) : 0
+        faults.writeError = random.chance(25) && mayTear ? 1 + random.below(4) : 0
+        faults.syncError = random.chance(25) && mayTear ? 1 + random.below(4) : 0
         broker.disk.faults = faults
         tell("broker \(broker.id): of 1000 operations slow \(faults.slow) short \(faults.shortWrite) read \(faults.readError) write \(faults.writeError) sync \(faults.syncError)")
     }

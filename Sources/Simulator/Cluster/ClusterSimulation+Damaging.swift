@@ -3,11 +3,16 @@ import Host
 import IO
 import Replication
 
+extension DiskFaults {
+    /// Whether a write may end in the middle of a frame for good.
+    fileprivate var mayTear: Bool { shortWrite > 0 || writeError > 0 || syncError > 0 }
+}
+
 extension ClusterSimulation {
     /// A broker whose disk may lose something: no more than replication can stand, so all others have everything.
     private func victim() -> ClusterBroker? {
         let broker = brokers[random.below(brokers.count)]
-        return isWhole(except: nil) && allAreSure() && brokers.allSatisfy { $0.disk.faults?.shortWrite ?? 0 == 0 } ? broker : nil
+        return isWhole(except: nil) && allAreSure() && brokers.allSatisfy { $0.disk.faults.map(\.mayTear) != true } ? broker : nil
     }
 
     /// Whether every replica is there, and knows what it has.

@@ -313,11 +313,11 @@ public final class ClusterSimulation {
         // A torn end may have been acknowledged, for all that anyone can tell: together with a disk that is gone that is more than
         // replicas can stand.
         let mayTear = isWhole(except: nil)
+        if !mayTear { finishFlushing(broker, life) }
         if losesPower {
             count("powerCut")
             broker.disk.crash(random: &random, kept: mayTear ? random.below(101) : 0)
         } else {
-            if !mayTear { finishFlushing(broker, life) }
             broker.disk.endProcess(random: &random)
         }
         broker.end()
