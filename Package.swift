@@ -66,7 +66,7 @@ let package = Package(
         module("Sequencer", ["Host", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),
         module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", deque, log]),
         module("Control", ["Host", "Wire", "Intake", "Responses", "Sequencer", "Metadata", log]),
-        module("Groups", ["Host", "Wire", "Codecs", "Intake", "Journal", "Metadata", "Responses", deque, heap, log]),
+        module("Groups", ["CHost", "Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Metadata", "Responses", deque, heap, log]),
         module("Settings", [.product(name: "Yams", package: "Yams")]),
         module(
             "Broker",
@@ -98,8 +98,8 @@ let package = Package(
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CHost", "Codecs", "Host", "IO", "Intake", "Journal", "Metadata", "Replication", "Sequencer", "TestSupport", "Wire", arguments,
-                log,
+                "CHost", "Codecs", "Groups", "Host", "IO", "Intake", "Journal", "Metadata", "Replication", "Sequencer", "TestSupport", "Wire",
+                arguments, log,
             ],
             path: "Tests/Fuzz"),
         tests("Host", ["Host", "CHost", "TestSupport"]),
@@ -112,7 +112,7 @@ let package = Package(
         tests("Coordination", ["Coordination", log]),
         tests("Sequencer", ["Sequencer", "Journal", "Wire", "Codecs", "TestSupport"]),
         tests("Client", ["Client", "Wire", "Codecs"]),
-        tests("Groups", ["Groups", "Host", "Wire"]),
+        tests("Groups", ["Groups", "Host", "IO", "Wire"]),
         tests("Settings", ["Settings"]),
         tests("Journal", ["CHost", "Codecs", "Host", "IO", "Journal", "Sequencer", "Wire", log]),
         tests(

@@ -16,6 +16,13 @@ public struct BrokerProcess: Sendable {
     /// CPU time of the process so far, in nanoseconds, by its own clock (clock_getcpuclockid(3)).
     public func cpu() -> Double { BrokerProcess.cpu(of: pid) }
 
+    /// Memory that is there for it and no file's (proc(5), statm), in bytes; nil: it has ended.
+    public var residentBytes: Int? {
+        guard let text = try? String(contentsOfFile: "/proc/\(pid)/statm", encoding: .utf8) else { return nil }
+        let pages = text.split(separator: " ").prefix(3).compactMap { Int($0) }
+        return pages.count == 3 ? (pages[1] - pages[2]) * Int(getpagesize()) : nil
+    }
+
     static func ownCPU() -> Double { cpu(of: getpid()) }
 
     private static func cpu(of pid: Int32) -> Double {

@@ -49,8 +49,10 @@ public struct ProduceLoad {
         self.broker = broker
     }
 
-    /// - Parameter tell: given, each second, the seconds passed and how many requests were answered in the last one.
-    public func run(tell: (Int, Int) -> Void) throws -> LoadResult {
+    /// - Parameters:
+    ///   - ready: called when all is connected, right before time begins to count.
+    ///   - tell: given, each second, the seconds passed and how many requests were answered in the last one.
+    public func run(ready: () throws -> Void = {}, tell: (Int, Int) -> Void) throws -> LoadResult {
         let threads = max(1, min(settings.threads, settings.connections))
         let rings = try RingSet(.auto, count: threads).rings
         var sockets: [Int32] = []
@@ -65,6 +67,7 @@ public struct ProduceLoad {
             }
             stages.append(StageBox("load", LoadStage(share, progress: progresses[thread])))
         }
+        try ready()
         let window = LoadWindow(warmup: settings.warmup, duration: settings.duration)
         for stage in stages { stage.body.connections.forEach { $0.begin(window) } }
         let running = try LoadThreads("load", stages, rings)

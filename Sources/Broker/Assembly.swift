@@ -213,7 +213,7 @@ final class Assembly {
 
     private func coordinator(_ positions: [JournalPositions]) -> GroupStage {
         GroupStage(
-            settings: configuration.groups, positions: positions, links: wiring.groups(), local: wiring.local(), hosts: hosts, table: table,
+            settings: configuration.groups, files: files(.groups), directory: configuration.directory, positions: positions, links: wiring.groups(), local: wiring.local(), hosts: hosts, table: table,
             answerBytes: Assembly.answerBytes, waker: host.waker(thread: plan.thread(of: .groups)), draining: draining, random: { .random(in: 0 ... .max) }, logger: logger)
     }
 }

@@ -47,7 +47,8 @@ extension GroupShard {
     /// What takes a group back with all that it has; or why it can't be.
     public func delete(_ id: String) -> Result<[GroupRecord], GroupRefusal> {
         guard let entry = entries[id] else { return .failure(GroupRefusal(.groupIdNotFound)) }
-        guard entry.group.isIdle else { return .failure(GroupRefusal(.nonEmptyGroup)) }
+        // That its last member has left may still be on its way into the log: what takes the group back comes behind it.
+        guard entry.group.isUnattended else { return .failure(GroupRefusal(.nonEmptyGroup)) }
         var records: [GroupRecord] = []
         for (topic, partitions) in entry.offsets.topics.sorted(by: { $0.key < $1.key }) {
             for partition in partitions.keys.sorted() { records.append(.offset(group: id, topic: topic, partition: partition, nil)) }

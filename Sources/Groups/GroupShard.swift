@@ -6,6 +6,18 @@ public struct GroupShard: Sendable {
     public struct Entry: Sendable {
         public var group: ConsumerGroup
         public var offsets = GroupOffsets()
+        /// The group as the log says it is; nil: the log says nothing of it.
+        public fileprivate(set) var stored: GroupMetadataValue?
+
+        init(group: ConsumerGroup) { self.group = group }
+
+        /// What the log says of the group, in as few records as it takes.
+        func records(_ id: String) -> [GroupRecord] {
+            let offsets = offsets.topics.flatMap { topic, partitions in
+                partitions.map { GroupRecord.offset(group: id, topic: topic, partition: $0.key, $0.value) }
+            }
+            return stored.map { [.group(id, $0)] + offsets } ?? offsets
+        }
     }
 
     private let limits: GroupLimits
@@ -48,6 +60,7 @@ public struct GroupShard: Sendable {
             if offset == nil { forgetIfEmpty(id) }
         case .group(let id, let metadata):
             guard !keepsMembers else {
+                entries[id]?.stored = metadata
                 // What the log says of members is older than what this broker knows; but who was deleted is gone, unless somebody has come meanwhile.
                 if metadata == nil, let entry = entries[id], entry.group.isIdle, entry.offsets.isEmpty { entries[id] = nil }
                 return
@@ -55,8 +68,10 @@ public struct GroupShard: Sendable {
             if let metadata {
                 make(id, wall: wall)
                 entries[id]!.group = ConsumerGroup(id: id, limits: limits, stored: metadata, wall: wall)
+                entries[id]!.stored = metadata
             } else if entries[id] != nil {
                 entries[id]!.group = ConsumerGroup(id: id, limits: limits, wall: wall)
+                entries[id]!.stored = nil
                 forgetIfEmpty(id)
             }
         }

@@ -7,7 +7,7 @@ import Wire
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure a broker, and what it stands on: the drive, the transport.",
-        subcommands: [BenchProduce.self, BenchConsume.self, BenchMeet.self, BenchNull.self])
+        subcommands: [BenchProduce.self, BenchConsume.self, BenchGroups.self, BenchMeet.self, BenchNull.self])
 
     /// - Parameter configs: as NAME=VALUE.
     static func makeTopics(_ settings: LoadSettings, configs: [String] = [], _ client: KafkaClient) throws {

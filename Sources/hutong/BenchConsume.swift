@@ -80,7 +80,7 @@ struct BenchConsume: ParsableCommand {
         if let topic {
             load.topics = [topic]
             load.partitions = Int(try client.partitionCount(of: topic))
-            return try report(try figures(try consumers(load, client, follows: false).finish()))
+            return try report(try readAll(load, client))
         }
         try BenchCommand.makeTopics(load, configs: topicConfig, client)
         defer { _ = try? client.deleteTopics(load.topics) }
@@ -107,14 +107,20 @@ struct BenchConsume: ParsableCommand {
         load.requests = max(bytes / max(recordSize * recordsPerBatch, 1), connections)
         load.duration = 3600
         _ = try ProduceLoad(load, broker: nil).run { second, requests in Output.say("writing, \(second) s: \(requests) requests/s") }
-        return try figures(try consumers(load, client, follows: false).finish())
+        return try readAll(load, client)
+    }
+
+    private func readAll(_ load: LoadSettings, _ client: KafkaClient) throws -> Figures {
+        let consumers = try consumers(load, client, follows: false)
+        try consumers.start()
+        return try figures(try consumers.finish())
     }
 
     private func tail(_ load: LoadSettings, _ client: KafkaClient) throws -> Figures {
         let tell = { (second: Int, requests: Int) in Output.say("\(second) s: \(requests) requests/s") }
         let alone = try ProduceLoad(load, broker: nil).run(tell: tell)
         let consumers = try consumers(load, client, follows: true)
-        let together = try ProduceLoad(load, broker: nil).run(tell: tell)
+        let together = try ProduceLoad(load, broker: nil).run(ready: consumers.start, tell: tell)
         var figures = try figures(try consumers.finish())
         figures.produceRequestsPerSecond = together.requestsPerSecond
         figures.produceAloneRequestsPerSecond = alone.requestsPerSecond
@@ -138,9 +144,7 @@ struct BenchConsume: ParsableCommand {
             guard follows || start < end else { throw LoadError("partition \(partition) has no records to read") }
             return start..<end
         }
-        let consumers = try ConsumeLoad(settings)
-        try consumers.start()
-        return consumers
+        return try ConsumeLoad(settings)
     }
 
     private func figures(_ result: (counts: ConsumeCounts, latencies: LatencyLog)) throws -> Figures {

@@ -1,6 +1,7 @@
 import CHost
 import Codecs
 import Glibc
+import Groups
 import Host
 import IO
 import Journal
@@ -14,7 +15,7 @@ import Wire
 
 func journalTargets() throws -> [FuzzTarget] {
     [
-        try frameTarget(), indexTarget(), stateTarget(), checkpointTarget(), catalogTarget(), try snapshotHeadTarget(), try recoveryTarget(), try metadataTarget(),
+        try frameTarget(), indexTarget(), stateTarget(), checkpointTarget(), catalogTarget(), try snapshotHeadTarget(), try shardSnapshotTarget(), try recoveryTarget(), try metadataTarget(),
     ]
 }
 
@@ -209,6 +210,45 @@ private func snapshotHeadTarget() throws -> FuzzTarget {
         try Finding.unless(found.checkpoint.position <= found.end, "a checkpoint of what is not there")
         let again = SnapshotHead(found.encode(group: journal.group), group: journal.group, segmentBytes: 64 << 10)
         try Finding.unless(again?.end == found.end && again?.files.count == found.files.count, "what was read is written otherwise")
+        return true
+    }
+}
+
+/// What groups had committed, up to an offset.
+private func shardSnapshotTarget() throws -> FuzzTarget {
+    var shard = GroupShard(limits: GroupLimits())
+    var group = GroupMetadataValue()
+    group.generation = 3
+    group.protocolType = "consumer"
+    shard.apply(.group("g", group), keepsMembers: false, wall: 5)
+    for number in 0..<3 as Range<Int32> {
+        let offset = CommittedOffset(offset: 9, leaderEpoch: 1, metadata: "m", committedAt: 5)
+        shard.apply(.offset(group: "g", topic: "t", partition: number, offset), keepsMembers: false, wall: 5)
+    }
+    shard.advance(to: 4)
+    var encoder = ShardSnapshotEncoder(shard, topic: Uuid(high: 1, low: 2), partition: 3, madeAt: 5)
+    guard let image = try encoder.proceed(records: 100) else { throw Finding("an encoder that does not end") }
+    let length = 64 + Int(image.base.loadUnaligned(fromByteOffset: 48, as: UInt64.self))
+    func mend(_ bytes: inout [UInt8]) {
+        guard bytes.count >= 64 else { return }
+        bytes.withUnsafeMutableBytes { file in
+            let base = file.baseAddress!
+            let records = min(Int(clamping: file.loadUnaligned(fromByteOffset: 48, as: UInt64.self)), file.count - 64)
+            base.storeBytes(of: hutong_crc32c(0, base + 64, records).littleEndian, toByteOffset: 4, as: UInt32.self)
+            base.storeBytes(of: hutong_crc32c(0, base, 60).littleEndian, toByteOffset: 60, as: UInt32.self)
+        }
+    }
+    return FuzzTarget("groups.shardSnapshot", weight: 5, samples: [Array(UnsafeRawBufferPointer(start: image.base, count: length))], mend: mend) { input in
+        let image = AlignedBuffer(count: input.count)
+        image.base.copyMemory(from: input.baseAddress ?? UnsafeRawPointer(image.base), byteCount: input.count)
+        guard var reader = ShardSnapshotReader(image, count: input.count) else { return false }
+        var found = GroupShard(limits: GroupLimits())
+        var count = 0
+        while !reader.isAtEnd {
+            do { if let record = try reader.next() { found.apply(record, keepsMembers: false, wall: 0) } } catch { return false }
+            count += 1
+        }
+        try Finding.unless(count == reader.recordCount, "records that nobody counted")
         return true
     }
 }

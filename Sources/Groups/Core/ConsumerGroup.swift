@@ -73,8 +73,11 @@ public struct ConsumerGroup: Sendable {
 
     public var isEmpty: Bool { state == .empty }
 
-    /// Whether something of the group is under way that its end would interrupt.
-    public var isIdle: Bool { state == .empty && awaited.isEmpty && storing.isEmpty }
+    /// Nobody is a member, or has been told with which id to become one.
+    public var isUnattended: Bool { state == .empty && awaited.isEmpty }
+
+    /// Nothing of the group is under way that its end would interrupt.
+    public var isIdle: Bool { isUnattended && storing.isEmpty }
 
     /// The group is gone: it was deleted, or its coordinator is another broker now. Who waits is answered so.
     public mutating func end(_ error: ErrorCode, now: Moments) {

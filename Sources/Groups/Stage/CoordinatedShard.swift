@@ -11,7 +11,7 @@ struct Caller {
 }
 
 /// What is done once records are stored, or can't be.
-enum Completion {
+enum StoreCompletion {
     case commit(Caller, OffsetCommitResponse)
     case deleteOffsets(Caller, OffsetDeleteResponse)
     case deleteGroup(DeletedGroups, Int)
@@ -40,7 +40,7 @@ struct StoredBatch {
     var records: [GroupRecord] = []
     var encoded: [Record] = []
     var bytes = 0
-    var completions: [Completion] = []
+    var completions: [StoreCompletion] = []
 }
 
 /// One partition of `__consumer_offsets`, as its broker sees it.
@@ -65,6 +65,13 @@ struct CoordinatedShard {
     /// The fetch that is under way; and, by the monotonic clock, before when there is to be none.
     var fetch: UInt32?
     var loadsFrom: UInt64 = 0
+    /// Its snapshot is being read from the disk; or is taken in.
+    var awaitsSnapshot = false
+    var snapshot: ShardSnapshotReader?
+    /// Of the snapshot that there is, how many records it has, and when it was made, in milliseconds since 1970; and how much has changed since.
+    private(set) var snapshotRecords = 0
+    private(set) var snapshotMadeAt = Int64.max
+    var changes = 0
     /// What is to be sent, in order; the last is not full yet.
     var outgoing: Deque<StoredBatch> = []
     /// What was sent and is not known to be stored, by its ticket.
@@ -83,16 +90,27 @@ struct CoordinatedShard {
         shard = GroupShard(limits: limits)
         fetch = nil
         loadsFrom = 0
+        awaitsSnapshot = false
+        snapshot = nil
+        snapshotRecords = 0
+        snapshotMadeAt = .max
+        changes = 0
+    }
+
+    /// There is a snapshot now.
+    mutating func noteSnapshot(records: Int, madeAt: Int64) {
+        snapshotRecords = records
+        snapshotMadeAt = madeAt
     }
 
     /// It has nothing to read, and nothing to send.
     var isIdle: Bool { state != .loading && outgoing.isEmpty }
 
     /// When it wants to be looked at, if nothing comes.
-    var deadline: UInt64 { state == .loading && fetch == nil ? loadsFrom : .max }
+    var deadline: UInt64 { state == .loading && fetch == nil && !awaitsSnapshot ? loadsFrom : .max }
 
     /// Records for the log, together, and what follows.
-    mutating func store(_ records: [GroupRecord], _ completion: Completion, wall: Int64) throws(WireError) {
+    mutating func store(_ records: [GroupRecord], _ completion: StoreCompletion, wall: Int64) throws(WireError) {
         var encoded: [Record] = []
         var bytes = 0
         for record in records {

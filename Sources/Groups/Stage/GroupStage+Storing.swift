@@ -22,22 +22,31 @@ extension GroupStage {
         let partitions = shards.indices.filter { Int(shards[$0].place.group) == group }
         for partition in partitions {
             giveUp(partition, .notCoordinator)
-            if epoch > 0 { beginLoading(partition) }
+            if epoch > 0 { beginLoading(partition, from: .snapshot) }
         }
         return partitions.count
     }
 
-    private mutating func beginLoading(_ partition: Int) {
+    /// What is read first.
+    enum LoadSource {
+        /// Where there is none, the log.
+        case snapshot
+        case log
+    }
+
+    mutating func beginLoading(_ partition: Int, from source: LoadSource) {
         shards[partition].begin(.loading, limits: settings.limits)
         busy.insert(partition)
+        if source == .snapshot { readSnapshot(partition) }
     }
 
     /// Reads on in what is committed, while it is loading.
     mutating func load(_ partition: Int) -> Int {
         // What was sent before may be committed later than what is read now.
-        guard shards[partition].state == .loading, shards[partition].fetch == nil, shards[partition].sent.isEmpty,
+        guard shards[partition].state == .loading, shards[partition].fetch == nil, shards[partition].sent.isEmpty, !shards[partition].awaitsSnapshot,
             now.monotonic >= shards[partition].loadsFrom
         else { return 0 }
+        if shards[partition].snapshot != nil { return applySnapshot(partition) }
         var part = FetchRequest.Partition()
         part.partition = shards[partition].partition
         part.fetchOffset = shards[partition].shard.nextOffset
@@ -56,7 +65,7 @@ extension GroupStage {
         return shards[partition].fetch == nil ? 0 : 1
     }
 
-    private func name(_ partition: Int) -> String { "\(TopicName.consumerOffsets)-\(partition)" }
+    func name(_ partition: Int) -> String { "\(TopicName.consumerOffsets)-\(partition)" }
 
     // MARK: What comes back
 
@@ -87,6 +96,8 @@ extension GroupStage {
             // What was deleted from the log's beginning was deleted by nobody's wish but an operator's.
             case .offsetOutOfRange where part.logStartOffset > shards[partition].shard.nextOffset:
                 return shards[partition].shard.advance(to: part.logStartOffset)
+            // The log has lost what it had: the snapshot tells of another.
+            case .offsetOutOfRange where shards[partition].snapshotMadeAt < .max: return beginLoading(partition, from: .log)
             case .notLeaderOrFollower: return shards[partition].loadsFrom = now.monotonic + GroupStage.pause
             default: throw WireError("\(part.errorCode)")
             }
@@ -106,6 +117,7 @@ extension GroupStage {
             let header = try batch.withUnsafeBytes { try RecordBatchHeader(checking: $0) }
             for record in try RecordBatch.records(of: Array(batch)) where record.offset >= shards[partition].shard.nextOffset {
                 if let known = try GroupRecord(record) { shards[partition].shard.apply(known, keepsMembers: false, wall: record.timestamp) }
+                noteChanges(1, partition)
             }
             shards[partition].shard.advance(to: try header.nextOffset())
         }
@@ -119,7 +131,7 @@ extension GroupStage {
     // MARK: Storing
 
     /// Puts records into the log, with others that come in the same step.
-    mutating func store(_ records: [GroupRecord], _ completion: Completion, _ partition: Int) {
+    mutating func store(_ records: [GroupRecord], _ completion: StoreCompletion, _ partition: Int) {
         unstored += 1
         busy.insert(partition)
         do { try shards[partition].store(records, completion, wall: now.wall) } catch {
@@ -163,6 +175,7 @@ extension GroupStage {
             if isOwn {
                 for record in batch.records { shards[partition].shard.apply(record, keepsMembers: true, wall: now.wall) }
                 shards[partition].shard.advance(to: first + Int64(batch.records.count))
+                noteChanges(batch.records.count, partition)
             }
         case .refused(let code), .unknown(let code): error = GroupStage.told(code)
         }
@@ -170,7 +183,7 @@ extension GroupStage {
         // It may be in the log or not: that is read again.
         if case .unknown = outcome, isOwn, followed[Int(shards[partition].place.group)] > 0 {
             giveUp(partition, .notCoordinator)
-            beginLoading(partition)
+            beginLoading(partition, from: .snapshot)
         }
     }
 
@@ -185,7 +198,7 @@ extension GroupStage {
     }
 
     /// - Parameter life: of the shard that asked.
-    mutating func complete(_ completion: Completion, _ error: ErrorCode, _ partition: Int, life: UInt64) {
+    mutating func complete(_ completion: StoreCompletion, _ error: ErrorCode, _ partition: Int, life: UInt64) {
         unstored -= 1
         switch completion {
         case .commit(let caller, var response):

@@ -1,5 +1,6 @@
 import HeapModule
 import Host
+import IO
 import Intake
 import Journal
 import Logging
@@ -68,7 +69,10 @@ public struct GroupStage: Stage, ~Copyable {
     var busy: Set<Int> = []
     /// By partition group, the epoch in which this broker coordinates what the group has of them; 0: it does not.
     var followed: [UInt64]
-    private var topicId: Uuid?
+    private(set) var topicId: Uuid?
+    var snapshots: ShardSnapshots
+    /// Shards that are worth a new snapshot.
+    var dueSnapshots: Set<Int> = []
     /// How much is to be done once something is stored, or can't be.
     var unstored = 0
     /// Who waits for a JoinGroup's or SyncGroup's answer.
@@ -81,15 +85,17 @@ public struct GroupStage: Stage, ~Copyable {
     var now = ConsumerGroup.Moments(monotonic: 0, wall: 0)
 
     /// - Parameters:
+    ///   - directory: where the broker keeps everything, as an absolute path.
     ///   - positions: of each partition group.
     ///   - hosts: of the members' clients.
     ///   - waker: of the thread that the stage runs on.
     ///   - random: numbers that nobody else draws, for the ids of members.
     public init(
-        settings: GroupSettings, positions: [JournalPositions], links: consuming GroupLinks, local: consuming LocalLinks, hosts: ClientHosts, table: TopicTable,
+        settings: GroupSettings, files: any FilePort, directory: String, positions: [JournalPositions], links: consuming GroupLinks, local: consuming LocalLinks, hosts: ClientHosts, table: TopicTable,
         answerBytes: Int, waker: Waker, draining: DrainSwitch, random: @escaping @Sendable () -> UInt64, logger: Logger
     ) {
         self.settings = settings
+        snapshots = ShardSnapshots(files: files, directory: directory)
         self.positions = positions
         self.draining = draining
         self.random = random
@@ -114,15 +120,16 @@ public struct GroupStage: Stage, ~Copyable {
             progress += load(partition) + send(partition)
             if shards[partition].isIdle { busy.remove(partition) }
         }
+        progress += keepSnapshots()
         links.desk.publish()
         return progress
     }
 
     public var deadline: UInt64 {
-        busy.reduce(min(looks.min?.deadline ?? .max, shards.isEmpty ? .max : nextRetention)) { min($0, shards[$1].deadline) }
+        busy.reduce(min(looks.min?.deadline ?? .max, shards.isEmpty ? .max : nextRetention, snapshotDeadline)) { min($0, shards[$1].deadline) }
     }
 
-    public var isDrained: Bool { shards.allSatisfy { $0.outgoing.isEmpty && $0.sent.isEmpty } }
+    public var isDrained: Bool { snapshots.isAtRest && shards.allSatisfy { $0.outgoing.isEmpty && $0.sent.isEmpty } }
 
     var isDraining: Bool { draining.isOn }
 
@@ -151,6 +158,7 @@ public struct GroupStage: Stage, ~Copyable {
         topicId = topic?.id
         shards = (topic?.partitions ?? []).enumerated().map { CoordinatedShard(partition: Int32($0), place: $1, limits: settings.limits) }
         busy = []
+        dueSnapshots = []
         followed = positions.map { _ in 0 }
     }
 
@@ -257,6 +265,7 @@ public struct GroupStage: Stage, ~Copyable {
                 let records = shards[partition].shard.expired(retention: settings.retention, wall: now.wall)
                 if !records.isEmpty { store(records, .nothing, partition) }
             }
+            renewSnapshots()
         }
         return count
     }
