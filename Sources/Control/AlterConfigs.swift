@@ -37,7 +37,7 @@ extension ControlStage {
     private typealias Operation = IncrementalAlterConfigsRequest.Operation
 
     mutating func handleAlterConfigs(_ request: ClientRequest, _ io: Int) throws {
-        let message = try AlterConfigsRequest.decode(request.body, version: request.version)
+        let message = try request.decode(AlterConfigsRequest.self)
         let wanted = message.resources.map { resource in
             ConfigAlteration(
                 resource: .init(type: resource.resourceType, name: resource.resourceName),
@@ -52,7 +52,7 @@ extension ControlStage {
     }
 
     mutating func handleIncrementalAlterConfigs(_ request: ClientRequest, _ io: Int) throws {
-        let message = try IncrementalAlterConfigsRequest.decode(request.body, version: request.version)
+        let message = try request.decode(IncrementalAlterConfigsRequest.self)
         let wanted = message.resources.map { resource in
             ConfigAlteration(
                 resource: .init(type: resource.resourceType, name: resource.resourceName),

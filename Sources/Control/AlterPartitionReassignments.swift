@@ -11,7 +11,7 @@ struct PartitionName: Hashable {
 extension ControlStage {
     /// Partition groups are moved where a request names all partitions of each, with the same brokers.
     mutating func handleAlterPartitionReassignments(_ request: ClientRequest, _ io: Int) throws {
-        let message = try AlterPartitionReassignmentsRequest.decode(request.body, version: request.version)
+        let message = try request.decode(AlterPartitionReassignmentsRequest.self)
         var wanted: [PartitionName: [Int32]?] = [:]
         var twice: Set<PartitionName> = []
         for topic in message.topics {

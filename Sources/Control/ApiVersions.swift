@@ -13,7 +13,7 @@ extension ControlStage {
             response.apiKeys = [ApiVersionsResponse.API(spec)]
             return try answer(response, request, io, version: 0)
         }
-        _ = try ApiVersionsRequest.decode(request.body, version: request.version)
+        _ = try request.decode(ApiVersionsRequest.self)
         response.apiKeys = APIs.all.map { ApiVersionsResponse.API($0) }
         try answer(response, request, io)
     }

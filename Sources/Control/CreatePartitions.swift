@@ -4,7 +4,7 @@ import Wire
 
 extension ControlStage {
     mutating func handleCreatePartitions(_ request: ClientRequest, _ io: Int) throws {
-        let message = try CreatePartitionsRequest.decode(request.body, version: request.version)
+        let message = try request.decode(CreatePartitionsRequest.self)
         let counts = Dictionary(message.topics.map { ($0.name, 1) }, uniquingKeysWith: +)
         var response = CreatePartitionsResponse()
         var changes: [MetadataChange] = []

@@ -7,7 +7,7 @@ extension ControlStage {
     static var partitionLimit: Int32 { 10_000 }
 
     mutating func handleCreateTopics(_ request: ClientRequest, _ io: Int) throws {
-        let message = try CreateTopicsRequest.decode(request.body, version: request.version)
+        let message = try request.decode(CreateTopicsRequest.self)
         var response = CreateTopicsResponse()
         var changes: [MetadataChange] = []
         var names: Set<String> = []

@@ -4,7 +4,7 @@ import Wire
 
 extension ControlStage {
     mutating func handleDeleteTopics(_ request: ClientRequest, _ io: Int) throws {
-        let message = try DeleteTopicsRequest.decode(request.body, version: request.version)
+        let message = try request.decode(DeleteTopicsRequest.self)
         var response = DeleteTopicsResponse()
         var changes: [MetadataChange] = []
         // Before version 6 topics are named in a list of their own.

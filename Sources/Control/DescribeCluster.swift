@@ -5,7 +5,7 @@ import Wire
 extension ControlStage {
     /// The brokers that are there, and which of them changes are to be sent to.
     func handleDescribeCluster(_ request: ClientRequest) throws -> DescribeClusterResponse {
-        let message = try DescribeClusterRequest.decode(request.body, version: request.version)
+        let message = try request.decode(DescribeClusterRequest.self)
         var response = DescribeClusterResponse()
         guard message.endpointType == DescribeClusterRequest.EndpointType.brokers.rawValue else {
             response.errorCode = .mismatchedEndpointType

@@ -7,7 +7,7 @@ extension ControlStage {
     private static let mostConfigs = 20_000
 
     mutating func handleDescribeConfigs(_ request: ClientRequest, _ io: Int) throws {
-        let message = try DescribeConfigsRequest.decode(request.body, version: request.version)
+        let message = try request.decode(DescribeConfigsRequest.self)
         var response = DescribeConfigsResponse()
         var left = ControlStage.mostConfigs
         for resource in message.resources {

@@ -20,7 +20,7 @@ extension ControlStage {
     private static var patience: UInt64 { 5_000_000_000 }
 
     mutating func handleDescribeProducers(_ request: ClientRequest, _ io: Int) throws {
-        let message = try DescribeProducersRequest.decode(request.body, version: request.version)
+        let message = try request.decode(DescribeProducersRequest.self)
         var response = DescribeProducersResponse()
         var answers: [PartitionPlace: (topic: Int, partition: Int)] = [:]
         for (number, topic) in message.topics.enumerated() {

@@ -9,7 +9,7 @@ extension ControlStage {
     /// The groups of the named partitions are handed to the brokers that are to lead them; or, in an unclean election, go on with those of their replicas
     /// that are there. It is answered when they are led so.
     mutating func handleElectLeaders(_ request: ClientRequest, _ io: Int) throws {
-        let message = try ElectLeadersRequest.decode(request.body, version: request.version)
+        let message = try request.decode(ElectLeadersRequest.self)
         let kind = ElectLeadersRequest.Kind(rawValue: message.electionType)
         let asked = message.topicPartitions ?? table.topics.map { topic in
             ElectLeadersRequest.Topic(topic: topic.name, partitions: topic.partitions.indices.map(Int32.init))

@@ -5,7 +5,7 @@ import Wire
 extension ControlStage {
     /// Who coordinates a group: the leader of the partition of `__consumer_offsets` that it belongs to. Where that topic is not there, it is made.
     mutating func handleFindCoordinator(_ request: ClientRequest, _ io: Int) throws {
-        let message = try FindCoordinatorRequest.decode(request.body, version: request.version)
+        let message = try request.decode(FindCoordinatorRequest.self)
         var changes: [MetadataChange] = []
         if planned.topics[TopicName.consumerOffsets] == nil {
             // Where there are too few brokers now, the client is told to ask again.

@@ -4,7 +4,7 @@ import Wire
 
 extension ControlStage {
     mutating func handleInitProducerId(_ request: ClientRequest, _ io: Int) throws {
-        let message = try InitProducerIdRequest.decode(request.body, version: request.version)
+        let message = try request.decode(InitProducerIdRequest.self)
         guard message.transactionalId == nil else {
             var response = InitProducerIdResponse()
             response.errorCode = .invalidRequest  // there are no transactions yet

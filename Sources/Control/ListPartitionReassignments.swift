@@ -5,7 +5,7 @@ import Wire
 extension ControlStage {
     /// The partitions of groups that are not yet with the brokers that are to have them.
     mutating func handleListPartitionReassignments(_ request: ClientRequest, _ io: Int) throws {
-        let message = try ListPartitionReassignmentsRequest.decode(request.body, version: request.version)
+        let message = try request.decode(ListPartitionReassignmentsRequest.self)
         let asked = message.topics.map { topics in
             Dictionary(topics.map { ($0.name, Set($0.partitionIndexes)) }, uniquingKeysWith: { $0.union($1) })
         }

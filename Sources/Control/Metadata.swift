@@ -5,7 +5,7 @@ import Wire
 extension ControlStage {
     /// Topics and brokers; what is asked for and not there is made, where both sides allow it.
     mutating func handleMetadata(_ request: ClientRequest, _ io: Int) throws {
-        let message = try MetadataRequest.decode(request.body, version: request.version)
+        let message = try request.decode(MetadataRequest.self)
         var changes: [MetadataChange] = []
         if defaults.autoCreate && message.allowAutoTopicCreation {
             for name in (message.topics ?? []).compactMap(\.name)

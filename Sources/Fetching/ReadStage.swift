@@ -367,21 +367,21 @@ public struct ReadStage: Stage, ~Copyable {
         do {
             switch APIKey(rawValue: request.key) {
             case .fetch:
-                let message = try FetchRequest.decode(request.body, version: request.version)
+                let message = try request.decode(FetchRequest.self)
                 let job = FetchJob(request, io: io, message: message, table: table, limit: limits.fetchBytes)
                 if jobs.count >= limits.jobs { job.isDue = true }
                 jobs.add(job)
             case .deleteRecords:
-                let message = try DeleteRecordsRequest.decode(request.body, version: request.version)
+                let message = try request.decode(DeleteRecordsRequest.self)
                 begin(DeleteRecordsJob(request, io: io, message: message, table: table))
             case .describeLogDirs:
-                let message = try DescribeLogDirsRequest.decode(request.body, version: request.version)
+                let message = try request.decode(DescribeLogDirsRequest.self)
                 logDirsJobs.append(LogDirsJob(request, io: io, message: message, table: table))
             case .offsetForLeaderEpoch:
-                let message = try OffsetForLeaderEpochRequest.decode(request.body, version: request.version)
+                let message = try request.decode(OffsetForLeaderEpochRequest.self)
                 begin(.epochEnds(EpochEndJob(request, io: io, message: message, table: table)))
             default:
-                let message = try ListOffsetsRequest.decode(request.body, version: request.version)
+                let message = try request.decode(ListOffsetsRequest.self)
                 begin(.listOffsets(ListOffsetsJob(request, io: io, message: message, table: table)))
             }
         } catch {

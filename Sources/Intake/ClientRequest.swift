@@ -73,6 +73,11 @@ public struct ClientRequest: BitwiseCopyable, @unchecked Sendable {
         UnsafeRawBufferPointer(start: bytes + Int(bodyOffset), count: Int(count) - Int(bodyOffset))
     }
 
+    /// The body as a message. Bytes behind its end are ignored, as Kafka's brokers do: librdkafka 2.16 ends a Metadata request for all topics with three that mean nothing.
+    public func decode<Message: Request>(_: Message.Type) throws(WireError) -> Message {
+        try Message.decode(body, version: version, ignoringRest: true)
+    }
+
     /// What gives the request's bytes back.
     @inlinable
     public var release: Release { Release(connection: connection, frame: frame, count: 1) }

@@ -59,7 +59,7 @@ extension Message {
     ///
     /// - Parameters:
     ///   - maxElements: the most elements that all its arrays may have together.
-    ///   - ignoringRest: whether bytes that remain are ignored, as Kafka's clients do with answers; else they are an error.
+    ///   - ignoringRest: whether bytes that remain are ignored, as Kafka's clients do with answers and its brokers with requests; else they are an error.
     public static func decode(
         _ bytes: UnsafeRawBufferPointer, version: Int16, maxElements: Int = Wire.maxElements, ignoringRest: Bool = false
     ) throws(WireError) -> Self {

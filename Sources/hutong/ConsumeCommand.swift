@@ -1,5 +1,6 @@
 import ArgumentParser
 import Client
+import Glibc
 import Wire
 
 struct ConsumeCommand: ParsableCommand {
@@ -44,6 +45,9 @@ struct ConsumeCommand: ParsableCommand {
     /// Prints what comes until that is enough. False: nobody reads what is printed any more.
     private func print(_ poll: ((Int32, Record) throws -> Bool) throws -> Void, _ isAtEnd: () -> Bool) throws -> Bool {
         var left = count ?? .max
+        // Who reads records in the terminal sees them come.
+        var progress = isatty(STDOUT_FILENO) == 1 ? nil : ProgressLine()
+        defer { progress?.clear() }
         while left > 0, !Interruption.isAsked {
             var text: [UInt8] = []
             try poll { partition, record in
@@ -53,6 +57,7 @@ struct ConsumeCommand: ParsableCommand {
             }
             // A reader that has gone, as head does, has seen enough.
             guard Output.write(text) else { return false }
+            progress?.show("\((count ?? .max) - left) records read")
             if exit, isAtEnd() { break }
         }
         return true

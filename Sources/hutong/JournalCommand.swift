@@ -72,7 +72,13 @@ struct JournalCommand: ParsableCommand {
 
         @OptionGroup var directory: Directory
 
-        func run() { directory.examine { try $0.verify() } }
+        func run() {
+            directory.examine { examiner in
+                var progress = ProgressLine()
+                defer { progress.clear() }
+                return try examiner.verify { read, of in progress.show("\(read >> 20) of \(of >> 20) MiB read") }
+            }
+        }
     }
 
     struct ExplainRecovery: ParsableCommand {

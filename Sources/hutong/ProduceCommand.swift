@@ -53,12 +53,17 @@ struct ProduceCommand: ParsableCommand {
         options.partition = partition
         let producer = try Producer(try server.client(), topic: topic, options: options)
         var lines = LineReader()
+        var progress = ProgressLine()
+        var sent = 0
         // What is there is sent before more is waited for, so that typed lines arrive at once and piped ones in batches.
         while let batch = try lines.next() {
             let now = Int64(Date().timeIntervalSince1970 * 1000)
             for line in batch { try producer.add(record(line, timestamp: now)) }
             try producer.flush()
+            sent += batch.count
+            progress.show("\(sent) records sent")
         }
+        progress.clear()
     }
 
     /// A line without the delimiter is a value without a key.

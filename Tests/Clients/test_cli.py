@@ -1,11 +1,15 @@
 """The command line: what it does, what it says when it can't, and its exit codes."""
 
+import contextlib
 import functools
 import os
+import pty
+import re
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -275,6 +279,32 @@ def test_keys_headers_and_tombstones(broker, topic):
     assert consume(broker, topic, "-f", "%K %k %S %s %h\\n") == "1 k 1 v a=1=2,b=NULL\n1 k -1  a=1=2,b=NULL\n-1  4 none a=1=2,b=NULL\n3 all 0  \n3 all 1 x \n"
     for arguments in (["-H", "=x"], ["-k", "a", "-K", ":"]):
         fails(*run("produce", topic, *arguments, "--server", broker.server, stdin=b"")[::2])
+
+
+def test_long_work_shows_how_far_it_is(broker, topic):
+    """On a terminal, in one line that is gone in the end; elsewhere it says nothing."""
+    def produce(stderr):
+        with subprocess.Popen([*binary(), "produce", topic, "--server", broker.server], stdin=subprocess.PIPE, stderr=stderr) as producing:
+            for _ in range(8):
+                producing.stdin.write(b"line\n" * 10)
+                producing.stdin.flush()
+                time.sleep(0.25)
+        assert producing.returncode == 0
+
+    terminal, child = pty.openpty()
+    produce(child)
+    os.close(child)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other side has been closed
+        while more := os.read(terminal, 4096):
+            shown += more
+    os.close(terminal)
+    assert re.search(rb"\r[1-8]0 records sent\r {15}\s*\r$", shown), shown
+    with tempfile.TemporaryFile() as silent:
+        produce(silent)
+        assert silent.tell() == 0
+    consumed = subprocess.run([*binary(), "consume", topic, "--server", broker.server, "-e"], capture_output=True, timeout=60)
+    assert consumed.stdout.count(b"line\n") == 160 and consumed.stderr == b""
 
 
 def test_consume_waits_for_a_broker_that_is_away(make_broker, topic):

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from batches import Batch, batch, old_message, split
-from messages import API_VERSIONS, METADATA, PRODUCE, SERVED, Error
+from messages import API_VERSIONS, LIST_OFFSETS, METADATA, PRODUCE, SERVED, Error
 from rawclient import Closed, Connection, produce_topics
 
 
@@ -89,6 +89,16 @@ def test_bad_frame_closes_its_connection(broker, bystander, name):
     with open_connection(broker) as connection:
         connection.send_bytes(BAD_FRAMES[name])
         connection.expect_close()
+
+
+@pytest.mark.parametrize("ask", [
+    lambda connection: connection.frame(METADATA, 12, topics=None), lambda connection: connection.frame(API_VERSIONS, 3),
+    lambda connection: connection.frame(LIST_OFFSETS, 7, topics=[])])
+def test_bytes_behind_a_request_are_ignored(connection, ask):
+    """As Kafka's brokers do: librdkafka 2.16 sends three with Metadata for all topics, as confluent-kafka's list_topics() asks for it."""
+    connection.send_bytes(with_length(ask(connection)[4:] + b"\1\0\0"))
+    connection.receive()
+    assert connection.ask(API_VERSIONS, 3)["error"] == 0
 
 
 def test_good_answers_come_before_the_close(broker, bystander):

@@ -108,7 +108,7 @@ public struct ShardSnapshotReader {
         guard bytes <= UInt64(count - ShardSnapshot.headerBytes), get(4, UInt32.self) == hutong_crc32c(0, image.base + ShardSnapshot.headerBytes, Int(bytes)) else { return nil }
         header = ShardSnapshot.Header(topic: Uuid(high: get(8), low: get(16)), partition: get(24), nextOffset: get(32), madeAt: get(40))
         recordCount = Int(get(28, UInt32.self))
-        guard (recordCount == 0) == (bytes == 0) else { return nil }
+        guard (recordCount == 0) == (bytes == 0), header.nextOffset >= 0, header.madeAt >= 0 else { return nil }
         self.image = image
         end = ShardSnapshot.headerBytes + Int(bytes)
     }

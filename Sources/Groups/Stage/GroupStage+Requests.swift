@@ -6,16 +6,16 @@ extension GroupStage {
     mutating func handle(_ caller: Caller) throws {
         let request = caller.request
         switch APIKey(rawValue: request.key) {
-        case .joinGroup: join(try JoinGroupRequest.decode(request.body, version: request.version), caller)
-        case .syncGroup: sync(try SyncGroupRequest.decode(request.body, version: request.version), caller)
-        case .heartbeat: heartbeat(try HeartbeatRequest.decode(request.body, version: request.version), caller)
-        case .leaveGroup: leave(try LeaveGroupRequest.decode(request.body, version: request.version), caller)
-        case .offsetCommit: commit(try OffsetCommitRequest.decode(request.body, version: request.version), caller)
-        case .offsetFetch: fetch(try OffsetFetchRequest.decode(request.body, version: request.version), caller)
-        case .offsetDelete: deleteOffsets(try OffsetDeleteRequest.decode(request.body, version: request.version), caller)
-        case .describeGroups: describe(try DescribeGroupsRequest.decode(request.body, version: request.version), caller)
-        case .listGroups: list(try ListGroupsRequest.decode(request.body, version: request.version), caller)
-        case .deleteGroups: delete(try DeleteGroupsRequest.decode(request.body, version: request.version), caller)
+        case .joinGroup: join(try request.decode(JoinGroupRequest.self), caller)
+        case .syncGroup: sync(try request.decode(SyncGroupRequest.self), caller)
+        case .heartbeat: heartbeat(try request.decode(HeartbeatRequest.self), caller)
+        case .leaveGroup: leave(try request.decode(LeaveGroupRequest.self), caller)
+        case .offsetCommit: commit(try request.decode(OffsetCommitRequest.self), caller)
+        case .offsetFetch: fetch(try request.decode(OffsetFetchRequest.self), caller)
+        case .offsetDelete: deleteOffsets(try request.decode(OffsetDeleteRequest.self), caller)
+        case .describeGroups: describe(try request.decode(DescribeGroupsRequest.self), caller)
+        case .listGroups: list(try request.decode(ListGroupsRequest.self), caller)
+        case .deleteGroups: delete(try request.decode(DeleteGroupsRequest.self), caller)
         default: throw WireError("API \(request.key) is not served here")
         }
     }

@@ -66,10 +66,15 @@ public struct JournalExaminer {
     private struct Counter: JournalVisitor {
         var kinds: [FrameKind: Int] = [:]
         var line: ((FrameHeader, UnsafeRawPointer) -> Bool)?
+        /// Told now and then where the frames have come to.
+        var reached: ((UInt64) -> Void)?
+        private var frames = 0
         var epochs: [(UInt32, UInt64)] = []
 
         mutating func frame(_ header: FrameHeader, _ payload: UnsafeRawPointer) throws {
             kinds[header.kind, default: 0] += 1
+            frames += 1
+            if frames % 4096 == 0 { reached?(header.end) }
             if epochs.last?.0 != header.epoch { epochs.append((header.epoch, header.position)) }
             if let line, !line(header, payload) { throw Enough() }
         }
@@ -136,13 +141,20 @@ public struct JournalExaminer {
     // MARK: Verifying
 
     /// Reads everything, and checks every frame, index block, catalog and checkpoint.
-    public func verify() throws -> Findings {
+    /// - Parameter progress: told now and then how many bytes have been read, of how many.
+    public func verify(progress: (_ read: UInt64, _ of: UInt64) -> Void = { _, _ in }) throws -> Findings {
         var findings = Findings()
         let (catalog, segments, _) = try overview()
         let checkpoint = try CheckpointFile.read(paths: paths, blocking: blocking).checkpoint
         var recovery = try Recovery(reader: reader, paths: paths, segments: segments, checkpoint: nil)
-        var counter = Counter()
-        let found = try recovery.run(&counter)
+        let begin = reader.start(of: segments.lowerBound)
+        let journalBytes = UInt64(segments.count * segmentBytes)
+        let bytes = catalog.files.values.joined().reduce(journalBytes) { $0 + $1.dataBytes }
+        let found = try withoutActuallyEscaping(progress) { progress in
+            var counter = Counter()
+            counter.reached = { progress($0 - begin, bytes) }
+            return try recovery.run(&counter)
+        }
         for range in found.damaged { findings.complain("\(paths.directory): damaged from \(place(range.lowerBound)) to \(range.upperBound)") }
         if let checkpoint, found.position < checkpoint.position {
             findings.complain("\(paths.directory): the journal ends at \(place(found.position)), but the checkpoint knows of position \(checkpoint.position)")
@@ -155,8 +167,13 @@ public struct JournalExaminer {
             findings.complain("\(paths.index(number)) is missing or damaged; the next start makes it again")
         }
         var batches = 0
+        var read = journalBytes
         for (partition, mine) in catalog.files.sorted(by: { $0.key < $1.key }) {
-            for file in mine { batches += try verify(partition, file, &findings) }
+            for file in mine {
+                batches += try verify(partition, file, &findings)
+                read += file.dataBytes
+                progress(read, bytes)
+            }
         }
         findings.say("\(paths.archive): \(batches) batches in \(catalog.files.values.reduce(0) { $0 + $1.count }) files of \(catalog.files.count) partitions")
         return findings
