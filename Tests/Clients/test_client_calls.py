@@ -71,7 +71,7 @@ def test_confluent(filled):
     assert read[-2:] == [(names[0], COUNT - 2), (names[0], COUNT - 1)]
     assert consumer.memberid() and consumer.consumer_group_metadata()
     consumer.unsubscribe()
-    consumer.incremental_assign([confluent_kafka.TopicPartition(names[2], 0, -2001)])  # librdkafka: the last one
+    consumer.assign([confluent_kafka.TopicPartition(names[2], 0, -2001)])  # librdkafka: the last one
     await_that(lambda: take() and read[-1] == (names[2], COUNT - 1))
     consumer.close()
     transactional = confluent_kafka.Producer({"bootstrap.servers": broker.server, "transactional.id": "t"})
