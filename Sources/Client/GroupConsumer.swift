@@ -10,6 +10,7 @@ public final class GroupConsumer {
     private static let rebalanceTimeoutMs: Int32 = 60_000
     private static let heartbeatInterval = Duration.seconds(3)
     private static let commitInterval = Duration.seconds(5)
+    private static let countInterval = Duration.seconds(10)
 
     private let client: KafkaClient
     private let group: String
@@ -22,6 +23,9 @@ public final class GroupConsumer {
     private var committed: [Int32: Int64] = [:]
     private var nextHeartbeat = ContinuousClock.now
     private var nextCommit = ContinuousClock.now
+    /// Of the group's leader: how many partitions it has given out of each topic.
+    private var assigned: [String: Int32]?
+    private var nextCount = ContinuousClock.now
 
     /// - Parameter start: where it begins in partitions of which the group has committed nothing.
     public init(_ client: KafkaClient, group: String, topic: String, start: LogPlace) throws {
@@ -42,6 +46,7 @@ public final class GroupConsumer {
             if consumer == nil { try join() }
             if ContinuousClock.now >= nextHeartbeat { try heartbeat() }
             if ContinuousClock.now >= nextCommit { try commit() }
+            if ContinuousClock.now >= nextCount { try lookForPartitions() }
         } catch let error as ClientError {
             return try beginAnew(after: error)
         }
@@ -119,11 +124,14 @@ public final class GroupConsumer {
         request.memberId = memberId
         request.protocolType = "consumer"
         request.protocolName = RangeAssignor.name
+        assigned = nil
         if joined.leader == memberId {
             let subscriptions = Dictionary(
                 joined.members.map { ($0.memberId, (try? ConsumerProtocolSubscription.decode($0.metadata))?.topics ?? []) }, uniquingKeysWith: { first, _ in first })
-            let assigned = RangeAssignor.assign(subscriptions, counts: try counts(of: Set(subscriptions.values.joined())))
-            request.assignments = try assigned.sorted { $0.key < $1.key }.map { member, topics in
+            let counts = try counts(of: Set(subscriptions.values.joined()))
+            assigned = counts
+            nextCount = .now + Self.countInterval
+            request.assignments = try RangeAssignor.assign(subscriptions, counts: counts).sorted { $0.key < $1.key }.map { member, topics in
                 var assignment = ConsumerProtocolAssignment()
                 assignment.assignedPartitions = topics
                 return .init(memberId: member, assignment: try assignment.encode(version: 1))
@@ -135,6 +143,15 @@ public final class GroupConsumer {
         }
         guard !bytes.isEmpty else { return [] }
         return try ConsumerProtocolAssignment.decode(bytes).assignedPartitions.filter { $0.topic == topic }.flatMap(\.partitions)
+    }
+
+    /// The group's leader joins again where topics have other partitions than it has given out, so that the group begins another generation.
+    private func lookForPartitions() throws {
+        nextCount = .now + Self.countInterval
+        guard let assigned, try counts(of: Set(assigned.keys)) != assigned else { return }
+        try commit()
+        consumer = nil
+        try join()
     }
 
     /// How many partitions each topic has; members may have named some that there are not.

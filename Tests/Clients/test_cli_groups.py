@@ -170,6 +170,20 @@ def test_a_group_goes_on_where_it_was(broker, filled):
     assert consume(broker, filled, "-G", group + "-last", "-o", "-1").split() == ["9", "9"]
 
 
+def test_partitions_that_are_added_are_noticed(broker, topic, tmp_path):
+    topic_command(broker, "create", topic, "--partitions", "1")
+    group, path = "notices-" + topic, tmp_path / "printed"
+    with member(broker, topic, group, path):
+        await_that(lambda: partitions_of(broker, group) == [1], "it has joined")
+        topic_command(broker, "add-partitions", topic, "--number", "2")
+        for partition in range(3):
+            code, _, errors = run("produce", topic, "-p", str(partition), "--server", broker.server, stdin=b"to %d\n" % partition)
+            assert code == 0, errors
+        await_that(lambda: path.read_text().count("to ") == 3, "all are read")
+        assert partitions_of(broker, group) == [3]
+    assert sorted(path.read_text().splitlines()) == ["to 0", "to 1", "to 2"]
+
+
 def test_a_deleted_beginning_is_passed_over(broker, filled):
     group = "passed-over-" + filled
     group_command(broker, "seek", group, "--to", "2", "--topic", filled)
