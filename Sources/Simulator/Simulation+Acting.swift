@@ -6,7 +6,8 @@ extension Simulation {
     /// Something happens: mostly, someone produces.
     func act(_ broker: SimulatedBroker) throws {
         switch random.below(100) {
-        case 0..<70: try produce(broker)
+        case 0..<60: try produce(broker)
+        case 60..<70: try committer.act(&random)
         case 70..<74: disk.holdsSyncs.toggle()
         case 74..<76: try deleteRecords(broker)
         case 76..<89: try fetch(broker)
@@ -50,6 +51,7 @@ extension Simulation {
 
     func takeAnswers() throws {
         for client in clients { report.commits += try client.takeAnswers { count($0) } }
+        try committer.takeAnswers { count($0) }
     }
 
     private func dropConnection(_ broker: SimulatedBroker) {

@@ -88,7 +88,8 @@ extension Simulation {
 
     /// What follows from the journal, or has a second copy: alone it costs nothing.
     private func damageFiles(_ directory: String) {
-        let kinds = disk.sideFiles(ofJournal: directory) + [["/data/metadata.log", "/data/metadata.log.copy"]]
+        let snapshots = disk.list(directory).filter { $0.hasSuffix(".snapshot") }.sorted().map { "\(directory)/\($0)" }
+        let kinds = disk.sideFiles(ofJournal: directory) + [["/data/metadata.log", "/data/metadata.log.copy"], snapshots]
         let paths = kinds[random.below(kinds.count)]
         guard !paths.isEmpty else { return }
         let path = paths[random.below(paths.count)]

@@ -51,6 +51,9 @@ extension Simulation {
             if mine > 0 { tell("\(model.name): \(mine) acknowledged records are refused, in \(refused)") }
         }
         client.end()
+        let away = try committer.verify(broker.network) { step(broker) }
+        guard away == 0 || damagedSectors > 0 else { throw Violation("of \(away) groups nobody says what they have committed, though nothing is damaged") }
+        if away > 0 { count("groupsAway") }
         count("verified")
         count("refusedRecords", lost)
         // A damaged sector costs the frames that it touches, none of which is shorter than 128 bytes, or holds more than 4 records.

@@ -54,7 +54,7 @@ public final class Simulation {
         DiskFaults.Kind.allCases.map(\.rawValue) + [
             "crash", "killed", "cleanStop", "startFailed", "storageFailure", "diskFull", "rot", "lostWrite", "misdirectedWrite",
             "unreadable", "rotInMetadata", "clockJump", "connectionDropped", "garbage", "deleteRecords", "topicMade", "fetchRefused",
-            "refused", "compacted",
+            "refused", "compacted", "offsetCommitted", "offsetDeleted", "groupDeleted", "offsetsRead", "offsetsSnapshot",
         ]
     /// So many are made besides.
     static let mostTopics = 12
@@ -65,6 +65,7 @@ public final class Simulation {
     var report: SimulationReport
     private(set) var models: [PartitionModel] = []
     var clients: [SimulatedProducer] = []
+    let committer = SimulatedCommitter()
     private var steps = 0
     /// How often a sync had failed when the power went last.
     private var syncErrors = 0
@@ -96,9 +97,11 @@ public final class Simulation {
         isDamaging = random.chance(40)
         isUniform = random.chance(25)
         let groups = 1 + random.below(2)
-        configuration = SimulatedBroker.configuration(
+        var configuration = SimulatedBroker.configuration(
             partitionGroups: groups, flushMethod: [.linked, .dsync, .fdatasync][random.below(3)],
             journalSegments: 4 + random.below(8))
+        configuration.groups.snapshotChanges = 20
+        self.configuration = configuration
         flushed = Array(repeating: [], count: groups)
         starts = flushed
         for topic in Simulation.topics {
@@ -141,6 +144,7 @@ public final class Simulation {
         let broker = try start(faulty: random.chance(20))
         try verify(broker)
         for client in clients { client.connect(broker.network) }
+        committer.connect(broker.network)
         if life == 0 { try createTopics(broker) }
         let isFaulty = random.chance(60)
         if isFaulty { disk.faults = faults() }
@@ -222,6 +226,8 @@ public final class Simulation {
     private func end(_ broker: SimulatedBroker) throws {
         defer { withExtendedLifetime(broker) {} }
         for client in clients { client.disconnect() }
+        committer.disconnect()
+        if disk.paths.contains(where: { $0.hasSuffix(".snapshot") }) { count("offsetsSnapshot") }
         // A later edition of an archive's file has a third number.
         if disk.paths.contains(where: { $0.contains("/archive/") && $0.split(separator: "/").last?.split(separator: "-").count == 3 }) { count("compacted") }
         if !hasFailed(broker), random.chance(12) {

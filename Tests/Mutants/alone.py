@@ -320,6 +320,35 @@ ALONE = [
         "                        LogStartRequest(partition: place.number, offset: target))",
         "                        LogStartRequest(partition: place.number, offset: target + 1))",
     ),
+    # Groups
+    Mutant(
+        "offset-answered-unstored",
+        "a commit is answered before it is stored",
+        "Sources/Groups/Stage/GroupStage+Requests.swift",
+        "            if records.isEmpty { answer(response, caller) } else { store(records, .commit(caller, response), partition) }",
+        "            answer(response, caller)\n            if !records.isEmpty { store(records, .nothing, partition) }",
+    ),
+    Mutant(
+        "snapshot-ahead",
+        "a snapshot of what groups have committed says that it reaches further than it does",
+        "Sources/Groups/Snapshot/ShardSnapshot.swift",
+        "partition: partition, nextOffset: shard.nextOffset, madeAt: madeAt)\n        rest",
+        "partition: partition, nextOffset: shard.nextOffset + 1, madeAt: madeAt)\n        rest",
+    ),
+    Mutant(
+        "snapshot-without-groups",
+        "a snapshot of what groups have committed lacks one group in four",
+        "Sources/Groups/Snapshot/ShardSnapshot.swift",
+        "            for record in entry.records(id) {",
+        "            for record in entry.records(id) where id != \"b\" {",
+    ),
+    Mutant(
+        "group-deletion-forgotten",
+        "that an offset was taken back is not read from the log",
+        "Sources/Groups/GroupShard.swift",
+        "            entries[id]!.offsets[topic, partition] = offset\n",
+        "            if offset != nil || keepsMembers { entries[id]!.offsets[topic, partition] = offset }\n",
+    ),
     # Broker
     Mutant(
         "epoch-reused",

@@ -3,8 +3,6 @@ import Wire
 
 // Snapshots of shards, so that who begins to coordinate groups need not read all that was ever committed.
 extension GroupStage {
-    /// Fewer changes are not worth a file: to read them takes some milliseconds.
-    private static let leastChanges = 10_000
     private static let recordsAStep = 2000
     /// A snapshot that waits for what it says to be committed is looked at again after so many nanoseconds.
     private static let pause: UInt64 = 10_000_000
@@ -63,7 +61,7 @@ extension GroupStage {
     mutating func noteChanges(_ count: Int, _ partition: Int) {
         shards[partition].changes += count
         // As many as the snapshot has records: each change is written at most once more than it was, and a start reads at most twice what there is.
-        if shards[partition].changes >= max(GroupStage.leastChanges, shards[partition].snapshotRecords) { dueSnapshots.insert(partition) }
+        if shards[partition].changes >= max(settings.snapshotChanges, shards[partition].snapshotRecords) { dueSnapshots.insert(partition) }
     }
 
     /// Snapshots that will be too old some day are made anew in time.

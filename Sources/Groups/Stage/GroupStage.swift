@@ -26,6 +26,8 @@ public struct GroupSettings: Sendable {
     public var metadataBytes = 4096
     /// offsets.retention.minutes, in milliseconds.
     public var retention: Int64 = 7 * 24 * 3_600_000
+    /// A snapshot of what a partition of `__consumer_offsets` says is made after so many changes at the earliest: to read fewer takes some milliseconds.
+    public var snapshotChanges = 10_000
     /// offsets.retention.check.interval.ms, in nanoseconds.
     public var retentionInterval: UInt64 = 600_000_000_000
 
