@@ -138,7 +138,7 @@ public final class SimulatedBroker {
             reading: ReadLimits(
                 fetchBytes: 256 << 10, answerBytes: 4 << 20, coldBytes: 1 << 20, journalSegments: journalSegments,
                 backlogSegments: backlogSegments, retentionInterval: 1000),
-            topics: TopicDefaults(partitions: 1, autoCreate: true, settings: TopicSettings(maxMessageBytes: 32 << 10), offsetsPartitions: 2),
+            topics: TopicDefaults(partitions: 1, autoCreate: true, settings: TopicSettings(maxMessageBytes: 32 << 10)),
             producerLimit: 1000, producerExpiration: 86_400_000, traceFile: nil)
     }
 }

@@ -100,6 +100,7 @@ public final class Simulation {
         var configuration = SimulatedBroker.configuration(
             partitionGroups: groups, flushMethod: [.linked, .dsync, .fdatasync][random.below(3)],
             journalSegments: 4 + random.below(8))
+        configuration.topics.offsetsPartitions = 2
         configuration.groups.snapshotChanges = 20
         self.configuration = configuration
         flushed = Array(repeating: [], count: groups)

@@ -154,7 +154,7 @@ extension CoordinationTests {
             try await EtcdProcess.with { etcd in
                 try await etcd.admin("/v3/auth/user/add", ["name": "root", "password": "secret"])
                 try await etcd.admin("/v3/auth/user/grant", ["user": "root", "role": "root"])
-                var options = etcd.options(requestMilliseconds: 3000)
+                var options = etcd.options(requestMilliseconds: 10_000)
                 options.username = "root"
                 options.password = "secret"
                 // A user is no hindrance as long as etcd asks for none.
