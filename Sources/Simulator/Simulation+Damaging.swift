@@ -13,6 +13,7 @@ extension Simulation {
         if random.chance(25) { damageFiles("/data/group-\(random.below(limits.count))") }
         guard random.chance(40) else { return }
         for model in models { model.isDamaged = true }
+        committer.isDamaged = true
         let group = random.below(limits.count)
         let directory = "/data/group-\(group)"
         let places = places(directory, limit: limits[group])
