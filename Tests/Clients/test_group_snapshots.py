@@ -156,19 +156,31 @@ def test_an_old_snapshot_of_a_coordinator_that_is_back(cluster, topic):
     create(cluster, topic, PARTITIONS)
     committer = Committer(cluster.servers, topic)
     admin = AdminClient({"bootstrap.servers": cluster.servers})
-    committer.commit(1, FAILOVER)
-    last = 2
-    for _ in range(3):
-        coordinator = coordinator_of(admin, GROUP)
-        for last in range(last, last + COMMITS):
-            committer.commit(last, FAILOVER)
-        await_that(lambda: snapshots(cluster.brokers[coordinator]))
-        cluster.brokers[coordinator].kill()
-        assert committer.committed(FAILOVER) == {last}
+    last = 0
+
+    def commit():
+        nonlocal last
         last += 1
         committer.commit(last, FAILOVER)
+
+    def coordinator_with_snapshot():
+        """On a busy machine another one may take over in between: then that one is asked to make one."""
+        for _ in range(5):
+            coordinator = coordinator_of(admin, GROUP)
+            for _ in range(COMMITS):
+                commit()
+            with contextlib.suppress(AssertionError):
+                await_that(lambda: snapshots(cluster.brokers[coordinator]), 10)
+                return coordinator
+        raise AssertionError("no coordinator makes a snapshot")
+
+    commit()
+    for _ in range(3):
+        coordinator = coordinator_with_snapshot()
+        cluster.brokers[coordinator].kill()
+        assert committer.committed(FAILOVER) == {last}
+        commit()
         cluster.brokers[coordinator].start()
         await_whole(cluster, topic)
         assert committer.committed(FAILOVER) == {last}
-        last += 1
     committer.close()
