@@ -130,8 +130,8 @@ final class EtcdProcess {
         await etcd.end()
     }
 
-    func options(requestMilliseconds: Int = 2000) -> EtcdOptions {
-        var options = EtcdOptions(endpoints: [endpoint], prefix: "/test/", leaseSeconds: 3, requestMilliseconds: requestMilliseconds)
+    func options(requestMilliseconds: Int = 2000, leaseSeconds: Int = 3) -> EtcdOptions {
+        var options = EtcdOptions(endpoints: [endpoint], prefix: "/test/", leaseSeconds: leaseSeconds, requestMilliseconds: requestMilliseconds)
         if let tls {
             options.caFile = tls.authority
             options.certificateFile = tls.clientCertificate
@@ -142,7 +142,7 @@ final class EtcdProcess {
 
     /// Waits until it answers.
     func answering() async throws {
-        let end = ContinuousClock.now + .seconds(15)
+        let end = ContinuousClock.now + .seconds(60)
         while true {
             do {
                 try await admin("/v3/kv/range", ["key": "AA=="])
@@ -164,7 +164,7 @@ final class EtcdProcess {
     }
 
     func ask<Answer: Decodable>(_ path: String, _ fields: [String: String] = [:]) async throws -> Answer {
-        let gateway = try EtcdGateway(options())
+        let gateway = try EtcdGateway(options(requestMilliseconds: 15_000))
         let answer: Result<Answer, EtcdFailure>
         do { answer = .success(try await gateway.call(path, fields)) } catch { answer = .failure(error) }
         await gateway.shutdown()
@@ -209,8 +209,8 @@ struct Certificates {
     }
 }
 
-/// Whether the condition came to hold within that time.
-func eventually(seconds: Double = 10, _ condition: () throws -> Bool) async rethrows -> Bool {
+/// Whether the condition came to hold within that time, which is long: other programs may have the machine.
+func eventually(seconds: Double = 30, _ condition: () throws -> Bool) async rethrows -> Bool {
     let end = ContinuousClock.now + .seconds(seconds)
     while ContinuousClock.now < end {
         if try condition() { return true }
