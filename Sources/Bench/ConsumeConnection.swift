@@ -45,7 +45,6 @@ public struct ConsumeCounts: Sendable {
 /// partition, error, and of each batch its offsets, without a gap, and its checksum.
 struct ConsumeConnection: LoadConnection, ~Copyable {
     private static let maxWaitMs: Int32 = 100
-    private static let requestBytes = 1024
     private let settings: ConsumeSettings
     private var stream: FrameStream
     private let name: [UInt8]
@@ -54,7 +53,7 @@ struct ConsumeConnection: LoadConnection, ~Copyable {
     private var turn = 0
     private var correlation: Int32 = 0
     private var isWaiting = false
-    private let request = UnsafeMutableRawPointer.allocate(byteCount: ConsumeConnection.requestBytes, alignment: 64)
+    private let request = RequestBuffer(capacity: 1024)
     private var window = LoadWindow.never
     private(set) var counts = ConsumeCounts()
     private(set) var latencies = LatencyLog()
@@ -70,8 +69,6 @@ struct ConsumeConnection: LoadConnection, ~Copyable {
             : stride(from: number, to: settings.partitions, by: settings.connections).map { Int32($0) }
         offsets = partitions.map { settings.ranges[Int($0)].lowerBound }
     }
-
-    deinit { request.deallocate() }
 
     mutating func begin(_ window: LoadWindow) { self.window = window }
 
@@ -104,10 +101,7 @@ struct ConsumeConnection: LoadConnection, ~Copyable {
         topic.topic = settings.topic
         topic.partitions = [partition]
         fetch.topics = [topic]
-        let bytes = try RequestFrame.encode(fetch, version: 4, correlationId: correlation, clientId: "hutong-bench")
-        guard bytes.count <= ConsumeConnection.requestBytes else { throw LoadError("the topic's name is too long") }
-        bytes.withUnsafeBytes { request.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-        stream.send(request, count: bytes.count)
+        try request.send(fetch, version: 4, correlation: correlation, on: &stream)
         isWaiting = true
         sentAt = now
     }

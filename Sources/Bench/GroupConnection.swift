@@ -67,7 +67,6 @@ struct GroupConnection: LoadConnection, ~Copyable {
     }
 
     private static let sessionTimeoutMs: Int32 = 300_000
-    private static let requestBytes = 64 << 10
     private static let receiveBytes = 1 << 20
     /// A coordinator that is loading is asked again after so many nanoseconds.
     private static let patience: UInt64 = 20_000_000
@@ -77,7 +76,7 @@ struct GroupConnection: LoadConnection, ~Copyable {
     private let members: [LoadMember]
     private let window: LoadWindow
     private var stream: FrameStream
-    private let request = UnsafeMutableRawPointer.allocate(byteCount: GroupConnection.requestBytes, alignment: 64)
+    private let request = RequestBuffer(capacity: 64 << 10)
     private var correlation: Int32 = 0
     private var asked = Asked.nothing
     private var next = 0
@@ -96,8 +95,6 @@ struct GroupConnection: LoadConnection, ~Copyable {
         self.window = window
         stream = try FrameStream(socket, sockets, receiveBytes: GroupConnection.receiveBytes)
     }
-
-    deinit { request.deallocate() }
 
     var deadline: UInt64 { asked == .nothing && !isDone ? asksAt : .max }
 
@@ -172,10 +169,7 @@ struct GroupConnection: LoadConnection, ~Copyable {
 
     private mutating func ask(_ message: some Request, _ version: Int16, _ kind: Asked, _ now: UInt64) throws {
         correlation &+= 1
-        let bytes = try RequestFrame.encode(message, version: version, correlationId: correlation, clientId: "hutong-bench")
-        guard bytes.count <= GroupConnection.requestBytes else { throw LoadError("a request of \(bytes.count) bytes") }
-        bytes.withUnsafeBytes { request.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-        stream.send(request, count: bytes.count)
+        try request.send(message, version: version, correlation: correlation, on: &stream)
         asked = kind
         sentAt = now
     }

@@ -33,7 +33,7 @@ struct Opening {
             let starts = (state.epochs[group] ?? []).map { EpochHistory.Start(epoch: $0.epoch, position: $0.position) }
             let journal = try opener.open(
                 JournalIdentity(group: group, key: state.journals[group]!.key),
-                directory: "\(configuration.dataDirectory)/group-\(number)", node: plan.nodeOfGroup[number],
+                directory: JournalPaths.directory(in: configuration.dataDirectory, group: number), node: plan.nodeOfGroup[number],
                 epochs: EpochHistory(starts), replay: replay)
             // Never an epoch that was begun before, whether or not anything of it is left in the journal.
             let epoch = max(journal.recovered.highestEpoch, starts.last?.epoch ?? 0) + 1
@@ -57,7 +57,7 @@ struct Opening {
         var changes: [MetadataChange] = []
         for group in 0..<UInt16(plan.partitionGroups) {
             guard let known = metadata.state.journals[group] else {
-                let directory = "\(configuration.dataDirectory)/group-\(group)"
+                let directory = JournalPaths.directory(in: configuration.dataDirectory, group: group)
                 let names = (try? blocking.files.list(directory)) ?? []
                 guard !names.contains(where: { $0.hasSuffix(".segment") }) else {
                     throw JournalError(

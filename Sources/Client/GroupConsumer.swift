@@ -151,7 +151,6 @@ public final class GroupConsumer {
         guard let assigned, try counts(of: Set(assigned.keys)) != assigned else { return }
         try commit()
         consumer = nil
-        try join()
     }
 
     /// How many partitions each topic has; members may have named some that there are not.

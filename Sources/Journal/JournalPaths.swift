@@ -4,6 +4,9 @@ public struct JournalPaths: Sendable {
 
     public init(directory: String) { self.directory = directory }
 
+    /// Where a partition group's journal is in a broker's data directory.
+    public static func directory(in data: String, group: some BinaryInteger) -> String { "\(data)/group-\(group)" }
+
     public func segment(_ number: UInt64) -> String { "\(directory)/\(JournalPaths.padded(number)).segment" }
     public func index(_ number: UInt64) -> String { "\(directory)/\(JournalPaths.padded(number)).index" }
     /// A segment that is being zeroed: nothing until it is renamed.

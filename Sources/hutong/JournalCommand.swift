@@ -31,7 +31,7 @@ struct JournalCommand: ParsableCommand {
                 for (number, journal) in state.journals.sorted(by: { $0.key < $1.key }) where group == nil || group == number {
                     let starts = (state.epochs[number] ?? []).map { EpochHistory.Start(epoch: $0.epoch, position: $0.position) }
                     let examiner = try JournalExaminer(
-                        JournalIdentity(group: number, key: journal.key), directory: "\(directory)/group-\(number)",
+                        JournalIdentity(group: number, key: journal.key), directory: JournalPaths.directory(in: directory, group: number),
                         epochs: EpochHistory(starts), blocking: blocking)
                     let findings = try look(examiner)
                     for line in findings.lines { print(line) }

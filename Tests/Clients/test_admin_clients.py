@@ -18,15 +18,14 @@ from kafka.errors import GroupSubscribedToTopicError, NoError, UnknownMemberIdEr
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as PythonPartition
 
-from test_groups import PATIENCE, await_that, produce
+from test_groups import PARTITIONS, PATIENCE, SETTINGS, await_that, produce
 
-PARTITIONS = 4  # as test_groups.produce thinks
 COUNT = 40
 
 
 @pytest.fixture
 def own(make_broker):
-    return make_broker({"group.initial.rebalance.delay.ms": 0, "offsets.topic.num.partitions": 2})
+    return make_broker(SETTINGS)
 
 
 @contextlib.contextmanager

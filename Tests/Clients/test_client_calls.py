@@ -10,7 +10,7 @@ import kafka
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from test_groups import PATIENCE, await_that
+from test_groups import PATIENCE, SETTINGS, await_that
 
 COUNT = 20
 BEGIN = 1_700_000_000_000  # milliseconds; each record a second later than the one before
@@ -19,7 +19,7 @@ BEGIN = 1_700_000_000_000  # milliseconds; each record a second later than the o
 @pytest.fixture
 def filled(make_broker, topic):
     """A broker with three topics, two of which a pattern finds; each with records of known times in one partition."""
-    broker = make_broker({"group.initial.rebalance.delay.ms": 0, "offsets.topic.num.partitions": 2})
+    broker = make_broker(SETTINGS)
     names = [f"{topic}-a", f"{topic}-b", f"other-{topic}"]
     admin = AdminClient({"bootstrap.servers": broker.server})
     for future in admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():

@@ -127,7 +127,7 @@ final class ClusterStages {
                 flush: assembly.files(.flush(number)), loader: assembly.files(.loader(number)), archive: assembly.files(.archive(number)))
             return GroupRoom(
                 number: UInt16(number), positions: JournalPositions(start: 0), cache: try opener.makeCache(node: plan.nodeOfGroup[number]),
-                paths: JournalPaths(directory: "\(configuration.dataDirectory)/group-\(number)"), files: files,
+                paths: JournalPaths(directory: JournalPaths.directory(in: configuration.dataDirectory, group: number)), files: files,
                 waker: { assembly.wiring.waker($0) })
         }
     }

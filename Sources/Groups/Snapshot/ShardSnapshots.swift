@@ -1,4 +1,3 @@
-import Glibc
 import IO
 import Journal
 import Wire
@@ -23,8 +22,6 @@ struct ShardSnapshots {
         case written(Order, records: Int)
         /// The one before is there still.
         case failed(Order, String)
-        /// What it says may never be committed.
-        case dropped(Order)
     }
 
     private enum Writing {
@@ -78,7 +75,7 @@ struct ShardSnapshots {
         return false
     }
 
-    private func directory(_ group: Int) -> String { "\(directory)/group-\(group)" }
+    private func directory(_ group: Int) -> String { JournalPaths.directory(in: directory, group: group) }
 
     // MARK: Reading
 
@@ -146,9 +143,9 @@ struct ShardSnapshots {
         case .waiting(let order, let image, let records):
             // In this order: while this broker leads in that epoch, what it has written before the position is what is committed there.
             let isCommitted = positions[order.group].committed.load() >= order.position
+            // Else what it says may never be committed.
             guard !isEnding, positions[order.group].serving.load() == order.epoch else {
                 writing = .nothing
-                events.append(.dropped(order))
                 break
             }
             guard isCommitted else { return count }

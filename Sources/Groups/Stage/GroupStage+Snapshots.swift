@@ -83,7 +83,6 @@ extension GroupStage {
                 guard order.topic == topicId else { continue }
                 shards[Int(order.partition)].noteSnapshot(records: records, madeAt: order.madeAt)
             case .failed(let order, let reason): logger.error("the snapshot of \(TopicName.consumerOffsets)-\(order.partition) can't be written: \(reason)")
-            case .dropped: break
             }
         }
         guard snapshots.isFree, !isDraining, let partition = dueSnapshots.min() else { return count }

@@ -113,11 +113,13 @@ extension GroupStage {
 
     private mutating func take(records bytes: [UInt8], _ partition: Int) throws {
         var rest = bytes[...]
+        var changes = 0
+        defer { noteChanges(changes, partition) }
         while let batch = try RecordBatch.takeNext(&rest) {
             let header = try batch.withUnsafeBytes { try RecordBatchHeader(checking: $0) }
             for record in try RecordBatch.records(of: Array(batch)) where record.offset >= shards[partition].shard.nextOffset {
                 if let known = try GroupRecord(record) { shards[partition].shard.apply(known, keepsMembers: false, wall: record.timestamp) }
-                noteChanges(1, partition)
+                changes += 1
             }
             shards[partition].shard.advance(to: try header.nextOffset())
         }

@@ -64,18 +64,14 @@ public struct JournalExaminer {
     // MARK: Recovery
 
     private struct Counter: JournalVisitor {
-        var kinds: [FrameKind: Int] = [:]
         var line: ((FrameHeader, UnsafeRawPointer) -> Bool)?
         /// Told now and then where the frames have come to.
         var reached: ((UInt64) -> Void)?
         private var frames = 0
-        var epochs: [(UInt32, UInt64)] = []
 
         mutating func frame(_ header: FrameHeader, _ payload: UnsafeRawPointer) throws {
-            kinds[header.kind, default: 0] += 1
             frames += 1
             if frames % 4096 == 0 { reached?(header.end) }
-            if epochs.last?.0 != header.epoch { epochs.append((header.epoch, header.position)) }
             if let line, !line(header, payload) { throw Enough() }
         }
 

@@ -157,7 +157,7 @@ final class ClusterBroker {
         return count
     }
 
-    func directory(_ group: Int) -> String { "\(configuration.dataDirectory)/group-\(group)" }
+    func directory(_ group: Int) -> String { JournalPaths.directory(in: configuration.dataDirectory, group: group) }
 
     /// Shows the journal's bytes, segment by segment, as the process sees them. False: some of them can't be had.
     func show(_ group: Int, _ range: Range<UInt64>, _ look: (UInt64, UnsafeRawBufferPointer) throws -> Void) rethrows -> Bool {

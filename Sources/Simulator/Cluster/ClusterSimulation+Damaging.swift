@@ -12,7 +12,7 @@ extension ClusterSimulation {
     /// A broker whose disk may lose something: no more than replication can stand, so all others have everything.
     private func victim() -> ClusterBroker? {
         let broker = brokers[random.below(brokers.count)]
-        return isWhole(except: nil) && allAreSure() && brokers.allSatisfy { $0.disk.faults.map(\.mayTear) != true } ? broker : nil
+        return isWhole(except: nil) && allAreSure() && !brokers.contains { $0.disk.faults?.mayTear ?? false } ? broker : nil
     }
 
     /// Whether every replica is there, and knows what it has.
