@@ -172,7 +172,7 @@ class Cluster:
                 directory / host, {
                     "etcd.endpoints": ",".join(member.url for member in self.members), "broker.id": number, "peer.listen": f"{address}:9192",
                     "etcd.lease.seconds": 2, "replica.silence.ms": 1000, "journal.segment.bytes": "4MiB", "threads.pin": "false",
-                    "num.partitions": 6, **(settings or {})},
+                    "num.partitions": 6, "group.initial.rebalance.delay.ms": 0, **(settings or {})},
                 port=9092, host=address, prefix=self.network.within(host))
 
     def start(self):

@@ -155,7 +155,8 @@ def come_and_go(client, broker, topic, directory, seconds, disturb=lambda: None)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(1)
-            disturb()
+            if what := disturb():
+                counts[what] += 1
             if len(there) < COUNT:
                 join()
                 counts["joined"] += 1
@@ -165,6 +166,7 @@ def come_and_go(client, broker, topic, directory, seconds, disturb=lambda: None)
             else:
                 there.pop(dice.randrange(len(there))).leave()
                 counts["left"] += 1
+        counts["read meanwhile"] = sum(kind == "read" for member in everybody for kind, *_ in member.events())
         load.finish()
         await_all_read(everybody, load.sent)
         for member in there:
@@ -176,7 +178,7 @@ def come_and_go(client, broker, topic, directory, seconds, disturb=lambda: None)
             member.kill()
     refused = sum(kind == "refused" for member in everybody for kind, *_ in member.events())
     print(f"{client}: {sum(load.sent)} records, {again} of them read again; {commits} commits, {refused} refused; {dict(counts)}")
-    assert commits > 0 and counts["left"] > 0
+    assert commits > 0 and counts["left"] > 0 and counts["read meanwhile"] > 0
 
 
 def start(make_broker, topic):
@@ -211,5 +213,6 @@ def test_members_come_and_go_and_so_do_coordinators(cluster, topic, tmp_path, cl
         due = time.monotonic() + 30
         cluster.brokers[coordinator_of(admin, f"{client}-{topic}")].restart(crash=True)
         await_whole(cluster, topic)
+        return "coordinators killed"
 
     come_and_go(client, cluster, topic, tmp_path, SOAK_SECONDS, disturb)

@@ -58,7 +58,10 @@ extension GroupStage {
 
     private mutating func sync(_ message: SyncGroupRequest, _ caller: Caller) {
         switch coordinatedMembership(message.groupId) {
-        case .failure(let refusal): answer(ConsumerGroup.refusal(refusal.code), caller)
+        case .failure(let refusal):
+            // As Kafka: of a rebalance that was under way nothing is known any more, the member has to join again. Some clients don't know the other code here.
+            let code: ErrorCode = refusal.code == .coordinatorLoadInProgress ? .rebalanceInProgress : refusal.code
+            answer(ConsumerGroup.refusal(code), caller)
         case .success(let partition):
             let token = wait(caller)
             guard change(partition, message.groupId, { $0.sync(message, token: token, now: $1) }) != nil else {
@@ -71,7 +74,8 @@ extension GroupStage {
     private mutating func heartbeat(_ message: HeartbeatRequest, _ caller: Caller) {
         var response = HeartbeatResponse()
         switch coordinatedMembership(message.groupId) {
-        case .failure(let refusal): response.errorCode = refusal.code
+        // As Kafka: nothing is known against the member yet. Some clients give up at the other code here.
+        case .failure(let refusal): response.errorCode = refusal.code == .coordinatorLoadInProgress ? .none : refusal.code
         case .success(let partition):
             let moments = now
             response.errorCode = shards[partition].shard.withGroup(message.groupId) {
