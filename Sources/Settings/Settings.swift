@@ -46,6 +46,7 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var offsetsRetentionMinutes = 10_080
     public internal(set) var offsetsRetentionCheckIntervalMs = 600_000
     public internal(set) var offsetMetadataMaxBytes = 4096
+    public internal(set) var offsetsSkipDamaged = false
     public internal(set) var groupInitialRebalanceDelayMs = 3000
     public internal(set) var groupMinSessionTimeoutMs = 6000
     public internal(set) var groupMaxSessionTimeoutMs = 1_800_000

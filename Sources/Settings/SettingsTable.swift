@@ -163,6 +163,9 @@ extension Settings {
         Setting(
             "offset.metadata.max.bytes", \.offsetMetadataMaxBytes, .size(0...(1 << 20)), "Bytes of the longest text that a client may keep with an offset."),
         Setting(
+            "offsets.skip.damaged", \.offsetsSkipDamaged, .boolean,
+            "Whether groups are served though some of __consumer_offsets is damaged for good: what they had committed there is forgotten, so that they may read again what they have read. Else they are not served."),
+        Setting(
             "group.initial.rebalance.delay.ms", \.groupInitialRebalanceDelayMs, .integer(0...3_600_000),
             "Milliseconds for which a group that was empty waits for more members than the first, so that it need not rebalance for each."),
         Setting(

@@ -180,6 +180,7 @@ extension GroupSettings {
         limits.initialDelay = nanoseconds(settings.groupInitialRebalanceDelayMs)
         limits.mostMembers = settings.groupMaxSize
         metadataBytes = settings.offsetMetadataMaxBytes
+        skipsDamaged = settings.offsetsSkipDamaged
         retention = Int64(settings.offsetsRetentionMinutes) * 60_000
         retentionInterval = nanoseconds(settings.offsetsRetentionCheckIntervalMs)
     }

@@ -184,3 +184,44 @@ def test_an_old_snapshot_of_a_coordinator_that_is_back(cluster, topic):
         await_whole(cluster, topic)
         assert committer.committed(FAILOVER) == {last}
     committer.close()
+
+
+def test_without_what_is_damaged(make_broker, topic):
+    """A batch that is damaged and has no copy keeps the groups away, until the operator says that they may do without."""
+    broker = start(make_broker, topic)
+
+    def group(name):
+        return confluent_kafka.Consumer({"bootstrap.servers": broker.server, "group.id": name, "enable.auto.commit": False, "reconnect.backoff.max.ms": 200})
+
+    def committed(name, patience=PATIENCE):
+        consumer = group(name)
+        try:
+            return consumer.committed([confluent_kafka.TopicPartition(topic, 0)], timeout=patience)[0].offset
+        finally:
+            consumer.close()
+
+    for number, name in enumerate(["before", "spoilt", "after"], 1):
+        consumer = group(name)
+        consumer.commit(offsets=[confluent_kafka.TopicPartition(topic, 0, number, f"of {name}")], asynchronous=False)
+        consumer.close()
+    broker.stop()
+    spoilt = [file for file in pathlib.Path(broker.data).glob("group-0/*.segment") if b"of spoilt" in file.read_bytes()]
+    with open(spoilt[0], "r+b") as file:
+        file.seek(file.read().index(b"of spoilt"))
+        file.write(b"oF")
+    broker.start()
+    with pytest.raises(confluent_kafka.KafkaException):
+        committed("before", 8)
+    assert "offsets.skip.damaged=true" in broker.log()
+    broker.stop()
+
+    broker.settings["offsets.skip.damaged"] = "true"
+    broker.start()
+    assert [committed(name) for name in ["before", "spoilt", "after"]] == [1, confluent_kafka.OFFSET_INVALID, 3]
+    assert "is forgotten" in broker.log()
+    await_that(lambda: snapshots(broker))
+    broker.stop()
+
+    del broker.settings["offsets.skip.damaged"]
+    broker.start()
+    assert [committed(name) for name in ["before", "spoilt", "after"]] == [1, confluent_kafka.OFFSET_INVALID, 3]

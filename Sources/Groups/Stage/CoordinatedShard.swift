@@ -65,6 +65,9 @@ struct CoordinatedShard {
     /// The fetch that is under way; and, by the monotonic clock, before when there is to be none.
     var fetch: UInt32?
     var loadsFrom: UInt64 = 0
+    /// How often in a row what stands next was said to be damaged; and what of that is passed over.
+    var refusals = 0
+    var skipped: Range<Int64>?
     /// Its snapshot is being read from the disk; or is taken in.
     var awaitsSnapshot = false
     var snapshot: ShardSnapshotReader?
@@ -90,6 +93,8 @@ struct CoordinatedShard {
         shard = GroupShard(limits: limits)
         fetch = nil
         loadsFrom = 0
+        refusals = 0
+        skipped = nil
         awaitsSnapshot = false
         snapshot = nil
         snapshotRecords = 0

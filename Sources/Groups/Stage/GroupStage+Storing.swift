@@ -11,6 +11,8 @@ extension GroupStage {
     /// What can't be read is asked for again after so many nanoseconds; sooner where the read stage has not heard yet that this broker leads.
     private static let patience: UInt64 = 1_000_000_000
     private static let pause: UInt64 = 1_000_000
+    /// What was said to be damaged so often in a row is: a drive may fail to read for a moment.
+    private static let refusalsAtMost = 5
 
     // MARK: Leading
 
@@ -99,8 +101,10 @@ extension GroupStage {
             // The log has lost what it had: the snapshot tells of another.
             case .offsetOutOfRange where shards[partition].snapshotMadeAt < .max: return beginLoading(partition, from: .log)
             case .notLeaderOrFollower: return shards[partition].loadsFrom = now.monotonic + GroupStage.pause
+            case .corruptMessage: return try passOver(partition)
             default: throw WireError("\(part.errorCode)")
             }
+            tellOfPassing(partition)
             try take(records: part.records ?? [], partition)
             if shards[partition].shard.nextOffset >= part.highWatermark { serve(partition) }
         } catch {
@@ -125,9 +129,32 @@ extension GroupStage {
         }
     }
 
+    /// What stands next is damaged, and nobody can mend it.
+    private mutating func passOver(_ partition: Int) throws(WireError) {
+        shards[partition].refusals += 1
+        guard settings.skipsDamaged else { throw WireError("it is damaged (offsets.skip.damaged=true serves the groups without it)") }
+        guard shards[partition].refusals >= GroupStage.refusalsAtMost else { throw WireError("it is damaged") }
+        let next = shards[partition].shard.nextOffset
+        shards[partition].skipped = (shards[partition].skipped?.lowerBound ?? next)..<next + 1
+        shards[partition].shard.advance(to: next + 1)
+    }
+
+    /// What stands next is sound.
+    private mutating func tellOfPassing(_ partition: Int) {
+        shards[partition].refusals = 0
+        guard let skipped = shards[partition].skipped else { return }
+        shards[partition].skipped = nil
+        logger.error(
+            "\(name(partition)): offsets \(skipped.lowerBound) to \(skipped.upperBound - 1) are damaged: what groups had committed there is forgotten, as offsets.skip.damaged says")
+        // So that the next start does not depend on the setting.
+        noteChanges(max(settings.snapshotChanges, shards[partition].snapshotRecords), partition)
+    }
+
     private mutating func serve(_ partition: Int) {
         shards[partition].state = .serving
         for id in shards[partition].shard.entries.keys { change(partition, id) { $0.resume($1) } }
+        // What was due while it was loading.
+        noteChanges(0, partition)
     }
 
     // MARK: Storing

@@ -30,6 +30,8 @@ public struct GroupSettings: Sendable {
     public var snapshotChanges = 10_000
     /// offsets.retention.check.interval.ms, in nanoseconds.
     public var retentionInterval: UInt64 = 600_000_000_000
+    /// offsets.skip.damaged: groups are served without what is damaged for good.
+    public var skipsDamaged = false
 
     public init() {}
 }
