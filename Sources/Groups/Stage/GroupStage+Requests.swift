@@ -178,7 +178,10 @@ extension GroupStage {
         var response = DescribeGroupsResponse()
         response.groups = message.groups.map { id in
             switch coordinated(id) {
-            case .success(let partition): return shards[partition].shard.describe(id)
+            case .success(let partition):
+                var group = shards[partition].shard.describe(id)
+                if message.includeAuthorizedOperations { group.authorizedOperations = AuthorizedOperations.group }
+                return group
             case .failure(let refusal):
                 var group = DescribeGroupsResponse.Group()
                 group.groupId = id
