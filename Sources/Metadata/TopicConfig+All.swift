@@ -32,7 +32,9 @@ extension TopicConfig {
             "message.timestamp.before.max.ms", .long, .only([unlimited]), "Records may have any time: none is refused for being old.",
             value: { _ in unlimited }),
         TopicConfig(
-            "message.timestamp.type", .string, .only(["CreateTime"]), "Records keep the time that their producer gave them.", value: { _ in "CreateTime" }),
+            "message.timestamp.type", broker: "log.message.timestamp.type", .string, .only([createTime, logAppendTime]),
+            "Which time records have: CreateTime, the one that their producer gave them; LogAppendTime, the one at which the leader wrote them, which all "
+                + "records of a batch share.", value: { $0.usesAppendTime ? logAppendTime : createTime }),
         TopicConfig(
             "min.cleanable.dirty.ratio", broker: "log.cleaner.min.cleanable.ratio", .double, .share,
             "Of a compacted topic: how much of what has left the journal has to be dirty, not cleaned yet, as a share of its bytes, before it is cleaned.",

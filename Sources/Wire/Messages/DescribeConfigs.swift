@@ -38,6 +38,8 @@ public struct DescribeConfigsRequest: Request {
 public enum ConfigResourceType: Int8, Sendable {
     case topic = 2
     case broker = 4
+    /// KIP-412.
+    case brokerLogger = 8
 }
 
 public struct DescribeConfigsResponse: Response {
