@@ -20,7 +20,8 @@ extension TopicConfig {
             value: { String($0.compaction.deleteRetentionMs) }),
         TopicConfig(
             "max.compaction.lag.ms", broker: "log.cleaner.max.compaction.lag.ms", .long, .number(1 ... .max, "milliseconds"),
-            "Of a compacted topic: after so many milliseconds records are cleaned though little of the log is dirty.",
+            "Of a compacted topic: after so many milliseconds records are cleaned though little of the log is dirty, counted from when they have left the journal. "
+                + "A full segment leaves it for that when its records are so old; the two or three newest stay, however old they are, until more is written.",
             value: { String($0.compaction.maxLagMs) }),
         TopicConfig(
             "max.message.bytes", broker: "message.max.bytes", .int, .number(0...(100 << 20), "bytes"),

@@ -123,7 +123,8 @@ extension Settings {
         Setting(
             "log.cleaner.max.compaction.lag.ms", \.logCleanerMaxCompactionLagMs, .integer(1...Int.max),
             "After so many milliseconds records of compacted topics are cleaned though little is dirty, where the topic does not say it "
-                + "(max.compaction.lag.ms)."),
+                + "(max.compaction.lag.ms), counted from when they have left the journal. A full segment leaves it for that when its records are so old; the "
+                + "two or three newest stay, however old they are, until more is written."),
         Setting(
             "log.cleaner.delete.retention.ms", \.logCleanerDeleteRetentionMs, .integer(0...Int.max),
             "How long, in milliseconds, after its key was first cleaned a record without a value is kept in compacted topics, where the topic does not "

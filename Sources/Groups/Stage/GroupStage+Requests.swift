@@ -167,7 +167,8 @@ extension GroupStage {
             response.errorCode = refusal.code
             answer(response, caller)
         case .success(let partition):
-            let (records, response) = shards[partition].shard.deleteOffsets(message)
+            let table = table
+            let (records, response) = shards[partition].shard.deleteOffsets(message) { table.topic(named: $0)?.partitions.place(of: $1) != nil }
             if records.isEmpty { answer(response, caller) } else { store(records, .deleteOffsets(caller, response), partition) }
         }
     }
