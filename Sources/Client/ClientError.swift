@@ -6,12 +6,14 @@ public enum ClientError: Error, Sendable, CustomStringConvertible {
     case connection(String)
     /// The broker does not serve the API in a version that we do, or says what is not of the protocol: a sentence.
     case protocolMismatch(String)
+    /// What was asked for is not there: a sentence.
+    case nowhere(String)
     /// The broker refused, with what it said about it.
     case refused(what: String, code: ErrorCode, message: String?)
 
     public var description: String {
         switch self {
-        case .connection(let sentence), .protocolMismatch(let sentence): sentence
+        case .connection(let sentence), .protocolMismatch(let sentence), .nowhere(let sentence): sentence
         case .refused(let what, let code, let message):
             "\(what): \(code.name)" + (message.map { " (\($0))" } ?? "")
         }

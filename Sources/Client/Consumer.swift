@@ -9,6 +9,8 @@ public final class Consumer {
     /// The next offset to read, by partition.
     public private(set) var positions: [Int32: Int64] = [:]
     private var highWatermarks: [Int32: Int64] = [:]
+    /// Where to go on in a partition that does not have the offset that was to be read next; nil: that is an error.
+    var whereOutOfRange: ((KafkaClient.TopicPartition, Int64) throws -> Int64)?
     /// Since when no broker was heard of; nil: the last one that was asked has answered.
     private var lostSince: ContinuousClock.Instant?
 
@@ -22,8 +24,18 @@ public final class Consumer {
         self.topic = topic
         for partition in try partitions ?? Array(0..<client.partitionCount(of: topic)) {
             let target = KafkaClient.TopicPartition(topic, partition)
-            positions[partition] = try client.offset(of: target, at: start)
+            let offset = try client.offset(of: target, at: start)
+            if case .offset = start { try checkRange(target, offset) }
+            positions[partition] = offset
         }
+    }
+
+    /// Whether the partition has the offset, or that is its next.
+    private func checkRange(_ target: KafkaClient.TopicPartition, _ offset: Int64) throws {
+        let (start, end) = (try client.offset(of: target, at: .start), try client.offset(of: target, at: .end))
+        guard !(start...max(start, end)).contains(offset) else { return }
+        throw ClientError.nowhere(
+            start == end ? "\(target) has no offset \(offset): it has none, and \(end) is the next." : "\(target) has no offset \(offset), only those from \(start) to \(end - 1).")
     }
 
     init(_ client: KafkaClient, topic: String, positions: [Int32: Int64]) {
@@ -96,6 +108,18 @@ public final class Consumer {
 
     private func take(_ answer: FetchResponse.Partition, _ body: (Int32, Record) throws -> Bool) throws -> Bool {
         let partition = answer.partitionIndex
+        if answer.errorCode == .offsetOutOfRange, let position = positions[partition] {
+            let target = KafkaClient.TopicPartition(topic, partition)
+            // A broker that does not have it after all a moment later is not to be flooded.
+            usleep(100_000)
+            guard let whereOutOfRange else {
+                try checkRange(target, position)
+                // It has it by now.
+                return true
+            }
+            positions[partition] = try whereOutOfRange(target, position)
+            return true
+        }
         do throws(ClientError) { try KafkaClient.check(answer.errorCode, "\(KafkaClient.TopicPartition(topic, partition))") } catch {
             // The client asks who leads before the next try; a broker that does not know yet is not to be flooded.
             try wait(for: error)

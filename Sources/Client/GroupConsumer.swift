@@ -26,6 +26,8 @@ public final class GroupConsumer {
     /// Of the group's leader: how many partitions it has given out of each topic.
     private var assigned: [String: Int32]?
     private var nextCount = ContinuousClock.now
+    /// Is told, in sentences, where it goes on elsewhere than the group had come to.
+    public var notice: (String) -> Void = { _ in }
 
     /// - Parameter start: where it begins in partitions of which the group has committed nothing.
     public init(_ client: KafkaClient, group: String, topic: String, start: LogPlace) throws {
@@ -174,9 +176,21 @@ public final class GroupConsumer {
                 committed[partition] = nil
             }
         }
-        consumer = Consumer(client, topic: topic, positions: positions)
+        let reader = Consumer(client, topic: topic, positions: positions)
+        reader.whereOutOfRange = { [unowned self] in try place(of: $0, insteadOf: $1) }
+        consumer = reader
         nextHeartbeat = .now + Self.heartbeatInterval
         nextCommit = .now + Self.commitInterval
+    }
+
+    /// Where it goes on in a partition that does not have what the group was to read next: where the log begins now, if that was deleted; else, because the
+    /// log ends before it, as one begins of which the group has committed nothing.
+    private func place(of target: KafkaClient.TopicPartition, insteadOf offset: Int64) throws -> Int64 {
+        let (first, end) = (try client.offset(of: target, at: .start), try client.offset(of: target, at: .end))
+        if (first...max(first, end)).contains(offset) { return offset }
+        let place = offset < first ? first : min(max(try client.offset(of: target, at: start), first), end)
+        notice("\(target) has no offset \(offset), which the group was to read next, only those from \(first) to \(end): it goes on at \(place).")
+        return place
     }
 
     private func heartbeat() throws {

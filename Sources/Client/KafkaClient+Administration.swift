@@ -16,13 +16,49 @@ extension KafkaClient {
         }
     }
 
-    /// Gives topics more partitions.
-    /// - Parameter counts: how many each is to have, with those that are there.
-    public func createPartitions(_ counts: [(topic: String, count: Int32)]) throws -> CreatePartitionsResponse {
+    /// The settings of topics, by the topics' names: those that were given, and the defaults of the others.
+    public func configs(ofTopics names: [String]) throws -> [String: [DescribeConfigsResponse.Config]] {
+        var found: [String: [DescribeConfigsResponse.Config]] = [:]
+        for first in stride(from: 0, to: names.count, by: Self.describedAtOnce) {
+            var request = DescribeConfigsRequest()
+            request.resources = names[first...].prefix(Self.describedAtOnce).map { .init(type: .topic, name: $0) }
+            for result in try callAny(request).results {
+                try Self.check(result.errorCode, "settings of \(result.resourceName)", message: result.errorMessage)
+                found[result.resourceName] = result.configs
+            }
+        }
+        return found
+    }
+
+    /// A broker answers for so many topics at once at least.
+    private static let describedAtOnce = 100
+
+    /// The settings of a broker, as it tells them itself.
+    /// - Parameter id: nil: the one that changes are sent to.
+    public func configs(ofBroker id: Int32?) throws -> (broker: Int32, configs: [DescribeConfigsResponse.Config]) {
+        let metadata = try metadata(topics: [])
+        let id = id ?? metadata.controllerId
+        guard let broker = metadata.brokers.first(where: { $0.nodeId == id }) ?? (id < 0 ? metadata.brokers.first : nil) else {
+            throw ClientError.nowhere("There is no broker \(id): there are \(metadata.brokers.map { "\($0.nodeId)" }.joined(separator: ", ")).")
+        }
+        var request = DescribeConfigsRequest()
+        request.resources = [.init(type: .broker, name: String(broker.nodeId))]
+        guard let result = try use(Address(host: broker.host, port: broker.port), { try $0.call(request) }).results.first else {
+            throw ClientError.protocolMismatch("The broker left its settings out of its answer.")
+        }
+        try Self.check(result.errorCode, "settings of broker \(broker.nodeId)", message: result.errorMessage)
+        return (broker.nodeId, result.configs)
+    }
+
+    /// Gives a topic more partitions.
+    /// - Parameter count: how many it is to have, with those that are there.
+    public func createPartitions(of topic: String, count: Int32) throws {
         var request = CreatePartitionsRequest()
         request.timeoutMs = Int32(clamping: timeoutMs)
-        request.topics = counts.map { .init(name: $0, count: $1) }
-        return try callAny(request, patienceMs: timeoutMs)
+        request.topics = [.init(name: topic, count: count)]
+        for result in try callAny(request, patienceMs: timeoutMs).results {
+            try Self.check(result.errorCode, "topic \(result.name)", message: result.errorMessage)
+        }
     }
 
     /// Deletes the records of a partition that are before an offset; -1: all. Returns where its log begins now.

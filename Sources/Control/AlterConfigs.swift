@@ -66,14 +66,14 @@ extension ControlStage {
 
     /// The changes that do what is wanted, as far as it can be done; the outcomes say how far.
     private func alter<Outcome: AlterationOutcome>(_ wanted: [ConfigAlteration], _ outcomes: inout [Outcome]) -> [MetadataChange] {
-        let counts = Dictionary(wanted.map { ($0.resource, 1) }, uniquingKeysWith: +)
+        let counts = Dictionary(wanted.map { (meant($0.resource), 1) }, uniquingKeysWith: +)
         var changes: [MetadataChange] = []
         outcomes = wanted.map { one in
             var outcome = Outcome()
             outcome.resourceType = one.resource.type
             outcome.resourceName = one.resource.name
             do throws(Flaw) {
-                guard counts[one.resource] == 1 else { throw Flaw(.invalidRequest, "each resource can be named once in a request") }
+                guard counts[meant(one.resource)] == 1 else { throw Flaw(.invalidRequest, "each resource can be named once in a request") }
                 changes.append(try change(one))
             } catch { outcome.refuse(error) }
             return outcome
@@ -81,8 +81,14 @@ extension ControlStage {
         return changes
     }
 
+    /// What a broker that is alone is given is what all are given: clients can name one broker only.
+    private func meant(_ resource: ConfigAlteration.Resource) -> ConfigAlteration.Resource {
+        guard resource.type == ConfigResourceType.broker.rawValue, directory.isAlone, resource.name == String(nodeId) else { return resource }
+        return .init(type: resource.type, name: "")
+    }
+
     private func change(_ wanted: ConfigAlteration) throws(Flaw) -> MetadataChange {
-        let name = wanted.resource.name
+        let name = meant(wanted.resource).name
         switch ConfigResourceType(rawValue: wanted.resource.type) {
         case .topic:
             guard let topic = planned.topics[name] else { throw Flaw(.unknownTopicOrPartition, "there is no topic \(name)") }
@@ -93,17 +99,31 @@ extension ControlStage {
             if let flaw = flaw(topic, given: MetadataState.configured(topic.configs, given, removed)) { throw flaw }
             return .configureTopic(id: TopicID(topic.id), given: given, removed: removed)
         case .broker:
-            guard name.isEmpty else {
-                throw Flaw(.invalidRequest, "what one broker alone is given, it is given at its start; what topics have by default is altered for all brokers: name none")
-            }
+            guard name.isEmpty else { throw flaw(broker: name) }
             let (given, removed) = try resolve(wanted, given: planned.brokerConfigs) { name throws(Flaw) in
                 if let config = TopicConfig.named(byBroker: name) { return config }
-                let isKnown = settings.contains { $0.name == name }
-                throw Flaw(.invalidConfig, isKnown ? "\(name) is read when a broker starts, and can't be altered while it runs" : "unknown broker setting \(name)")
+                guard let known = settings.first(where: { $0.name == name }) else { throw Flaw(.invalidConfig, "unknown broker setting \(name)") }
+                throw Flaw(
+                    .invalidConfig, known.isIdle ? "\(name): \(known.documentation)" : "\(name) is read when a broker starts, and can't be altered while it runs")
+            }
+            let replicas = directory.defaultReplicas
+            let altered = MetadataState.configured(planned.brokerConfigs, given, removed)
+            if directory.isAlone, let reason = TopicConfig.flaw(replicas: replicas, TopicConfig.settings(brokers: altered, defaults: defaults.settings)) {
+                throw Flaw(.invalidConfig, reason)
             }
             return .configureBrokers(given: given, removed: removed)
+        case .brokerLogger: throw Flaw.loggers
         case nil: throw Flaw(.invalidRequest, "resources of type \(wanted.resource.type) have no settings here")
         }
+    }
+
+    /// Why settings of that broker can't be altered.
+    private func flaw(broker name: String) -> Flaw {
+        guard directory.brokers.contains(where: { String($0.nodeId) == name }) else { return Flaw(.invalidRequest, "there is no broker \(name) now") }
+        return Flaw(
+            .invalidRequest,
+            "what one broker of a cluster is given, it is given at its start; what topics have by default is altered for all brokers together: name none "
+                + "(an empty name; hutong cluster config)")
     }
 
     /// Why a topic can't have these settings; nil: it can.

@@ -38,6 +38,8 @@ public struct GroupLeadership: Hashable, Sendable {
 
 /// What the control stage has to know of the brokers. It is asked by the stage's thread, and answers at once.
 public protocol BrokerDirectory: AnyObject {
+    /// Whether there can be no other brokers.
+    var isAlone: Bool { get }
     /// The brokers that are there, by node id, and which of them clients are to send changes to.
     var brokers: [BrokerAddress] { get }
     var controller: Int32 { get }
@@ -53,6 +55,10 @@ public protocol BrokerDirectory: AnyObject {
     /// Puts down what is wanted of groups, together under a token of the caller's; what comes of it is told by `nextOrderOutcome`, whose caller is woken.
     func order(_ orders: [UInt16: GroupOrder], token: UInt64)
     func nextOrderOutcome() -> GroupOrderOutcome?
+}
+
+extension BrokerDirectory {
+    public var isAlone: Bool { false }
 }
 
 /// Why a topic can't have so many replicas: a sentence.
@@ -73,6 +79,7 @@ public final class LoneBroker: BrokerDirectory {
         self.epochs = epochs
     }
 
+    public var isAlone: Bool { true }
     public var brokers: [BrokerAddress] { [address] }
     public var controller: Int32 { address.nodeId }
     public var defaultReplicas: Int { 1 }

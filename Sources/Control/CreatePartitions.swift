@@ -8,7 +8,9 @@ extension ControlStage {
         let counts = Dictionary(message.topics.map { ($0.name, 1) }, uniquingKeysWith: +)
         var response = CreatePartitionsResponse()
         var changes: [MetadataChange] = []
-        for topic in message.topics {
+        var answered: Set<String> = []
+        // As Kafka: a topic that is named twice stays as it is, and is answered once.
+        for topic in message.topics where answered.insert(topic.name).inserted {
             var result = CreatePartitionsResponse.Result()
             result.name = topic.name
             do throws(Flaw) {

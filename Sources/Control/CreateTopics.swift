@@ -10,12 +10,13 @@ extension ControlStage {
         let message = try request.decode(CreateTopicsRequest.self)
         var response = CreateTopicsResponse()
         var changes: [MetadataChange] = []
-        var names: Set<String> = []
-        for topic in message.topics {
+        let counts = Dictionary(message.topics.map { ($0.name, 1) }, uniquingKeysWith: +)
+        var answered: Set<String> = []
+        // As Kafka: of a topic that is named twice none is made, and it is answered once.
+        for topic in message.topics where answered.insert(topic.name).inserted {
             var answer = CreateTopicsResponse.Topic()
             answer.name = topic.name
-            let isRepeated = !names.insert(topic.name).inserted
-            let flaw = isRepeated ? Flaw(.invalidRequest, "the topic is named twice") : self.flaw(topic)
+            let flaw = counts[topic.name] != 1 ? Flaw(.invalidRequest, "the topic is named twice") : self.flaw(topic)
             switch flaw.map(Result.failure) ?? change(for: topic) {
             case .failure(let flaw):
                 answer.refuse(flaw)
@@ -44,8 +45,11 @@ extension ControlStage {
             guard topic.numPartitions == -1 || (1...Self.partitionLimit).contains(topic.numPartitions) else {
                 return Flaw(.invalidPartitions, "a topic has from 1 to \(Self.partitionLimit) partitions")
             }
-        } else if let reason = flaw(topic.assignments) {
-            return Flaw(.invalidReplicaAssignment, reason)
+        } else {
+            guard topic.numPartitions == -1, topic.replicationFactor == -1 else {
+                return Flaw(.invalidRequest, "partitions and a replication factor can't be named together with assignments: they are -1 then")
+            }
+            if let reason = flaw(topic.assignments) { return Flaw(.invalidReplicaAssignment, reason) }
         }
         for config in topic.configs {
             if let reason = TopicConfig.flaw(config.name, config.value) { return Flaw(.invalidConfig, reason) }

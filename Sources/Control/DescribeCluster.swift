@@ -14,6 +14,7 @@ extension ControlStage {
         }
         response.clusterId = planned.clusterId ?? ""
         response.controllerId = directory.controller
+        if message.includeClusterAuthorizedOperations { response.clusterAuthorizedOperations = AuthorizedOperations.cluster }
         response.brokers = directory.brokers.map { address in
             var broker = DescribeClusterResponse.Broker()
             broker.brokerId = address.nodeId

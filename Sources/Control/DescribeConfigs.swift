@@ -16,8 +16,9 @@ extension ControlStage {
             result.resourceName = resource.resourceName
             do throws(Flaw) {
                 let all = try configs(resource)
-                let asked = resource.configurationKeys.map(Set.init)
-                result.configs = all.filter { asked?.contains($0.name) ?? true }
+                // As in Kafka: an empty list asks for all, as none does.
+                let asked = Set(resource.configurationKeys ?? [])
+                result.configs = asked.isEmpty ? all : all.filter { asked.contains($0.name) }
                 guard result.configs.count <= left else { throw Flaw(.invalidRequest, "more settings are asked for than fit one answer") }
                 left -= result.configs.count
             } catch {
@@ -53,6 +54,7 @@ extension ControlStage {
                 throw Flaw(.invalidRequest, "this is broker \(nodeId), not \(resource.resourceName)")
             }
             return settings.map { described($0) }
+        case .brokerLogger: throw Flaw.loggers
         case nil: throw Flaw(.invalidRequest, "resources of type \(resource.resourceType) have no settings here")
         }
     }

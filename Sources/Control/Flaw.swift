@@ -9,6 +9,9 @@ struct Flaw: Error {
         self.error = error
         self.reason = reason
     }
+
+    /// BROKER_LOGGER (KIP-412).
+    static let loggers = Flaw(.invalidRequest, "loggers can't be told or altered one by one: the broker's setting log.level counts for all, and is read when it starts")
 }
 
 /// A part of an answer that can be refused while others are not.

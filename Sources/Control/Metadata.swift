@@ -46,11 +46,17 @@ extension ControlStage {
         }
         response.clusterId = planned.clusterId
         response.controllerId = directory.controller
+        if message.includeClusterAuthorizedOperations { response.clusterAuthorizedOperations = AuthorizedOperations.cluster }
         // In version 0 an empty list means all topics; later null does.
         if let asked = message.topics, version > 0 || !asked.isEmpty {
             response.topics = asked.map { self.topic($0, withGroups: message.includePartitionGroups) }
         } else {
             response.topics = table.topics.map { self.topic($0, withGroups: message.includePartitionGroups) }
+        }
+        if message.includeTopicAuthorizedOperations {
+            for index in response.topics.indices where response.topics[index].name != nil {
+                response.topics[index].topicAuthorizedOperations = AuthorizedOperations.topic
+            }
         }
         return response
     }

@@ -24,6 +24,9 @@ final class DeleteRecordsJob {
         }
     }
 
+    /// A client that does not want to wait, in milliseconds: what takes effect at once in Kafka is on stable storage first here.
+    private static let leastPatience: Int32 = 1000
+
     let request: ClientRequest
     let io: Int
     let deadline: UInt64
@@ -33,7 +36,7 @@ final class DeleteRecordsJob {
     init(_ request: ClientRequest, io: Int, message: DeleteRecordsRequest, table: TopicTable) {
         self.request = request
         self.io = io
-        deadline = request.arrival + UInt64(max(message.timeoutMs, 0)) * 1_000_000
+        deadline = request.arrival + UInt64(max(message.timeoutMs, DeleteRecordsJob.leastPatience)) * 1_000_000
         topicNames = message.topics.map(\.name)
         for (number, topic) in message.topics.enumerated() {
             let known = table.topic(named: topic.name)
@@ -100,13 +103,14 @@ extension ReadStage {
                 }
                 let start = indexes[group].logStart(place.number)
                 let target = job.partitions[index].target
+                // Tried before it is given up, however late it is.
+                if start < target, !job.partitions[index].isSent {
+                    job.partitions[index].isSent = links.logStarts[group].send(LogStartRequest(partition: place.number, offset: target))
+                }
                 if start >= target {
                     job.partitions[index].finish(.none, lowWatermark: start)
                 } else if now >= job.deadline {
                     job.partitions[index].finish(.requestTimedOut)
-                } else if !job.partitions[index].isSent {
-                    job.partitions[index].isSent = links.logStarts[group].send(
-                        LogStartRequest(partition: place.number, offset: target))
                 }
             }
             guard job.isDone else { continue }

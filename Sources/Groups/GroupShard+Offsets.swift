@@ -61,7 +61,10 @@ extension GroupShard {
     }
 
     /// What takes offsets back (KIP-496); those of topics that a member has subscribed to stay.
-    public func deleteOffsets(_ request: OffsetDeleteRequest) -> (records: [GroupRecord], answer: OffsetDeleteResponse) {
+    /// - Parameter exists: whether there is such a partition.
+    public func deleteOffsets(
+        _ request: OffsetDeleteRequest, exists: (String, Int32) -> Bool
+    ) -> (records: [GroupRecord], answer: OffsetDeleteResponse) {
         var answer = OffsetDeleteResponse()
         guard let entry = entries[request.groupId] else {
             answer.errorCode = .groupIdNotFound
@@ -80,7 +83,9 @@ extension GroupShard {
             result.partitions = topic.partitions.map { asked in
                 var partition = OffsetDeleteResponse.Partition()
                 partition.partitionIndex = asked.partitionIndex
-                if isSubscribed {
+                if !exists(topic.name, asked.partitionIndex) {
+                    partition.errorCode = .unknownTopicOrPartition
+                } else if isSubscribed {
                     partition.errorCode = .groupSubscribedToTopic
                 } else if entry.offsets[topic.name, asked.partitionIndex] != nil || isUnderWay(request.groupId, topic.name, asked.partitionIndex) {
                     records.append(.offset(group: request.groupId, topic: topic.name, partition: asked.partitionIndex, nil))

@@ -11,6 +11,8 @@ public struct DescribedSetting: Sendable {
     public var type: ConfigType
     /// What it means, in sentences.
     public var documentation: String
+    /// Kafka has it, and it has no meaning here.
+    public var isIdle = false
 
     public init(
         name: String, value: String, given: String?, defaultValue: String, type: ConfigType, documentation: String

@@ -20,7 +20,8 @@ extension TopicConfig {
             value: { String($0.compaction.deleteRetentionMs) }),
         TopicConfig(
             "max.compaction.lag.ms", broker: "log.cleaner.max.compaction.lag.ms", .long, .number(1 ... .max, "milliseconds"),
-            "Of a compacted topic: after so many milliseconds records are cleaned though little of the log is dirty.",
+            "Of a compacted topic: after so many milliseconds records are cleaned though little of the log is dirty, counted from when they have left the journal. "
+                + "A full segment leaves it for that when its records are so old; the two or three newest stay, however old they are, until more is written.",
             value: { String($0.compaction.maxLagMs) }),
         TopicConfig(
             "max.message.bytes", broker: "message.max.bytes", .int, .number(0...(100 << 20), "bytes"),
@@ -32,7 +33,9 @@ extension TopicConfig {
             "message.timestamp.before.max.ms", .long, .only([unlimited]), "Records may have any time: none is refused for being old.",
             value: { _ in unlimited }),
         TopicConfig(
-            "message.timestamp.type", .string, .only(["CreateTime"]), "Records keep the time that their producer gave them.", value: { _ in "CreateTime" }),
+            "message.timestamp.type", broker: "log.message.timestamp.type", .string, .only([createTime, logAppendTime]),
+            "Which time records have: CreateTime, the one that their producer gave them; LogAppendTime, the one at which the leader wrote them, which all "
+                + "records of a batch share.", value: { $0.usesAppendTime ? logAppendTime : createTime }),
         TopicConfig(
             "min.cleanable.dirty.ratio", broker: "log.cleaner.min.cleanable.ratio", .double, .share,
             "Of a compacted topic: how much of what has left the journal has to be dirty, not cleaned yet, as a share of its bytes, before it is cleaned.",

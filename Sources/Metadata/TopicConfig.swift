@@ -73,6 +73,10 @@ public struct TopicConfig: Sendable {
         }
     }
 
+    /// What `message.timestamp.type` can be.
+    static let createTime = "CreateTime"
+    static let logAppendTime = "LogAppendTime"
+
     private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
     private static let byBrokerName = Dictionary(uniqueKeysWithValues: all.compactMap { config in config.brokerName.map { ($0, config) } })
 
@@ -96,6 +100,7 @@ public struct TopicConfig: Sendable {
         if let bytes = configs["max.message.bytes"].flatMap(Int.init) { settings.maxMessageBytes = bytes }
         if let limit = configs["retention.ms"].flatMap({ Int64($0) }) { settings.retentionMs = limit }
         if let limit = configs["retention.bytes"].flatMap({ Int64($0) }) { settings.retentionBytes = limit }
+        if let type = configs["message.timestamp.type"] { settings.usesAppendTime = type == logAppendTime }
         if let policy = configs["cleanup.policy"].flatMap(CleanupPolicy.init) { settings.cleanup = policy }
         if let ratio = configs["min.cleanable.dirty.ratio"].flatMap(Double.init) { settings.compaction.minDirtyRatio = ratio }
         if let lag = configs["min.compaction.lag.ms"].flatMap({ Int64($0) }) { settings.compaction.minLagMs = lag }

@@ -87,12 +87,15 @@ public struct TopicSettings: BitwiseCopyable, Sendable, Equatable {
     public var cleanup: CleanupPolicy
     /// Counts where they are compacted.
     public var compaction: CompactionSettings
+    /// Records have the time at which the leader wrote them (LogAppendTime), not their producer's.
+    public var usesAppendTime: Bool
 
     public init(
         qosLeader: QualityOfService = .persisted, qosAll: QualityOfService = .durable, minInsyncReplicas: UInt8 = 1,
         maxMessageBytes: Int = 1_048_588, retentionMs: Int64 = -1, retentionBytes: Int64 = -1, cleanup: CleanupPolicy = .delete,
-        compaction: CompactionSettings = CompactionSettings()
+        compaction: CompactionSettings = CompactionSettings(), usesAppendTime: Bool = false
     ) {
+        self.usesAppendTime = usesAppendTime
         self.cleanup = cleanup
         self.compaction = compaction
         self.minInsyncReplicas = minInsyncReplicas

@@ -29,8 +29,11 @@ package enum BatchValidator {
         let lastOffsetDelta = get(RecordBatch.Field.lastOffsetDelta, Int32.self)
         guard count > 0, lastOffsetDelta == count - 1 else { return .invalidRecord }
         let attributes = get(RecordBatch.Field.attributes, Int16.self)
-        let forbidden = RecordBatch.Attributes.control | RecordBatch.Attributes.transactional
-        guard attributes & forbidden == 0 else { return .invalidRecord }
+        let forbidden = RecordBatch.Attributes.control | RecordBatch.Attributes.transactional | RecordBatch.Attributes.logAppendTime
+        guard attributes & forbidden == 0 else {
+            // As in Kafka: whether times are the broker's is not the producer's to say.
+            return attributes & RecordBatch.Attributes.logAppendTime != 0 ? .invalidTimestamp : .invalidRecord
+        }
         guard let compression = CompressionType(rawValue: attributes & RecordBatch.Attributes.compressionMask) else {
             return .unsupportedCompressionType
         }

@@ -43,6 +43,9 @@ package struct ProduceJob: ~Copyable {
         var maxBytes = 0
         /// Its topic is compacted.
         var needsKeys = false
+        /// Its topic's records have the time at which they are written; and that time, once this one is.
+        var usesAppendTime = false
+        var appendTime: Int64 = -1
         var error = ErrorCode.none
         var baseOffset: Int64 = -1
     }
@@ -141,6 +144,7 @@ package struct ProduceJob: ~Copyable {
             item.place = place
             item.maxBytes = entry.pointee.settings.maxMessageBytes
             item.needsKeys = entry.pointee.settings.cleanup.contains(.compact)
+            item.usesAppendTime = entry.pointee.settings.usesAppendTime
             if records == nil { item.error = .invalidRecord }
             if entry.pointee.isInternal && !isInside { item.error = .invalidTopicException }
             switch acks {
@@ -180,7 +184,10 @@ package struct ProduceJob: ~Copyable {
     /// Nothing comes of what has not been refused for good already; the answer waits for no position.
     mutating func refuse(_ error: ErrorCode) {
         position = 0
-        for index in 0..<items.count where items[index].error == .none || items[index].error.isTentative { items[index].error = error }
+        for index in 0..<items.count where items[index].error == .none || items[index].error.isTentative {
+            items[index].error = error
+            items[index].appendTime = -1
+        }
     }
 
     /// Whether the answer is encoded as a whole; if not, its topics are, because other groups have a part in it, or because of their
@@ -222,6 +229,6 @@ package struct ProduceJob: ~Copyable {
     private static func outcome(_ item: Item, _ state: borrowing SequencerState) -> ProduceOutcome {
         ProduceOutcome(
             partition: item.partition, error: item.error, baseOffset: item.error == .none ? item.baseOffset : -1,
-            logStartOffset: item.error == .none ? state.logStart(item.place.number) : -1)
+            logStartOffset: item.error == .none ? state.logStart(item.place.number) : -1, logAppendTime: item.appendTime)
     }
 }

@@ -457,6 +457,7 @@ public struct SequencerStage: Stage, ~Copyable {
         let baseOffset = state.takeOffsets(Int64(batch.lastOffsetDelta) + 1, partition: partition)
         room.copyMemory(from: records.baseAddress!, byteCount: records.count)
         RecordBatch.place(at: room, baseOffset: baseOffset, epoch: Int32(truncatingIfNeeded: journal.epoch))
+        let maxTimestamp = job.items[number].usesAppendTime ? stamp(number, room, records.count, now) : batch.maxTimestamp
         let position = journal.position
         let end = journal.append(.batch, partition: partition, payload: records.count, time: now.wall)
         if batch.producerId >= 0 {
@@ -467,12 +468,20 @@ public struct SequencerStage: Stage, ~Copyable {
                 time: now.wall)
         }
         let entry = IndexEntry(
-            baseOffset: baseOffset, position: position, maxTimestamp: batch.maxTimestamp, bytes: UInt32(records.count),
+            baseOffset: baseOffset, position: position, maxTimestamp: maxTimestamp, bytes: UInt32(records.count),
             lastOffsetDelta: UInt32(batch.lastOffsetDelta))
         let indexed = links.index.push(AppendedBatch(entry: entry, partition: partition))
         precondition(indexed, "there was room")
         job.items[number].baseOffset = baseOffset
         job.position = max(job.position, end)
         appended += 1
+    }
+
+    /// Gives a batch in the journal cache the time at which it is written. Returns that time.
+    @inline(never)
+    private mutating func stamp(_ number: Int, _ batch: UnsafeMutableRawPointer, _ count: Int, _ now: Moment) -> Int64 {
+        RecordBatch.stamp(UnsafeMutableRawBufferPointer(start: batch, count: count), appendTime: now.wall)
+        job.items[number].appendTime = now.wall
+        return now.wall
     }
 }

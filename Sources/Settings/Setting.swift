@@ -3,6 +3,8 @@ public struct Setting: Sendable {
     public let key: String
     /// Further keys under which it is taken.
     public let aliases: [String]
+    /// The key of the setting that it sets: its own, but for those that say it in another unit.
+    let sets: String
     /// The default, as one would write it.
     public let defaultText: String
     /// What it may be, to follow "must be".
@@ -17,11 +19,12 @@ public struct Setting: Sendable {
     let apply: @Sendable (inout Settings, String) -> Bool
 
     init<Value: Sendable>(
-        _ key: String, aliases: [String] = [], _ path: WritableKeyPath<Settings, Value> & Sendable, _ kind: Kind<Value>,
+        _ key: String, aliases: [String] = [], sets: String? = nil, _ path: WritableKeyPath<Settings, Value> & Sendable, _ kind: Kind<Value>,
         _ doc: String
     ) {
         self.key = key
         self.aliases = aliases
+        self.sets = sets ?? key
         self.doc = doc
         expected = kind.expected
         type = kind.type
@@ -34,9 +37,27 @@ public struct Setting: Sendable {
         }
     }
 
+    /// One of Kafka's that can only be what is done here anyway.
+    init(_ kafkas: KafkaSetting) {
+        key = kafkas.key
+        aliases = []
+        sets = kafkas.key
+        doc = kafkas.reason
+        expected = "\(kafkas.allowed.joined(separator: " or ")): \(kafkas.reason)"
+        type = kafkas.type
+        plainText = { _ in kafkas.defaultText }
+        defaultText = kafkas.defaultText
+        apply = { _, text in kafkas.allowed.contains(text.lowercased()) }
+    }
+
     /// The variable of the environment for one of its keys: `HUTONG_NUM_PARTITIONS` for `num.partitions`.
     static func variable(_ key: String) -> String {
         Settings.variablePrefix + key.uppercased().map { $0 == "." ? "_" : String($0) }.joined()
+    }
+
+    /// The key that the variable would be for.
+    static func key(_ variable: String) -> String {
+        variable.dropFirst(Settings.variablePrefix.count).lowercased().map { $0 == "_" ? "." : String($0) }.joined()
     }
 }
 
@@ -120,7 +141,7 @@ extension Kind where Value: RawRepresentable<String> & CaseIterable {
     static func choice() -> Kind {
         Kind(
             expected: "one of " + Value.allCases.map(\.rawValue).joined(separator: ", "),
-            read: { Value(rawValue: $0.lowercased()) },
+            read: { text in Value.allCases.first { $0.rawValue.lowercased() == text.lowercased() } },
             write: { $0.rawValue })
     }
 }

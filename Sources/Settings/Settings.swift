@@ -18,6 +18,7 @@ public struct Settings: Sendable, Equatable {
     public internal(set) var logRetentionMs = 604_800_000
     public internal(set) var logRetentionBytes = -1
     public internal(set) var logRetentionCheckIntervalMs = 10_000
+    public internal(set) var logMessageTimestampType = LogTimestampType.createTime
     public internal(set) var logCleanupPolicy = LogCleanupPolicy.delete
     public internal(set) var logCleanerMinCleanableRatio = 0.5
     public internal(set) var logCleanerMinCompactionLagMs = 0
@@ -120,6 +121,12 @@ public enum AllQoS: String, Sendable, CaseIterable {
 public enum LogCleanupPolicy: String, Sendable, CaseIterable {
     case delete, compact
     case compactAndDelete = "compact,delete"
+}
+
+/// Whose times records have on topics that do not say it themselves.
+public enum LogTimestampType: String, Sendable, CaseIterable {
+    case createTime = "CreateTime"
+    case logAppendTime = "LogAppendTime"
 }
 
 /// How stages are given threads.

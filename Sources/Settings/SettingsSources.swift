@@ -86,7 +86,7 @@ private struct SettingsReader {
     var problems: [String] = []
 
     private static let byKey: [String: Setting] = Dictionary(
-        uniqueKeysWithValues: Settings.all.flatMap { setting in
+        uniqueKeysWithValues: (Settings.all + Settings.taken).flatMap { setting in
             ([setting.key] + setting.aliases).map { ($0, setting) }
         })
 
@@ -118,8 +118,9 @@ private struct SettingsReader {
             }
         case .scalar(let scalar):
             guard let setting = find(prefix, place: place) else { return }
-            guard seen.insert(setting.key).inserted else {
-                problems.append("\(place): \(prefix) is set twice. Keep one.")
+            guard seen.insert(setting.sets).inserted else {
+                let what = setting.key == setting.sets ? "is set twice" : "sets \(setting.sets) a second time"
+                problems.append("\(place): \(prefix) \(what). Keep one.")
                 return
             }
             // A key without a value is null in YAML, and surely not meant as an empty text.
@@ -147,12 +148,16 @@ private struct SettingsReader {
         for (variable, value) in environment.sorted(by: { $0.key < $1.key }) {
             guard variable.hasPrefix(Settings.variablePrefix), variable != Settings.fileVariable else { continue }
             guard let setting = byVariable[variable] else {
+                if let reason = Settings.kafkasReason(Setting.key(variable)) {
+                    problems.append("The environment: \(variable) is a setting of Kafka's that means nothing here. \(reason)")
+                    continue
+                }
                 let nearest = nearest(to: variable, among: byVariable.keys)
                 problems.append("The environment: \(variable) is no setting. Did you mean \(nearest)?")
                 continue
             }
-            guard seen.insert(setting.key).inserted else {
-                problems.append("The environment: \(variable) sets \(setting.key) a second time. Keep one.")
+            guard seen.insert(setting.sets).inserted else {
+                problems.append("The environment: \(variable) sets \(setting.sets) a second time. Keep one.")
                 continue
             }
             set(setting, value, named: variable, place: "The environment")
@@ -168,13 +173,17 @@ private struct SettingsReader {
 
     private mutating func find(_ key: String, place: String) -> Setting? {
         if let setting = Self.byKey[key] { return setting }
+        if let reason = Settings.kafkasReason(key) {
+            problems.append("\(place): \(key) is a setting of Kafka's that means nothing here. \(reason)")
+            return nil
+        }
         problems.append("\(place): \(key) is no setting. Did you mean \(nearest(to: key, among: Self.byKey.keys))?")
         return nil
     }
 
     private mutating func set(_ setting: Setting, _ value: String, named name: String, place: String) {
         guard !setting.apply(&settings, value) else { return }
-        problems.append("\(place): \(name) is '\(value)', but must be \(setting.expected).")
+        problems.append("\(place): \(name) is '\(value)', but must be \(setting.expected)\(setting.expected.hasSuffix(".") ? "" : ".")")
     }
 
     private func nearest(to key: String, among keys: some Collection<String>) -> String {

@@ -96,7 +96,7 @@ extension Settings {
         Setting(
             "log.retention.ms", \.logRetentionMs, .integer(-1...Int.max),
             "Milliseconds after which a record may be deleted, by its timestamp, where the topic does not say it (retention.ms); "
-                + "-1: never."),
+                + "-1: never. Kafka's log.retention.minutes and log.retention.hours are taken as well."),
         Setting(
             "log.retention.bytes", \.logRetentionBytes, .integer(-1...Int.max),
             "Bytes that a partition may take on disk before its oldest records are deleted, where the topic does not say it "
@@ -104,6 +104,10 @@ extension Settings {
         Setting(
             "log.retention.check.interval.ms", \.logRetentionCheckIntervalMs, .integer(100...86_400_000),
             "How often, in milliseconds, retention is looked at though nothing is written."),
+        Setting(
+            "log.message.timestamp.type", \.logMessageTimestampType, .choice(),
+            "Which time records have where the topic does not say it (message.timestamp.type): CreateTime, the one that their producer gave them; "
+                + "LogAppendTime, the one at which the leader wrote them."),
         Setting(
             "log.cleanup.policy", \.logCleanupPolicy, .choice(),
             "What becomes of old records where the topic does not say it (cleanup.policy): delete, they are deleted by age and size; compact, of each "
@@ -119,7 +123,8 @@ extension Settings {
         Setting(
             "log.cleaner.max.compaction.lag.ms", \.logCleanerMaxCompactionLagMs, .integer(1...Int.max),
             "After so many milliseconds records of compacted topics are cleaned though little is dirty, where the topic does not say it "
-                + "(max.compaction.lag.ms)."),
+                + "(max.compaction.lag.ms), counted from when they have left the journal. A full segment leaves it for that when its records are so old; the "
+                + "two or three newest stay, however old they are, until more is written."),
         Setting(
             "log.cleaner.delete.retention.ms", \.logCleanerDeleteRetentionMs, .integer(0...Int.max),
             "How long, in milliseconds, after its key was first cleaned a record without a value is kept in compacted topics, where the topic does not "

@@ -72,9 +72,12 @@ public struct ProduceOutcome {
     /// -1 where there is an error.
     public var baseOffset: Int64
     public var logStartOffset: Int64
+    /// When the leader wrote the batch, in milliseconds since 1970, where its records have that time; else -1.
+    public var logAppendTime: Int64
 
     @inlinable
-    public init(partition: Int32, error: ErrorCode, baseOffset: Int64, logStartOffset: Int64) {
+    public init(partition: Int32, error: ErrorCode, baseOffset: Int64, logStartOffset: Int64, logAppendTime: Int64 = -1) {
+        self.logAppendTime = logAppendTime
         self.partition = partition
         self.error = error
         self.baseOffset = baseOffset
@@ -137,7 +140,7 @@ public struct ProduceResponseWriter {
         put(outcome.partition)
         put(outcome.error.rawValue)
         put(outcome.baseOffset)
-        if version >= 2 { put(Int64(-1)) }  // log append time: the batch's own timestamps stand
+        if version >= 2 { put(outcome.logAppendTime) }
         if version >= 5 { put(outcome.logStartOffset) }
         if version >= 8 {
             putArrayCount(0)

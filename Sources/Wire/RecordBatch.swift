@@ -55,6 +55,17 @@ public enum RecordBatch {
 }
 
 extension RecordBatch {
+    /// Gives all records of a whole batch the time at which the broker writes them (LogAppendTime): the one thing for which a batch is changed, and gets
+    /// another CRC.
+    /// - Parameter time: in milliseconds since 1970.
+    public static func stamp(_ batch: UnsafeMutableRawBufferPointer, appendTime time: Int64) {
+        precondition(batch.count >= headerLength)
+        let attributes = Int16(bigEndian: batch.loadUnaligned(fromByteOffset: Field.attributes, as: Int16.self)) | Attributes.logAppendTime
+        batch.storeBytes(of: attributes.bigEndian, toByteOffset: Field.attributes, as: Int16.self)
+        batch.storeBytes(of: time.bigEndian, toByteOffset: Field.maxTimestamp, as: Int64.self)
+        batch.storeBytes(of: crc(of: UnsafeRawBufferPointer(batch)).bigEndian, toByteOffset: Field.crc, as: UInt32.self)
+    }
+
     /// Fills in what a broker does in a batch: two fields that its CRC does not cover.
     @inlinable
     public static func place(at batch: UnsafeMutableRawPointer, baseOffset: Int64, epoch: Int32) {

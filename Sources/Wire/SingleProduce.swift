@@ -123,7 +123,7 @@ public enum SingleProduceAnswer {
         put(outcome.partition)
         put(outcome.error.rawValue)
         put(outcome.baseOffset)
-        put(Int64(-1))  // log append time: the batch's own timestamps stand
+        put(outcome.logAppendTime)
         if version >= 5 { put(outcome.logStartOffset) }
         if isFlexible {
             put(UInt32(0x0100_0000))  // no record errors, no message; no tags of the partition and of the topic

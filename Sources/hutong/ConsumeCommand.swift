@@ -8,24 +8,29 @@ struct ConsumeCommand: ParsableCommand {
         commandName: "consume", abstract: "Print the records of a topic.",
         discussion: """
             FORMAT is kcat's: %t topic, %p partition, %o offset, %k key, %s value, %h headers, %T timestamp in milliseconds, \
-            %K and %S length of key and value in bytes (-1: null), %% a percent sign; \\n, \\t, \\r, \\0 and \\\\.
+            %K and %S length of key and value in bytes (-1: null), %R the length of the value as four bytes, the most significant first, %% a percent sign; \
+            \\n, \\t, \\r, \\0, \\\\ and \\xNN, a byte. With --json a record is a line, whose key, value and headers' values are text; those that are no UTF-8 \
+            are told in base 64, as keyBase64 and valueBase64.
             """)
 
     @Argument(help: "The topic.") var topic: String
-    @Option(name: .shortAndLong, help: "Partitions, may be repeated; by default all.") var partition: [Int32] = []
+    @Option(name: [.customShort("p", allowingJoined: true), .long], help: "Partitions, may be repeated; by default all.") var partition: [Int32] = []
     @Option(
-        name: [.customShort("G"), .long],
+        name: [.customShort("G", allowingJoined: true), .long],
         help: "Read as a member of this consumer group: the partitions that are this member's, from where the group has come to; --offset counts where it has not begun.")
     var group: String?
-    @Option(name: .shortAndLong, parsing: .unconditional, help: ArgumentHelp("Where to begin: \(LogPlaceArgument.help).", valueName: "place"))
+    @Option(
+        name: [.customShort("o", allowingJoined: true), .long], parsing: .unconditional, help: ArgumentHelp("Where to begin: \(LogPlaceArgument.help).", valueName: "place"))
     var offset = LogPlaceArgument(.start)
-    @Option(name: [.customShort("n"), .long], help: "Records after which to stop.") var count: Int?
+    @Option(name: [.customShort("n", allowingJoined: true), .long], help: "Records after which to stop.") var count: Int?
     @Flag(name: [.customShort("e"), .long], help: "Stop at the end instead of waiting for more.") var exit = false
-    @Option(name: .shortAndLong, help: "How to print a record.") var format = RecordFormat("%s\\n")
+    @Option(name: [.customShort("f", allowingJoined: true), .long], help: "How to print a record.") var format: RecordFormat?
+    @Flag(help: "Print each record as an object of JSON, in a line.") var json = false
     @OptionGroup var server: ServerOption
 
     func validate() throws {
         if let count, count < 0 { throw ValidationError("--count must not be negative.") }
+        if json, format != nil { throw ValidationError("--format and --json both say how to print a record.") }
         if group?.isEmpty == true { throw ValidationError("--group must not be empty.") }
         if group != nil, !partition.isEmpty { throw ValidationError("--partition can't be named with --group: the group says who reads what.") }
     }
@@ -38,6 +43,7 @@ struct ConsumeCommand: ParsableCommand {
         }
         Interruption.take()
         let consumer = try GroupConsumer(try server.client(), group: group, topic: topic, start: offset.place)
+        consumer.notice = Output.say
         let isPrinted = try print(consumer.poll) { consumer.isAtEnd }
         try consumer.leave(commits: isPrinted)
     }
@@ -45,13 +51,18 @@ struct ConsumeCommand: ParsableCommand {
     /// Prints what comes until that is enough. False: nobody reads what is printed any more.
     private func print(_ poll: ((Int32, Record) throws -> Bool) throws -> Void, _ isAtEnd: () -> Bool) throws -> Bool {
         var left = count ?? .max
+        let format = format ?? RecordFormat("%s\\n")
         // Who reads records in the terminal sees them come.
         var progress = isatty(STDOUT_FILENO) == 1 ? nil : ProgressLine()
         defer { progress?.clear() }
         while left > 0, !Interruption.isAsked {
             var text: [UInt8] = []
             try poll { partition, record in
-                format.append(record, topic: topic, partition: partition, to: &text)
+                if json {
+                    RecordLine.append(record, topic: topic, partition: partition, to: &text)
+                } else {
+                    format.append(record, topic: topic, partition: partition, to: &text)
+                }
                 left -= 1
                 return left > 0
             }

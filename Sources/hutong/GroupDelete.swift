@@ -5,6 +5,7 @@ struct GroupDelete: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "delete", abstract: "Delete groups that have no members, with their offsets.")
 
     @Argument(help: "The groups.") var groups: [String]
+    @Flag(help: "Print JSON.") var json = false
     @OptionGroup var server: ServerOption
 
     func validate() throws {
@@ -13,9 +14,13 @@ struct GroupDelete: ParsableCommand {
 
     func run() throws {
         let client = try server.client()
+        var outcomes = Outcomes(json: json)
         for group in groups {
-            try client.delete(group: group)
-            print("deleted \(group)")
+            try outcomes.attempt(Outcome(group: group)) { _ in
+                try client.delete(group: group)
+                return "deleted \(group)"
+            }
         }
+        try outcomes.finish()
     }
 }

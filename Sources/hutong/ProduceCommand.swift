@@ -8,18 +8,18 @@ struct ProduceCommand: ParsableCommand {
         commandName: "produce", abstract: "Send the lines of standard input as records.")
 
     @Argument(help: "The topic.") var topic: String
-    @Option(name: [.customShort("K"), .long], help: "What separates a line's key from its value; none: no keys.")
+    @Option(name: [.customShort("K", allowingJoined: true), .long], help: "What separates a line's key from its value; none: no keys.")
     var keyDelimiter: String?
-    @Option(name: .shortAndLong, help: "The key of all records.") var key: String?
+    @Option(name: [.customShort("k", allowingJoined: true), .long], help: "The key of all records.") var key: String?
     @Option(
-        name: [.customShort("H"), .long],
+        name: [.customShort("H", allowingJoined: true), .long],
         help: ArgumentHelp("A header of all records, may be repeated; without = its value is null.", valueName: "name=value"))
     var header: [HeaderArgument] = []
     @Flag(name: [.customShort("Z"), .long], help: "A line, or what follows its key, that is empty is no value: in a compacted topic it deletes the key.")
     var tombstone = false
-    @Option(name: .shortAndLong, help: "The partition; by default by the key, or one after the other.")
+    @Option(name: [.customShort("p", allowingJoined: true), .long], help: "The partition; by default by the key, or one after the other.")
     var partition: Int32?
-    @Option(name: [.customShort("z"), .long], help: "none, gzip, snappy, lz4 or zstd.")
+    @Option(name: [.customShort("z", allowingJoined: true), .long], help: "none, gzip, snappy, lz4 or zstd.")
     var compression = CompressionType.none
     @Option(name: .long, help: "Whose answer is waited for: all (-1), the leader's (1) or nobody's (0).")
     var acks: Acks?

@@ -5,7 +5,7 @@ import Wire
 struct RecordFormat: ExpressibleByArgument, CustomStringConvertible {
     private enum Part {
         case text([UInt8])
-        case topic, partition, offset, key, value, headers, timestamp, keyLength, valueLength
+        case topic, partition, offset, key, value, headers, timestamp, keyLength, valueLength, valueLengthBytes
     }
 
     /// As it was written.
@@ -31,6 +31,7 @@ struct RecordFormat: ExpressibleByArgument, CustomStringConvertible {
             case .timestamp: text.append(contentsOf: "\(record.timestamp)".utf8)
             case .keyLength: text.append(contentsOf: "\(record.key?.count ?? -1)".utf8)
             case .valueLength: text.append(contentsOf: "\(record.value?.count ?? -1)".utf8)
+            case .valueLengthBytes: text.append(contentsOf: withUnsafeBytes(of: Int32(clamping: record.value?.count ?? -1).bigEndian, Array.init))
             case .headers: append(record.headers, to: &text)
             }
         }
@@ -48,7 +49,7 @@ struct RecordFormat: ExpressibleByArgument, CustomStringConvertible {
     private static func parse(_ notation: String) -> [Part] {
         let fields: [Character: Part] = [
             "t": .topic, "p": .partition, "o": .offset, "k": .key, "s": .value, "h": .headers, "T": .timestamp,
-            "K": .keyLength, "S": .valueLength, "%": .text([UInt8(ascii: "%")]),
+            "K": .keyLength, "S": .valueLength, "R": .valueLengthBytes, "%": .text([UInt8(ascii: "%")]),
         ]
         let escapes: [Character: [UInt8]] = ["n": [10], "t": [9], "r": [13], "0": [0], "\\": [92]]
         var parts: [Part] = []
@@ -60,10 +61,18 @@ struct RecordFormat: ExpressibleByArgument, CustomStringConvertible {
             } else if first == "\\", let bytes = rest.first.flatMap({ escapes[$0] }) {
                 parts.append(.text(bytes))
                 rest.removeFirst()
+            } else if first == "\\", rest.first == "x", let byte = hexadecimal(rest.dropFirst().prefix(2)) {
+                parts.append(.text([byte]))
+                rest.removeFirst(3)
             } else {
                 parts.append(.text(Array(String(first).utf8)))
             }
         }
         return parts
+    }
+
+    /// Two digits; nil: they are none.
+    private static func hexadecimal(_ digits: Substring) -> UInt8? {
+        digits.utf8.count == 2 && digits.allSatisfy(\.isHexDigit) ? UInt8(digits, radix: 16) : nil
     }
 }

@@ -176,7 +176,8 @@ extension BrokerConfiguration {
             retentionBytes: Int64(settings.logRetentionBytes), cleanup: CleanupPolicy(settings.logCleanupPolicy.rawValue) ?? .delete,
             compaction: CompactionSettings(
                 minDirtyRatio: settings.logCleanerMinCleanableRatio, minLagMs: Int64(settings.logCleanerMinCompactionLagMs),
-                maxLagMs: Int64(settings.logCleanerMaxCompactionLagMs), deleteRetentionMs: Int64(settings.logCleanerDeleteRetentionMs)))
+                maxLagMs: Int64(settings.logCleanerMaxCompactionLagMs), deleteRetentionMs: Int64(settings.logCleanerDeleteRetentionMs)),
+            usesAppendTime: settings.logMessageTimestampType == .logAppendTime)
         let journal = JournalOptions(
             segmentBytes: settings.journalSegmentBytes, cacheSegments: settings.journalCacheSegments,
             locksMemory: settings.memoryLock, journalBytes: settings.journalMaxBytes, reserveBytes: settings.diskReserveBytes,
@@ -265,7 +266,7 @@ extension ClusterConfiguration {
 
 extension Settings {
     /// As clients are told of them.
-    fileprivate var described: [DescribedSetting] { Settings.all.map(described) + kafkasAddresses }
+    fileprivate var described: [DescribedSetting] { Settings.all.map(described) + kafkasAddresses + kafkasOthers }
 
     /// Under the names by which Kafka's tools look for them.
     private var kafkasAddresses: [DescribedSetting] {
@@ -276,17 +277,30 @@ extension Settings {
         }
     }
 
+    /// Kafka's that have no meaning here, as they are in a Kafka that was given nothing: tools show them, or look for them.
+    private var kafkasOthers: [DescribedSetting] {
+        Settings.kafkas.map { setting in
+            var described = DescribedSetting(
+                name: setting.key, value: setting.defaultText, given: nil, defaultValue: setting.defaultText, type: configType(setting.type),
+                documentation: "Without effect here. \(setting.reason)")
+            described.isIdle = true
+            return described
+        }
+    }
+
     private func described(_ setting: Setting) -> DescribedSetting {
         let (value, standard) = (setting.plainText(self), setting.plainText(Settings()))
-        let type: ConfigType =
-            switch setting.type {
-            case .text: .string
-            case .boolean: .boolean
-            case .number: .long
-            }
         return DescribedSetting(
-            name: setting.key, value: value, given: value == standard ? nil : value, defaultValue: standard, type: type,
+            name: setting.key, value: value, given: value == standard ? nil : value, defaultValue: standard, type: configType(setting.type),
             documentation: setting.doc)
+    }
+
+    private func configType(_ type: SettingType) -> ConfigType {
+        switch type {
+        case .text: .string
+        case .boolean: .boolean
+        case .number: .long
+        }
     }
 }
 

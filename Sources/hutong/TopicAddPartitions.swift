@@ -8,6 +8,7 @@ struct TopicAddPartitions: ParsableCommand {
 
     @Argument(help: "Names of the topics.") var names: [String]
     @Option(name: .shortAndLong, help: "How many more each of them gets.") var number: Int32
+    @Flag(help: "Print JSON.") var json = false
     @OptionGroup var server: ServerOption
 
     func validate() throws {
@@ -17,14 +18,16 @@ struct TopicAddPartitions: ParsableCommand {
 
     func run() throws {
         let client = try server.client()
-        let counts = try names.map { name in
-            let (count, overflow) = try client.partitionCount(of: name).addingReportingOverflow(number)
-            return (topic: name, count: overflow ? .max : count)
+        var outcomes = Outcomes(json: json)
+        for name in names {
+            try outcomes.attempt(Outcome(topic: name)) { outcome in
+                let (sum, overflow) = try client.partitionCount(of: name).addingReportingOverflow(number)
+                let count = overflow ? .max : sum
+                try client.createPartitions(of: name, count: count)
+                outcome.partitions = count
+                return "added partitions to \(name), which has \(count) now"
+            }
         }
-        let results = try client.createPartitions(counts).results
-        let total = Dictionary(counts.map { ($0.topic, $0.count) }) { first, _ in first }
-        try TopicResults.report(results.map { ($0.name, $0.errorCode, $0.errorMessage) }, done: "added partitions to") { name in
-            total[name].map { ", which has \($0) now" } ?? ""
-        }
+        try outcomes.finish()
     }
 }

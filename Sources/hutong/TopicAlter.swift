@@ -10,6 +10,7 @@ struct TopicAlter: ParsableCommand {
     var set: [KeyValue] = []
     @Option(name: .shortAndLong, help: ArgumentHelp("A setting that goes back to the brokers' default; may be repeated.", valueName: "key"))
     var delete: [String] = []
+    @Flag(help: "Print JSON.") var json = false
     @OptionGroup var server: ServerOption
 
     func validate() throws {
@@ -21,10 +22,14 @@ struct TopicAlter: ParsableCommand {
         let client = try server.client()
         let configs: [IncrementalAlterConfigsRequest.Config] =
             set.map { .init(name: $0.key, operation: .set, value: $0.value) } + delete.map { .init(name: $0, operation: .delete, value: nil) }
+        var outcomes = Outcomes(json: json)
         for name in names {
-            try client.alterConfigs(.topic, name, configs)
-            print("altered \(name)")
+            try outcomes.attempt(Outcome(topic: name)) { _ in
+                try client.alterConfigs(.topic, name, configs)
+                return "altered \(name)"
+            }
         }
+        try outcomes.finish()
     }
 }
 

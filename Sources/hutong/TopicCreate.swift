@@ -11,6 +11,7 @@ struct TopicCreate: ParsableCommand {
     var replicationFactor: Int16?
     @Option(name: .shortAndLong, help: ArgumentHelp("A setting of the topics; may be repeated.", valueName: "key=value"))
     var config: [KeyValue] = []
+    @Flag(help: "Print JSON.") var json = false
     @OptionGroup var server: ServerOption
 
     func validate() throws {
@@ -29,29 +30,8 @@ struct TopicCreate: ParsableCommand {
             topic.configs = configs
             return topic
         }
-        let results = try server.client().createTopics(request).topics
-        try TopicResults.report(results.map { ($0.name, $0.errorCode, $0.errorMessage) }, done: "created")
+        var outcomes = Outcomes(json: json)
+        outcomes.add(try server.client().createTopics(request).topics.map { ($0.name, $0.errorCode, $0.errorMessage) }, done: "created")
+        try outcomes.finish()
     }
-}
-
-/// What became of each topic of a request.
-enum TopicResults {
-    /// Prints those that were done, and throws if one was not.
-    /// - Parameter more: what else is to be said of it.
-    static func report(
-        _ results: [(name: String, code: ErrorCode, message: String?)], done: String, _ more: (String) -> String = { _ in "" }
-    ) throws {
-        for result in results where result.code == .none { print("\(done) \(result.name)\(more(result.name))") }
-        let refused = results.filter { $0.code != .none }.map { result in
-            ClientError.refused(what: "topic \(result.name)", code: result.code, message: result.message).description
-        }
-        if !refused.isEmpty { throw ToolError(refused.joined(separator: "\n")) }
-    }
-}
-
-/// Why a command did not do what it was told, to be printed as it is.
-struct ToolError: Error, CustomStringConvertible {
-    let description: String
-
-    init(_ description: String) { self.description = description }
 }

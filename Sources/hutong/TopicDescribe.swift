@@ -4,9 +4,11 @@ import Wire
 
 struct TopicDescribe: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "describe", abstract: "Show the partitions of topics: leaders, replicas, offsets.")
+        commandName: "describe", abstract: "Show the partitions of topics: leaders, replicas, offsets; and their settings.",
+        discussion: "Settings are shown where they differ from the default, with --all all of them. With --json it is always all.")
 
     @Argument(help: "Names of the topics; none for all.") var names: [String] = []
+    @Flag(name: .shortAndLong, help: "Show all settings.") var all = false
     @Flag(help: "Print JSON.") var json = false
     @OptionGroup var server: ServerOption
 
@@ -14,6 +16,7 @@ struct TopicDescribe: ParsableCommand {
         let name: String
         let id: String
         let partitions: [Partition]
+        let settings: [SettingRow]
     }
 
     private struct Partition: Encodable {
@@ -31,11 +34,13 @@ struct TopicDescribe: ParsableCommand {
     func run() throws {
         let client = try server.client()
         var topics: [Topic] = []
-        for topic in try client.metadata(topics: names.isEmpty ? nil : names).topics {
+        let found = try client.metadata(topics: names.isEmpty ? nil : names).topics
+        for topic in found where topic.errorCode != .none {
+            throw ClientError.refused(what: "topic \(topic.name ?? "")", code: topic.errorCode, message: nil)
+        }
+        let configs = try client.configs(ofTopics: found.compactMap(\.name))
+        for topic in found {
             let name = topic.name ?? ""
-            guard topic.errorCode == .none else {
-                throw ClientError.refused(what: "topic \(name)", code: topic.errorCode, message: nil)
-            }
             let targets = topic.partitions.map { KafkaClient.TopicPartition(name, $0.partitionIndex) }
             let starts = try client.offsets(of: targets, at: ListOffsetsRequest.Timestamp.earliest)
             let ends = try client.offsets(of: targets, at: ListOffsetsRequest.Timestamp.latest)
@@ -43,7 +48,8 @@ struct TopicDescribe: ParsableCommand {
                 let target = KafkaClient.TopicPartition(name, partition.partitionIndex)
                 return describe(partition, start: starts[target], end: ends[target])
             }
-            topics.append(Topic(name: name, id: topic.topicId.description, partitions: partitions))
+            let settings = (configs[name] ?? []).map(SettingRow.init).sorted { $0.name < $1.name }
+            topics.append(Topic(name: name, id: topic.topicId.description, partitions: partitions, settings: settings))
         }
         topics.sort { $0.name < $1.name }
         guard !json else { return print(try Output.json(topics), terminator: "") }
@@ -69,6 +75,8 @@ struct TopicDescribe: ParsableCommand {
         }
         let header = ["PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN-SYNC", "START", "END", "ERROR"]
         print(Output.table(header, rows))
+        let settings = topic.settings.filter { all || !$0.isDefault }
+        if !settings.isEmpty { print(SettingRow.table(settings)) }
     }
 
     private func list(_ numbers: [Int32]) -> String { numbers.map { "\($0)" }.joined(separator: ",") }

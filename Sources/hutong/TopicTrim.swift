@@ -8,15 +8,21 @@ struct TopicTrim: ParsableCommand {
     @Option(name: .shortAndLong, parsing: .unconditional, help: ArgumentHelp("Where the log is to begin: \(LogPlaceArgument.help).", valueName: "place"))
     var offset: LogPlaceArgument
     @Option(name: .shortAndLong, help: "Partitions, may be repeated; by default all.") var partition: [Int32] = []
+    @Flag(help: "Print JSON.") var json = false
     @OptionGroup var server: ServerOption
 
     func run() throws {
         let client = try server.client()
         let partitions = try partition.isEmpty ? Array(0..<client.partitionCount(of: topic)) : partition
+        var outcomes = Outcomes(json: json)
         for partition in partitions {
             let target = KafkaClient.TopicPartition(topic, partition)
-            let start = try client.deleteRecords(of: target, before: try client.offset(of: target, at: offset.place))
-            print("\(target) begins at \(start)")
+            try outcomes.attempt(Outcome(topic: topic, partition: partition)) { outcome in
+                let start = try client.deleteRecords(of: target, before: try client.offset(of: target, at: offset.place))
+                outcome.startOffset = start
+                return "\(target) begins at \(start)"
+            }
         }
+        try outcomes.finish()
     }
 }

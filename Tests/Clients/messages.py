@@ -168,6 +168,29 @@ DESCRIBE_CLUSTER = Api(
      ("brokers", [("id", "int32", "0+"), ("host", "string", "0+"), ("port", "int32", "0+"), ("rack", "string", "0+")], "0+"),
      ("operations", "int32", "0+")])
 
+DESCRIBE_GROUPS = Api(
+    "DescribeGroups", 15, 5,
+    [("groups", "[]string", "0+"), ("operations", "bool", "3+", False)],
+    [("throttle_ms", "int32", "1+"),
+     ("groups", [("error", "int16", "0+"), ("group", "string", "0+"), ("state", "string", "0+"), ("kind", "string", "0+"), ("protocol", "string", "0+"),
+                 ("members", [("id", "string", "0+"), ("instance", "string", "4+", None), ("client", "string", "0+"), ("host", "string", "0+"),
+                              ("metadata", "bytes", "0+"), ("assignment", "bytes", "0+")], "0+"),
+                 ("operations", "int32", "3+", -2147483648)], "0+")])
+
+DELETE_RECORDS = Api(
+    "DeleteRecords", 21, 2,
+    [("topics", [("name", "string", "0+"), ("partitions", [("index", "int32", "0+"), ("offset", "int64", "0+")], "0+")], "0+"),
+     ("timeout_ms", "int32", "0+", 30_000)],
+    [("throttle_ms", "int32", "0+"),
+     ("topics", [("name", "string", "0+"),
+                 ("partitions", [("index", "int32", "0+"), ("low_watermark", "int64", "0+"), ("error", "int16", "0+")], "0+")], "0+")])
+
+OFFSET_DELETE = Api(
+    "OffsetDelete", 47, 99,
+    [("group", "string", "0+"), ("topics", [("name", "string", "0+"), ("partitions", [("index", "int32", "0+")], "0+")], "0+")],
+    [("error", "int16", "0+"), ("throttle_ms", "int32", "0+"),
+     ("topics", [("name", "string", "0+"), ("partitions", [("index", "int32", "0+"), ("error", "int16", "0+")], "0+")], "0+")])
+
 APIS = {api.key: api for api in (
     API_VERSIONS, PRODUCE, FETCH, LIST_OFFSETS, METADATA, CREATE_TOPICS, DELETE_TOPICS, INIT_PRODUCER_ID)}
 
@@ -187,6 +210,7 @@ class Error:
     INVALID_TOPIC = 17
     NOT_ENOUGH_REPLICAS = 19
     NOT_ENOUGH_REPLICAS_AFTER_APPEND = 20
+    INVALID_TIMESTAMP = 32
     UNSUPPORTED_VERSION = 35
     TOPIC_ALREADY_EXISTS = 36
     INVALID_PARTITIONS = 37

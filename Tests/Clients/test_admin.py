@@ -4,12 +4,13 @@ import shutil
 
 import pytest
 from batches import batch
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, NewTopic
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, ConfigSource, NewTopic
 from kafka.admin import KafkaAdminClient
 from kafka.admin import ConfigResource as KafkaPythonResource
 from kafka.admin import ConfigResourceType
-from messages import DESCRIBE_CLUSTER, DESCRIBE_LOG_DIRS, DESCRIBE_PRODUCERS, Error
+from messages import (
+    DELETE_RECORDS, DESCRIBE_CLUSTER, DESCRIBE_GROUPS, DESCRIBE_LOG_DIRS, DESCRIBE_PRODUCERS, METADATA, OFFSET_DELETE, Error)
 from rawclient import Connection
 
 
@@ -137,3 +138,80 @@ def test_producers_are_told_of(make_broker, topic):
         assert told == {0: [(71, 4, 5), (72, 4, 1)], 1: [(71, 4, 9)], 2: [], 3: [(73, 4, 3)], 9: []}
         first = known[0]["producers"][0]
         assert (first["coordinator_epoch"], first["transaction_start"]) == (-1, -1) and first["last_timestamp"] > 0
+
+
+# What a client may do, where it asks (KIP-430): without an authorizer all that Kafka knows for the kind of resource.
+
+TOPIC_OPERATIONS = {3, 4, 5, 6, 7, 8, 10, 11}
+CLUSTER_OPERATIONS = {5, 7, 8, 9, 10, 11, 12}
+GROUP_OPERATIONS = {3, 6, 8, 10, 11}
+NOT_ASKED = -2147483648
+
+
+def bits(operations):
+    return sum(1 << one for one in operations)
+
+
+@pytest.mark.parametrize("version", range(8, 13))
+def test_authorized_operations_of_topics(broker, topic, version):
+    with Connection(broker.address) as connection:
+        connection.create(topic)
+        for asked in (False, True):
+            answer = connection.ask(METADATA, version, topics=[{"name": topic}], topic_operations=asked, cluster_operations=asked)
+            assert answer["topics"][0]["operations"] == (bits(TOPIC_OPERATIONS) if asked else NOT_ASKED)
+            if version <= 10:
+                assert answer["operations"] == (bits(CLUSTER_OPERATIONS) if asked else NOT_ASKED)
+
+
+def test_authorized_operations_of_cluster_and_groups(make_broker, topic):
+    broker = make_broker({"group.initial.rebalance.delay.ms": 0})
+    with Connection(broker.address) as connection:
+        connection.create(topic)
+        consumer = Consumer({"bootstrap.servers": broker.server, "group.id": "g"})
+        consumer.commit(offsets=[TopicPartition(topic, 0, 0)], asynchronous=False)
+        consumer.close()
+        for asked in (False, True):
+            answer = connection.ask(DESCRIBE_CLUSTER, 1, operations=asked)
+            assert answer["operations"] == (bits(CLUSTER_OPERATIONS) if asked else NOT_ASKED)
+            group, = connection.ask(DESCRIBE_GROUPS, 5, groups=["g"], operations=asked)["groups"]
+            assert group["error"] == 0 and group["operations"] == (bits(GROUP_OPERATIONS) if asked else NOT_ASKED)
+    admin = AdminClient({"bootstrap.servers": broker.server})
+
+    def told(described):
+        return {one.value for one in described.authorized_operations}
+
+    assert told(admin.describe_cluster(include_authorized_operations=True).result(10)) == CLUSTER_OPERATIONS
+    assert told(admin.describe_topics(TopicCollection([topic]), include_authorized_operations=True)[topic].result(10)) == TOPIC_OPERATIONS
+    assert told(admin.describe_consumer_groups(["g"], include_authorized_operations=True)["g"].result(10)) == GROUP_OPERATIONS
+    assert AclOperation.READ.value in GROUP_OPERATIONS
+
+
+# Deleting
+
+
+@pytest.mark.parametrize("timeout_ms", [0, 1])
+def test_records_are_deleted_by_who_does_not_wait(broker, topic, timeout_ms):
+    """What takes effect at once in Kafka is answered when it has done so, however short the time."""
+    with Connection(broker.address) as connection:
+        connection.create(topic, 2)
+        for _ in range(5):
+            assert connection.produce(topic, batch([b"x"]))["error"] == Error.NONE
+        for offset in (2, 4, -1):
+            answer = connection.ask(DELETE_RECORDS, 2, timeout_ms=timeout_ms, topics=[{"name": topic, "partitions": [{"index": 0, "offset": offset}]}])
+            found, = answer["topics"][0]["partitions"]
+            assert (found["error"], found["low_watermark"]) == (Error.NONE, offset if offset >= 0 else 5)
+            assert connection.list_offset(topic, -2)["offset"] == found["low_watermark"]
+
+
+def test_offsets_of_what_there_is_not_are_not_deleted(make_broker, topic):
+    broker = make_broker()
+    with Connection(broker.address) as connection:
+        connection.create(topic)
+        consumer = Consumer({"bootstrap.servers": broker.server, "group.id": "g"})
+        consumer.commit(offsets=[TopicPartition(topic, 0, 0)], asynchronous=False)
+        consumer.close()
+        answer = connection.ask(OFFSET_DELETE, 0, group="g", topics=[
+            {"name": topic, "partitions": [{"index": 0}, {"index": 7}, {"index": -1}]}, {"name": "nowhere", "partitions": [{"index": 0}]}])
+        assert answer["error"] == Error.NONE
+        assert [[one["error"] for one in each["partitions"]] for each in answer["topics"]] == [
+            [Error.NONE, *[Error.UNKNOWN_TOPIC_OR_PARTITION] * 2], [Error.UNKNOWN_TOPIC_OR_PARTITION]]

@@ -77,7 +77,7 @@ def test_a_setting_has_effect_and_goes_back(connection, altered, version):
     ([("retention.ms", SET, "-2")], Error.INVALID_CONFIG),
     ([("cleanup.policy", SET, "evaporate")], Error.INVALID_CONFIG),
     ([("min.insync.replicas", SET, "2")], Error.INVALID_CONFIG),
-    ([("message.timestamp.type", SET, "LogAppendTime")], Error.INVALID_CONFIG),
+    ([("message.timestamp.type", SET, "Yesterday")], Error.INVALID_CONFIG),
     ([("unclean.leader.election.enable", SET, "true")], Error.INVALID_CONFIG),
     ([("no.such.setting", SET, "1")], Error.INVALID_CONFIG),
     ([("no.such.setting", DELETE, None)], Error.INVALID_CONFIG),
@@ -177,6 +177,59 @@ def test_defaults_of_all_brokers(make_broker, topic):
         assert described(connection, BROKER, "") == {}
 
 
+def test_a_lone_broker_is_altered_by_its_number(make_broker, topic):
+    """Clients can name one broker only; where it is alone, that is all brokers."""
+    broker = make_broker({"broker.id": 5})
+    with Connection(broker.address) as connection:
+        connection.create(topic, 1)
+        assert alter(connection, resource(BROKER, "5", ("message.max.bytes", SET, "3000"))) == [(Error.NONE, None)]
+        assert send(connection, topic, 5000) == Error.MESSAGE_TOO_LARGE
+        assert {name: one["value"] for name, one in described(connection, BROKER, "").items()} == {"message.max.bytes": "3000"}
+        (error, message), = alter(connection, resource(BROKER, "7", ("message.max.bytes", SET, "3000")))
+        assert error == Error.INVALID_REQUEST and "no broker 7" in message
+        (error, message), = alter(connection, resource(BROKER, "5", ("num.io.threads", SET, "3")))
+        assert error == Error.INVALID_CONFIG and "threads.layout" in message
+        (error, message), = alter(connection, resource(BROKER, "5", ("min.insync.replicas", SET, "2")))
+        assert error == Error.INVALID_CONFIG and "min.insync.replicas" in message
+        both = alter(connection, *[resource(BROKER, name, ("message.max.bytes", SET, "4000")) for name in ("", "5")])
+        assert [error for error, _ in both] == [Error.INVALID_REQUEST] * 2, "they are the same"
+        assert alter(connection, resource(BROKER, "5", ("message.max.bytes", DELETE, None))) == [(Error.NONE, None)]
+        assert send(connection, topic, 5000) == Error.NONE and described(connection, BROKER, "") == {}
+
+
+def test_clients_alter_a_lone_broker(make_broker):
+    broker = make_broker()
+    with Connection(broker.address) as connection:
+        wanted = ConfigResource(ConfigResource.Type.BROKER, "0", incremental_configs=[
+            ConfigEntry("log.retention.ms", "5000", incremental_operation=AlterConfigOpType.SET)])
+        AdminClient({"bootstrap.servers": broker.server}).incremental_alter_configs([wanted])[wanted].result(10)
+        assert described(connection, BROKER, "0")["log.retention.ms"]["value"] == "5000"
+        admin = KafkaAdminClient(bootstrap_servers=broker.server)
+        admin.alter_configs([KafkaPythonResource(ConfigResourceType.BROKER, "0", {"log.retention.ms": "6000"})])
+        admin.close()
+        assert described(connection, BROKER, "0")["log.retention.ms"]["value"] == "6000"
+
+
+def test_kafkas_settings_without_meaning_say_so(connection):
+    answer, = connection.ask(DESCRIBE_CONFIGS, 4, resources=[{"type": BROKER, "name": "0"}], documentation=True)["results"]
+    one = {each["name"]: each for each in answer["configs"]}["num.network.threads"]
+    assert one["documentation"].startswith("Without effect here. ") and one["read_only"] and one["value"] == "3"
+
+
+def test_an_empty_list_asks_for_all(connection, altered):
+    """As in Kafka."""
+    for kind, name in [(TOPIC, altered), (BROKER, "0")]:
+        answer, = connection.ask(DESCRIBE_CONFIGS, 4, resources=[{"type": kind, "name": name, "keys": []}])["results"]
+        assert len(answer["configs"]) == len(described(connection, kind, name)) > 10
+
+
+def test_loggers_are_refused_with_a_reason(connection):
+    answer, = connection.ask(DESCRIBE_CONFIGS, 4, resources=[{"type": 8, "name": "0"}])["results"]
+    assert answer["error"] == Error.INVALID_REQUEST and "log.level" in answer["message"]
+    (error, message), = alter(connection, resource(8, "0", ("root", SET, "DEBUG")))
+    assert error == Error.INVALID_REQUEST and "log.level" in message
+
+
 @pytest.mark.parametrize("version", [0, 3])
 def test_partitions_are_added(make_broker, topic, version):
     def add(connection, name, count, **more):
@@ -198,7 +251,7 @@ def test_partitions_are_added(make_broker, topic, version):
         answer = connection.ask(CREATE_PARTITIONS, version, topics=[{"name": topic, "count": 9}], validate_only=True)
         assert answer["results"][0]["error"] == Error.NONE
         twice = connection.ask(CREATE_PARTITIONS, version, topics=[{"name": topic, "count": 8}, {"name": topic, "count": 9}])
-        assert [one["error"] for one in twice["results"]] == [Error.INVALID_REQUEST] * 2
+        assert [one["error"] for one in twice["results"]] == [Error.INVALID_REQUEST], "one answer, as in Kafka"
     broker.kill()
     broker.start()
     with Connection(broker.address) as connection:
@@ -276,6 +329,8 @@ def test_brokers_of_a_cluster_know_of_it_all(cluster, topic):
         assert alter(connections[1], resource(BROKER, "", ("log.retention.ms", SET, "86400000"))) == [(Error.NONE, None)]
         everywhere(lambda one: described(one, TOPIC, topic)["max.message.bytes"]["value"] == "1000")
         everywhere(lambda one: described(one, TOPIC, topic)["retention.ms"]["value"] == "86400000")
+        (error, message), = alter(connections[1], resource(BROKER, str(cluster.ids[1]), ("log.retention.ms", SET, "5")))
+        assert error == Error.INVALID_REQUEST and "hutong cluster config" in message, "of one broker alone, it would count nowhere else"
         (error, message), = alter(connections[2], resource(TOPIC, topic, ("min.insync.replicas", SET, "4")))
         assert error == Error.INVALID_CONFIG and "4" in message
     victim = cluster.ids[-1]

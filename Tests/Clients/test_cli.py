@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import os
 import pty
 import re
@@ -325,6 +326,47 @@ def test_consume_waits_for_a_broker_that_is_away(make_broker, topic):
     finally:
         consumer.kill()
         consumer.communicate()
+
+
+def test_formats_for_programs(broker, topic):
+    """Lengths as four bytes, bytes by their numbers; and JSON, a record in a line."""
+    topic_command(broker, "create", topic, "--partitions", "1")
+    values = [b"v\n\"\\\x01", "胡同".encode(), None, b"\xff\x00"]
+    with Connection(broker.address) as connection:
+        sent = batch(values, keys=[b"k", None, b"k", b"\xfe"], timestamps=[1000, 1001, 1002, 1003])
+        assert connection.produce(topic, sent)["error"] == 0
+    code, output, errors = run("consume", topic, "-e", "-f", "%R%s\\x7c\\xZZ", "--server", broker.server)
+    assert code == 0, errors
+    assert output == b"".join((len(value or b"") if value is not None else 2 ** 32 - 1).to_bytes(4, "big") + (value or b"") + b"|\\xZZ" for value in values)
+    lines = [json.loads(line) for line in consume(broker, topic, "--json").splitlines()]
+    assert [(one["topic"], one["partition"], one["offset"], one["timestamp"]) for one in lines] == [(topic, 0, number, 1000 + number) for number in range(4)]
+    assert [one.get("value") for one in lines] == ["v\n\"\\\x01", "胡同", None, None] and lines[3]["valueBase64"] == "/wA="
+    assert [one.get("key") for one in lines] == ["k", None, "k", None] and lines[3]["keyBase64"] == "/g==" and lines[0]["headers"] == []
+    code, _, errors = run("produce", topic, "-H", "a=1", "-H", "b", "--server", broker.server, stdin=b"x")
+    assert code == 0, errors
+    last, = consume(broker, topic, "--json", "-o", "-1").splitlines()
+    assert json.loads(last)["headers"] == [{"key": "a", "value": "1"}, {"key": "b", "value": None}]
+    fails(*run("consume", topic, "-e", "--json", "-f", "%s", "--server", broker.server)[::2])
+
+
+def test_short_options_are_joined_as_kcats(broker, topic):
+    topic_command(broker, "create", topic, "--partitions", "2")
+    code, _, errors = run("produce", topic, "-K:", "-p1", "-zlz4", "--server", broker.server, stdin=b"a:1\nb:2\nc:3\nd:4\n")
+    assert code == 0, errors
+    assert consume(broker, topic, "-p1", "-o-3", "-n2", "-f%k%s,") == "b2,c3,"
+    assert consume(broker, topic, "-p1", "-o1", "-f%s") == "234"
+
+
+def test_consume_from_where_there_is_nothing(broker, topic):
+    topic_command(broker, "create", topic, "--partitions", "1")
+    assert "has none, and 0 is the next" in fails(*run("consume", topic, "-e", "-o", "500", "--server", broker.server)[::2])
+    with Connection(broker.address) as connection:
+        assert connection.produce(topic, batch([b"a", b"b", b"c"]))["error"] == 0
+    topic_command(broker, "trim", topic, "--offset", "1")
+    for offset in ("0", "500"):
+        code, output, errors = run("consume", topic, "-e", "-o", offset, "--server", broker.server)
+        assert code == 1 and output == b"" and f"{topic} [0] has no offset {offset}, only those from 1 to 2" in errors.decode()
+    assert consume(broker, topic, "-o", "3") == "" and consume(broker, topic, "-o", "1") == "b\nc\n"
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])

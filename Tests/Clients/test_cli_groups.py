@@ -54,7 +54,7 @@ def test_a_group_is_told_of(broker, filled):
         (0, 4, 6, 10, "reader"), (1, None, None, 10, "reader")]
     listed = {one["group"]: one["state"] for one in json.loads(group_command(broker, "list", "--json"))}
     assert listed["told-" + filled] == "Stable"
-    assert "UNKNOWN_MEMBER_ID" in group_command(broker, "seek", "told-" + filled, "--to", "start", fail=True)
+    assert "has 1 member" in group_command(broker, "seek", "told-" + filled, "--to", "start", fail=True)
     assert "NON_EMPTY_GROUP" in group_command(broker, "delete", "told-" + filled, fail=True)
     consumer.close()
     assert "Empty" in group_command(broker, "list")
@@ -73,6 +73,92 @@ def test_a_group_is_moved(broker, filled, place, offset):
     assert offsets(broker, group) == {1: (offset, 10 - offset)}, "only what it has committed"
     group_command(broker, "seek", group, "--to", place, "--topic", filled)
     assert offsets(broker, group) == {number: (offset, 10 - offset) for number in range(2)}
+
+
+@pytest.mark.parametrize("place, now", [("500", 10), ("0", 4)])
+def test_a_group_is_moved_no_further_than_the_log(broker, filled, place, now):
+    """The nearest there is, with a warning, as Kafka's tool does it."""
+    group = "clamped-" + filled
+    topic_command(broker, "trim", filled, "--offset", "4", "--partition", "1")
+    code, output, errors = run("group", "seek", group, "--to", place, "--topic", filled, "--partition", "1", "--json", "--server", broker.server)
+    assert code == 0 and f"{filled} [1] has no offset {place}, only those from 4 to 10" in errors.decode()
+    assert json.loads(output) == [{"topic": filled, "group": group, "partition": 1, "now": now}]
+    assert offsets(broker, group) == {1: (now, 10 - now)}
+    assert "has 2 partitions" in group_command(broker, "seek", group, "--to", place, "--topic", filled, "--partition", "2", fail=True)
+
+
+def test_what_fails_does_not_keep_the_rest_from_being_done(broker, filled):
+    """Each is reported, and the exit code is 1."""
+    groups = [f"several-{filled}-{number}" for number in range(2)]
+    for group in groups:
+        group_command(broker, "seek", group, "--to", "1", "--topic", filled)
+    code, output, errors = run("group", "delete", groups[0], "none-such", groups[1], "--server", broker.server)
+    assert code == 1 and "none-such" in errors.decode()
+    assert output.decode().splitlines() == [f"deleted {group}" for group in groups]
+    for action in (["alter", "--set", "flush.ms=5"], ["add-partitions", "--number", "1"]):
+        code, output, errors = run("topic", action[0], "none-such", filled, *action[1:], "--server", broker.server)
+        assert code == 1 and "none-such" in errors.decode() and filled in output.decode()
+    with Connection(broker.address) as connection:
+        assert connection.produce(filled, batch([b"x"] * 5), 2)["error"] == 0
+    code, output, errors = run("topic", "trim", filled, "--offset", "7", "--server", broker.server)
+    assert code == 1 and f"{filled} [2]" in errors.decode()
+    assert output.decode().splitlines() == [f"{filled} [{number}] begins at 7" for number in range(2)]
+
+
+def test_programs_are_told_what_became_of_each(broker, topic):
+    def told(name, *arguments, code=0):
+        done, output, errors = run(name, *arguments, "--json", "--server", broker.server)
+        assert done == code, errors
+        return json.loads(output)
+
+    made = told("topic", "create", topic, topic + "-b", "no good name", "-p", "2", code=1)
+    assert made[:2] == [{"topic": topic}, {"topic": topic + "-b"}] and "INVALID_TOPIC" in made[2]["error"]
+    assert told("topic", "alter", topic, "--set", "retention.ms=5000") == [{"topic": topic}]
+    assert told("topic", "add-partitions", topic, "--number", "1") == [{"topic": topic, "partitions": 3}]
+    assert told("topic", "trim", topic, "--offset", "end", "-p", "1") == [{"topic": topic, "partition": 1, "startOffset": 0}]
+    group = "told-of-" + topic
+    assert told("group", "seek", group, "--to", "end", "--topic", topic, "-p", "0") == [{"topic": topic, "group": group, "partition": 0, "now": 0}]
+    assert told("group", "seek", group, "--to", "end") == [{"topic": topic, "group": group, "partition": 0, "before": 0, "now": 0}]
+    assert told("group", "delete", group) == [{"group": group}]
+    deleted = told("topic", "delete", topic, "none-such", code=1)
+    assert {"topic": topic} in deleted and any("UNKNOWN_TOPIC" in one.get("error", "") for one in deleted)
+
+
+def test_a_topics_settings_are_shown(broker, topic):
+    topic_command(broker, "create", topic, "--config", "max.message.bytes=7000")
+    text = topic_command(broker, "describe", topic)
+    assert ["max.message.bytes", "7000", "topic"] in [line.split() for line in text.splitlines()]
+    assert "flush.ms" not in text and "flush.ms" in topic_command(broker, "describe", topic, "--all")
+    found, = json.loads(topic_command(broker, "describe", topic, "--json"))
+    settings = {one["name"]: one for one in found["settings"]}
+    assert settings["max.message.bytes"] == {"name": "max.message.bytes", "value": "7000", "source": "topic", "isAlterable": True}
+    assert settings["qos.all"]["source"] == "default"
+
+
+cluster_command = functools.partial(broker_command, "cluster")
+
+
+def test_brokers_settings_are_shown_and_changed(make_broker, topic):
+    broker = make_broker()
+
+    def rows(*arguments):
+        shown = json.loads(cluster_command(broker, "config", "--json", *arguments))
+        assert shown["broker"] == 0
+        return {one["name"]: (one["value"], one["source"]) for one in shown["settings"]}
+
+    assert rows()["message.max.bytes"] == ("1048588", "default") and "num.partitions" not in rows() and "num.partitions" in rows("--all")
+    assert rows("--set", "message.max.bytes=3000", "--set", "qos.leader=received") == {"message.max.bytes": ("3000", "brokers"), "qos.leader": ("received", "brokers")}
+    assert rows()["message.max.bytes"] == ("3000", "brokers")
+    with Connection(broker.address) as connection:
+        connection.create(topic)
+        assert connection.produce(topic, batch([b"x" * 5000]))["error"] == 10
+    assert ["message.max.bytes", "3000", "brokers"] in [line.split() for line in cluster_command(broker, "config").splitlines()]
+    assert "3000" not in cluster_command(broker, "config", "--delete", "message.max.bytes")
+    assert rows("--broker", "0")["message.max.bytes"] == ("1048588", "default")
+    for wrong, reason in [
+            (["--set", "num.partitions=3"], "starts"), (["--set", "nonsense=3"], "nonsense"), (["--set", "num.io.threads=3"], "threads.layout"),
+            (["--broker", "7"], "no broker 7"), (["--broker", "0", "--set", "qos.all=durable"], "--broker"), (["--set", "no-sign"], "no-sign")]:
+        assert reason in cluster_command(broker, "config", *wrong, fail=True)
 
 
 @pytest.mark.parametrize("arguments", [
@@ -168,6 +254,21 @@ def test_a_group_goes_on_where_it_was(broker, filled):
     assert offsets(broker, group) == {0: (10, 0), 1: (10, 0)}
     assert consume(broker, filled, "-G", group + "-end", "-o", "end") == ""
     assert consume(broker, filled, "-G", group + "-last", "-o", "-1").split() == ["9", "9"]
+
+
+@pytest.mark.parametrize("place, read", [("start", ["0 0", "0 1"]), ("-1", ["0 1"]), ("end", [])])
+def test_a_group_that_is_ahead_of_the_log(broker, topic, place, read):
+    """As of a topic that was made again: it begins as if it had committed nothing, and says so."""
+    topic_command(broker, "create", topic)
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.server, "group.id": "ahead-" + topic})
+    consumer.commit(offsets=[confluent_kafka.TopicPartition(topic, 0, 500)], asynchronous=False)
+    consumer.close()
+    with Connection(broker.address) as connection:
+        assert connection.produce(topic, batch([b"a", b"b"]))["error"] == 0
+    code, output, errors = run("consume", topic, "-G", "ahead-" + topic, "-e", "-o", place, "-f", "%p %o\\n", "--server", broker.server)
+    assert code == 0 and output.decode().splitlines() == read
+    assert f"{topic} [0] has no offset 500, which the group was to read next, only those from 0 to 2" in errors.decode()
+    assert offsets(broker, "ahead-" + topic) == {0: (2, 0)}
 
 
 def test_partitions_that_are_added_are_noticed(broker, topic, tmp_path):

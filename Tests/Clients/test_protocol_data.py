@@ -359,6 +359,47 @@ def test_create_refuses(connection, topic, name, validate_only):
     assert not exists(connection, topic)
 
 
+def test_a_topic_that_is_named_twice_is_not_made(connection, topic):
+    """One answer, as in Kafka; the others are made."""
+    answer = connection.ask(CREATE_TOPICS, 7, topics=[{"name": topic}, {"name": topic + "-other"}, {"name": topic, "partitions": 3}, {"name": topic}])
+    assert sorted((one["name"], one["error"]) for one in answer["topics"]) == [(topic, Error.INVALID_REQUEST), (topic + "-other", Error.NONE)]
+    assert not exists(connection, topic) and exists(connection, topic + "-other")
+
+
+@pytest.mark.parametrize("version", [5, 6])
+def test_a_topic_that_is_named_twice_is_not_deleted(connection, topic, version):
+    def asked(*names):
+        return {"topics": [{"name": name} for name in names]} if version == 6 else {"names": list(names)}
+
+    connection.create(topic)
+    connection.create(topic + "-other")
+    answer = connection.ask(DELETE_TOPICS, version, **asked(topic, topic + "-other", topic, "nowhere", "nowhere"))
+    assert sorted((one["name"], one["error"]) for one in answer["topics"]) == [
+        ("nowhere", Error.INVALID_REQUEST), (topic, Error.INVALID_REQUEST), (topic + "-other", Error.NONE)]
+    assert exists(connection, topic) and not exists(connection, topic + "-other")
+
+
+def test_a_topic_is_deleted_by_name_or_by_id(connection, topic):
+    connection.create(topic)
+    identity = connection.metadata([topic])["topics"][0]["id"]
+    wrong = [{"name": topic, "id": identity}, {"name": None, "id": bytes(16)}]
+    answer = connection.ask(DELETE_TOPICS, 6, topics=wrong)
+    assert [one["error"] for one in answer["topics"]] == [Error.INVALID_REQUEST] * 2 and all(one["message"] for one in answer["topics"])
+    answer = connection.ask(DELETE_TOPICS, 6, topics=[{"name": topic, "id": bytes(16)}, {"name": None, "id": identity}])
+    assert [one["error"] for one in answer["topics"]] == [Error.INVALID_REQUEST] and exists(connection, topic)
+    answer = connection.ask(DELETE_TOPICS, 6, topics=[{"name": None, "id": identity}, {"name": None, "id": b"x" * 16}])
+    assert [(one["name"], one["error"]) for one in answer["topics"]] == [(topic, Error.NONE), (None, Error.UNKNOWN_TOPIC_ID)]
+
+
+def test_assignments_say_how_many_partitions(connection, topic):
+    assignments = [{"index": number, "brokers": [0]} for number in range(2)]
+    for wrong in ({"partitions": 2, "replication": -1}, {"partitions": -1, "replication": 1}):
+        assert create_error(connection, topic, assignments=assignments, **wrong) == Error.INVALID_REQUEST
+        assert not exists(connection, topic)
+    assert create_error(connection, topic, assignments=assignments, partitions=-1, replication=-1) == Error.NONE
+    assert len(connection.metadata([topic])["topics"][0]["partitions"]) == 2
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a b", "a/b", "胡同", "a" * 250, "a\0b"])
 def test_invalid_names(connection, name):
     assert create_error(connection, name) == Error.INVALID_TOPIC

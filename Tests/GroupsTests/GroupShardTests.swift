@@ -77,7 +77,7 @@ import Wire
             asked.name = topic
             asked.partitions = [OffsetDeleteRequest.Partition()]
             request.topics = [asked]
-            return shard.deleteOffsets(request)
+            return shard.deleteOffsets(request) { topic, _ in topic != "gone" }
         }
         #expect(delete("t").answer.errorCode == .groupIdNotFound)
         store(commit(&shard, offset: 5).records, &shard)
@@ -89,6 +89,7 @@ import Wire
         #expect(answer.topics[0].partitions[0].errorCode == .none)
         store(records, &shard)
         #expect(shard["g"]?.offsets["other", 0] == nil && shard["g"]?.offsets["t", 0] != nil)
+        #expect(delete("gone").records.isEmpty && delete("gone").answer.topics[0].partitions[0].errorCode == .unknownTopicOrPartition)
     }
 
     @Test func offsetsAreKeptForAWhile() throws {

@@ -79,6 +79,7 @@ import Wire
         for attributes in [RecordBatch.Attributes.control, RecordBatch.Attributes.transactional] {
             #expect(flaw(changed(Field.attributes, to: attributes, in: batch)) == .invalidRecord)
         }
+        #expect(flaw(changed(Field.attributes, to: RecordBatch.Attributes.logAppendTime, in: batch)) == .invalidTimestamp)
         for codec in Int16(5)...7 {
             #expect(flaw(changed(Field.attributes, to: codec, in: batch)) == .unsupportedCompressionType)
         }

@@ -72,6 +72,28 @@ import Testing
                 == ["The command line: qos.leadr is no setting. Did you mean qos.leader?"])
     }
 
+    @Test func kafkasOtherUnitsAreTaken() throws {
+        #expect(try Settings.load(yaml: "log.retention.hours: 3").logRetentionMs == 10_800_000)
+        #expect(try Settings.load(yaml: nil, environment: ["HUTONG_LOG_RETENTION_MINUTES": "5"]).logRetentionMs == 300_000)
+        #expect(try Settings.load(yaml: "log.retention.minutes: -1").logRetentionMs == -1)
+        #expect(try Settings.load(yaml: "log.retention.hours: 3", flags: [("log.retention.ms", "7")]).logRetentionMs == 7)
+        #expect(problems("log.retention.hours: -2").first?.hasPrefix("hutong.yaml, line 1: log.retention.hours is '-2', but must be a whole number of hours") == true)
+        #expect(problems("log.retention.hours: 9223372036854775807").count == 1)
+        #expect(
+            problems("log.retention.ms: 3\nlog.retention.hours: 3")
+                == ["hutong.yaml, line 2: log.retention.hours sets log.retention.ms a second time. Keep one."])
+    }
+
+    @Test func whatOfKafkasMeansNothingHereIsRefusedWithTheReason() throws {
+        for key in ["num.io.threads", "log.segment.bytes", "transaction.state.log.min.isr", "socket.send.buffer.bytes", "zookeeper.connect", "ssl.keystore.location"] {
+            let found = problems(flags: [(key, "1")])
+            #expect(found.count == 1 && found[0].hasPrefix("The command line: \(key) is a setting of Kafka's that means nothing here. "), "\(found)")
+        }
+        #expect(problems(environment: ["HUTONG_NUM_IO_THREADS": "8"]).first?.contains("threads.layout") == true)
+        #expect(problems("compression.type: gzip").first?.contains("must be producer: Batches stay") == true)
+        #expect(try Settings.load(yaml: "compression.type: producer\nunclean.leader.election.enable: false") == Settings())
+    }
+
     @Test func wrongValuesAreNamedAllAtOnce() {
         #expect(
             problems("num.partitions: many\nqos:\n  all: most", flags: [("memory.lock", "maybe")]) == [

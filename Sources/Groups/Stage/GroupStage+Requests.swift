@@ -167,7 +167,8 @@ extension GroupStage {
             response.errorCode = refusal.code
             answer(response, caller)
         case .success(let partition):
-            let (records, response) = shards[partition].shard.deleteOffsets(message)
+            let table = table
+            let (records, response) = shards[partition].shard.deleteOffsets(message) { table.topic(named: $0)?.partitions.place(of: $1) != nil }
             if records.isEmpty { answer(response, caller) } else { store(records, .deleteOffsets(caller, response), partition) }
         }
     }
@@ -178,7 +179,10 @@ extension GroupStage {
         var response = DescribeGroupsResponse()
         response.groups = message.groups.map { id in
             switch coordinated(id) {
-            case .success(let partition): return shards[partition].shard.describe(id)
+            case .success(let partition):
+                var group = shards[partition].shard.describe(id)
+                if message.includeAuthorizedOperations { group.authorizedOperations = AuthorizedOperations.group }
+                return group
             case .failure(let refusal):
                 var group = DescribeGroupsResponse.Group()
                 group.groupId = id

@@ -12,6 +12,11 @@ public struct DescribeConfigsRequest: Request {
 
         public init() {}
 
+        public init(type: ConfigResourceType, name: String) {
+            resourceType = type.rawValue
+            resourceName = name
+        }
+
         public mutating func fields(_ wire: inout Wire) throws(WireError) {
             try wire.int8(&resourceType)
             try wire.string(&resourceName)
@@ -38,6 +43,8 @@ public struct DescribeConfigsRequest: Request {
 public enum ConfigResourceType: Int8, Sendable {
     case topic = 2
     case broker = 4
+    /// KIP-412.
+    case brokerLogger = 8
 }
 
 public struct DescribeConfigsResponse: Response {
