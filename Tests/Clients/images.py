@@ -79,6 +79,17 @@ def size(image):
     return sum(layer["size"] for layer in layers)
 
 
+@contextlib.contextmanager
+def root_of(image, seccomp):
+    """A root directory with the image's files, for containers one after the other; the system calls in it are filtered. It has a name."""
+    name = f"hutong-test-{os.getpid()}-{next(numbers)}"
+    buildah("from", "--pull-never", "--name", name, "--security-opt", f"seccomp={seccomp}", image)
+    try:
+        yield name
+    finally:
+        buildah("rm", name)
+
+
 def children(pid):
     with contextlib.suppress(FileNotFoundError):
         return [int(word) for task in pathlib.Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()]
@@ -86,20 +97,18 @@ def children(pid):
 
 
 class Container(Broker):
-    """One container of an image, in a host's network namespace, with these variables in its environment. Clients find it under `reached`.
+    """A container of an image, in a host's network namespace, with these variables in its environment. Clients find it under `reached`.
 
-    As far as a chroot goes: it has the image's files, user, entry point, command and volume, a root directory and a system call filter of
-    its own. Its processes have a process namespace, so that they end with the first of it.
+    As far as a chroot goes: it has the image's files, user, entry point, command and volume. Its processes have a process namespace, so that
+    they end with the first of it.
     """
 
-    def __init__(self, directory, image, network_prefix, reached="localhost", variables=None, seccomp=SECCOMP):
+    def __init__(self, directory, image, name, network_prefix, reached="localhost", variables=None):
         super().__init__(directory, host="0.0.0.0", port=9092)
         self.reached = reached
         self.variables = variables or {}
         self.network_prefix = list(network_prefix)
-        self.seccomp = seccomp
-        self.name = f"hutong-test-{os.getpid()}-{next(numbers)}"
-        buildah("from", "--pull-never", "--name", self.name, "--security-opt", f"seccomp={seccomp}", image)
+        self.name = name
         configuration = described(image)
         self.words = [*configuration["Entrypoint"], *configuration["Cmd"]]
         self.data.mkdir(parents=True, exist_ok=True)
@@ -151,7 +160,3 @@ class Container(Broker):
         finally:
             self.end()
         assert code == 0, f"SIGTERM: exit code {code}\n{self.tail()}"
-
-    def remove(self):
-        self.end()
-        buildah("rm", self.name)
