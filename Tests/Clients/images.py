@@ -125,8 +125,9 @@ class Container(Broker):
     def within(self, *words):
         """A command that runs in the container, beside what runs in it already."""
         variables = [word for name, value in self.variables.items() for word in ("--env", f"{name}={value}")]
-        return [*self.network_prefix, *STORE, "run", "--isolation", "chroot", *variables, "--volume", f"{self.data}:/data", self.name, "--",
-                *map(str, words)]
+        # What buildah can't clean up where it is killed goes with the test's folder.
+        return [*self.network_prefix, "env", f"TMPDIR={self.directory}", *STORE, "run", "--isolation", "chroot", *variables,
+                "--volume", f"{self.data}:/data", self.name, "--", *map(str, words)]
 
     def command(self, *extra):
         return ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *self.within(*self.words), *extra]
