@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -62,9 +63,19 @@ def build_by_compiling(image):
     return _build(image, *volumes, timeout=3600)
 
 
+def sweep():
+    """What earlier runs have left: images that have no name any more, and roots of tests that were killed."""
+    for name in buildah("containers", "--format", "{{.ContainerName}}").split():
+        found = re.fullmatch(r"hutong-test-(\d+)-\d+", name)
+        if found and not os.path.exists(f"/proc/{found[1]}"):
+            buildah("rm", name)
+    buildah("rmi", "--prune")
+
+
 def _build(image, *words, timeout=300):
     # Docker's own format: the other one knows no health check.
     buildah("bud", "--format", "docker", "--pull-never", *words, "--tag", image, "--file", "docker/Dockerfile", ".", timeout=timeout)
+    sweep()
     return image
 
 

@@ -1,7 +1,9 @@
 """The image: what it is made of, and that a container of it serves clients as docs/DOCKER.md says, with io_uring and without."""
 
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import urllib.request
 
@@ -9,7 +11,7 @@ import pytest
 
 import images
 from batches import CODECS
-from broker import io_uring_allowed, run
+from broker import STOP_PATIENCE, io_uring_allowed, run
 from cluster import Network
 from clients import CLIENTS
 from images import Container
@@ -146,6 +148,14 @@ def test_other_commands(make_container):
     assert container.run("hutong", "--version") == (0, run("--version")[1].decode())
     code, said = container.run("hutong", "topic", "list", "--server", "localhost:1")
     assert code != 0 and "localhost:1" in said, said
+
+
+def test_as_the_first_process(make_broker):
+    """Which it is in a container: signals that the first process of a system does not ask for don't reach it."""
+    broker = make_broker(prefix=["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"])
+    first, = images.children(broker.pid)
+    os.kill(first, signal.SIGTERM)
+    assert broker.process.wait(STOP_PATIENCE) == 0, broker.tail()
 
 
 @pytest.mark.image_build
