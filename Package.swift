@@ -32,6 +32,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
     ],
     targets: [
         // C: rings and files; the host's checksums, affinity and memory; the compression libraries.
@@ -48,6 +49,7 @@ let package = Package(
             ]),
 
         module("Host", ["CHost", log]),
+        module("Meters", ["CHost", "Host"]),
         module("IO", ["CIO", "Host", deque]),
         module("Wire", ["CHost"]),
         module("Codecs", ["CCompression", "Wire"]),
@@ -62,7 +64,7 @@ let package = Package(
                 .product(name: "NIOSSL", package: "swift-nio-ssl"), log,
             ]),
         module("Intake", ["Host", "IO", "Wire", "Metadata", log]),
-        module("Responses", ["Host", "IO", "Wire", "Intake", "Journal", "Metadata", deque, log]),
+        module("Responses", ["CHost", "Host", "IO", "Wire", "Intake", "Journal", "Metadata", deque, log]),
         module("Sequencer", ["Host", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", "CHost", log]),
         module("Fetching", ["Host", "IO", "Wire", "Codecs", "Intake", "Journal", "Responses", "Metadata", deque, log]),
         module("Control", ["Host", "Wire", "Intake", "Responses", "Sequencer", "Metadata", log]),
@@ -72,7 +74,7 @@ let package = Package(
             "Broker",
             [
                 "Host", "IO", "Wire", "Metadata", "Journal", "Replication", "Coordination", "Intake", "Responses", "Sequencer",
-                "Fetching", "Control", "Groups", deque, log,
+                "Fetching", "Control", "Groups", "Meters", deque, log,
             ]),
         module(
             "Simulator",
@@ -82,11 +84,18 @@ let package = Package(
             ]),
         module("Client", ["Wire", "Codecs"]),
         module("Bench", ["CHost", "Client", "Codecs", "Host", "IO", "Wire", .product(name: "Histogram", package: "hdrhistogram-swift")]),
+        .target(
+            name: "Monitoring",
+            dependencies: [
+                "CHost", "Client", "Codecs", "Host", "Meters", "Wire", .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"), log,
+            ],
+            path: "Sources/Monitoring", resources: [.embedInCode("Page/page.html"), .embedInCode("Page/page.css"), .embedInCode("Page/page.js")]),
         .executableTarget(
             name: "hutong",
             dependencies: [
-                "Bench", "Broker", "Client", "Codecs", "Control", "Coordination", "Fetching", "Groups", "Host", "IO", "Intake", "Journal", "Metadata",
-                "Replication", "Settings", "Simulator", "Wire", arguments, log,
+                "Bench", "Broker", "Client", "Codecs", "Control", "Coordination", "Fetching", "Groups", "Host", "IO", "Intake", "Journal", "Metadata", "Meters",
+                "Monitoring", "Replication", "Settings", "Simulator", "Wire", arguments, log,
             ],
             path: "Sources/hutong"),
 

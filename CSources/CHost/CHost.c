@@ -108,6 +108,17 @@ static void *begin(void *argument) {
     return NULL;
 }
 
+int hutong_memory_file(const char *name, size_t length) {
+    int file = memfd_create(name, MFD_CLOEXEC);
+    if (file < 0) return -errno;
+    if (ftruncate(file, (off_t)length) != 0) {
+        int code = errno;
+        close(file);
+        return -code;
+    }
+    return file;
+}
+
 int hutong_start_thread(void (*body)(void *), void *context) {
     struct start *start = malloc(sizeof *start);
     if (start == NULL) return -ENOMEM;

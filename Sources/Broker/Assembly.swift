@@ -7,6 +7,7 @@ import Intake
 import Journal
 import Logging
 import Metadata
+import Meters
 import Replication
 import Responses
 import Sequencer
@@ -34,19 +35,23 @@ final class Assembly {
     private let port: UInt16
     private let draining: DrainSwitch
     private let trace: EventTrace?
+    private let board: MeterBoard?
     private let logger: Logger
     private let onFailure: @Sendable (Int32) -> Void
     let wiring: Wiring
     private let table: TopicTable
     private let connections: ConnectionCounts
     private let hosts = ClientHosts()
+    /// Of the io stages, on the host's kernel.
+    private(set) var intakePorts: [RingPort?] = []
     private(set) var sequencers: [StageBox<SequencerStage>] = []
 
     init(
         configuration: BrokerConfiguration, plan: PlacementPlan, host: any StageHost, metadata: @escaping @Sendable () -> MetadataState,
-        listener: Int32, port: UInt16, draining: DrainSwitch, trace: EventTrace?, logger: Logger,
+        listener: Int32, port: UInt16, draining: DrainSwitch, trace: EventTrace?, board: MeterBoard? = nil, logger: Logger,
         onFailure: @escaping @Sendable (Int32) -> Void
     ) {
+        self.board = board
         self.configuration = configuration
         self.plan = plan
         self.host = host
@@ -67,6 +72,7 @@ final class Assembly {
 
     func files(_ stage: StageID) -> any FilePort { host.files(for: stage, thread: plan.thread(of: stage)) }
     func sockets(_ stage: StageID) -> any SocketPort { host.sockets(for: stage, thread: plan.thread(of: stage)) }
+    func meter(_ stage: StageID) -> StageMeter { board?.meter(of: stage) ?? .unwatched }
 
     /// The topics as they are now.
     func currentTable() -> TopicTable { metadata().table(defaults: configuration.topics.settings) }
@@ -90,7 +96,7 @@ final class Assembly {
             stages[.loader(group)] = made.loader
             stages[.archive(group)] = made.archive
             stages[.replicate(group)] = StageBox(
-                "replicate", ReplicateStage(positions: each.journal.positions, followers: host.followers(group: group)))
+                "replicate", ReplicateStage(positions: each.journal.positions, followers: host.followers(group: group), meter: meter(.replicate(group))))
             each.journal.positions.serve(each.epochs)
         }
         let address = BrokerAddress(
@@ -123,6 +129,7 @@ final class Assembly {
         suspect: (@Sendable (UInt64) -> Void)? = nil
     ) -> GroupStages {
         let channels = wiring.channels(group)
+        wiring.segmentsAhead[group].withLock { $0 = channels.prepared }
         return GroupStages(
             write: StageBox("write", sequencer(group, opened, channels, role: role, table: table)),
             flush: StageBox("flush", flush(group, opened.journal, channels, files.flush)),
@@ -133,15 +140,19 @@ final class Assembly {
     // MARK: Each stage
 
     private func intake(_ io: Int) -> IntakeStage {
-        IntakeStage(
-            sockets: sockets(.io(io)), listener: listener, limits: configuration.intake, links: wiring.intake(io),
-            table: table, draining: draining, number: io, counts: connections, hosts: hosts, logger: logger)
+        let sockets = sockets(.io(io))
+        intakePorts.append(sockets as? RingPort)
+        return IntakeStage(
+            sockets: sockets, listener: listener, limits: configuration.intake, links: wiring.intake(io),
+            table: table, draining: draining, number: io, counts: connections, hosts: hosts, meter: meter(.io(io)),
+            requests: board?.requests ?? .unwatched, logger: logger)
     }
 
     private func respond(_ io: Int, _ positions: [JournalPositions]) -> RespondStage {
         RespondStage(
             sockets: sockets(.respond(io)), positions: positions, links: wiring.respond(io),
-            connections: configuration.intake.connections, queueCapacity: Wiring.pendingCapacity, sendTimeout: configuration.intake.timeouts.send, logger: logger,
+            connections: configuration.intake.connections, queueCapacity: Wiring.pendingCapacity, sendTimeout: configuration.intake.timeouts.send,
+            meter: meter(.respond(io)), errors: board?.errors ?? .unwatched, logger: logger,
             trace: trace)
     }
 
@@ -155,7 +166,8 @@ final class Assembly {
         return SequencerStage(
             group: UInt16(group), journal: journal, positions: opened.journal.positions, state: opened.state,
             links: wiring.sequencer(group, channels), table: table, role: role, nodeId: configuration.nodeId,
-            producerExpiration: configuration.producerExpiration, logger: logger)
+            producerExpiration: configuration.producerExpiration, meter: meter(.write(group)), errors: board?.errors ?? .unwatched,
+            logger: logger)
     }
 
     /// A write stage without a journal: it refuses what is asked of it.
@@ -174,7 +186,8 @@ final class Assembly {
     private func flush(_ group: Int, _ journal: OpenedJournal, _ channels: GroupChannels, _ files: any FilePort) -> FlushStage {
         FlushStage(
             files: files, cache: journal.cache, positions: journal.positions, method: configuration.flushMethod, group: group,
-            segments: channels.toFlush.receiver(), done: channels.durable.sender(), trace: trace)
+            segments: channels.toFlush.receiver(), done: channels.durable.sender(), trace: trace,
+            meter: meter(.flush(group)))
     }
 
     private func loader(_ journal: OpenedJournal, _ channels: GroupChannels, _ files: any FilePort) -> LoaderStage {

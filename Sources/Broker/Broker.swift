@@ -12,6 +12,7 @@ import Intake
 import Journal
 import Logging
 import Metadata
+import Meters
 import Replication
 import Responses
 import Sequencer
@@ -31,6 +32,9 @@ public final class Broker {
     private let member: ClusterMember?
     private let sequencers: [StageBox<SequencerStage>]
     private let threads: [ThreadParts]
+    /// What happens in its stages, to be read by anyone.
+    public let board: MeterBoard
+    private let watching: Watching
     private let draining: DrainSwitch
     private let lock: Int32
     private let listener: Listener
@@ -78,17 +82,25 @@ public final class Broker {
         var described = configuration
         described.settings = Broker.inForce(configuration.settings, plan, backend)
         let (plan, listener, draining) = (plan, listener, draining)
+        let existing = Broker.existing(plan, isCluster: configuration.cluster != nil)
+        let board = try Broker.makeBoard(configuration, existing, backend, listener.port, lock)
+        self.board = board
+        var watched: Assembly?
         func assembly(_ metadata: @escaping @Sendable () -> MetadataState) -> Assembly {
-            Assembly(
+            let made = Assembly(
                 configuration: described, plan: plan, host: RingHost(rings: rings), metadata: metadata, listener: listener.socket,
-                port: listener.port, draining: draining, trace: trace, logger: logger, onFailure: onFailure)
+                port: listener.port, draining: draining, trace: trace, board: board, logger: logger, onFailure: onFailure)
+            watched = made
+            return made
         }
-        let stages: [StageID: AnyStage]
+        var stages: [StageID: AnyStage]
+        let positions: [JournalPositions]
         if let wanted = configuration.cluster {
             let member = try ClusterMember(
                 wanted, configuration: configuration, plan: plan, port: listener.port, backend: backend, wakers: rings.map(\.waker),
                 logger: logger, assembly: assembly)
             stages = member.stages
+            positions = member.positions
             self.member = member
             groups = []
             sequencers = []
@@ -97,13 +109,48 @@ public final class Broker {
             let (metadata, opened) = try opening.open()
             let assembly = assembly { metadata.state }
             stages = assembly.makeStages(opened, metadata)
+            positions = opened.map(\.journal.positions)
             member = nil
             groups = opened
             sequencers = assembly.sequencers
         }
-        threads = zip(plan.threads, rings).map { planned, ring in
-            ThreadParts(planned: planned, ring: ring, stages: planned.stages.compactMap { stages[$0] })
+        for (kind, wedge) in configuration.wedges {
+            for (id, stage) in stages where StageKind.of(id).kind == kind { stages[id] = WedgedStage(stage, wedge) }
         }
+        guard let watched else { preconditionFailure("the stages have been made") }
+        watching = Watching(
+            board: board, plan: existing, isCluster: member != nil, wiring: watched.wiring, intakePorts: watched.intakePorts, positions: positions,
+            cacheBytes: configuration.journal.segmentBytes * configuration.journal.cacheSegments)
+        threads = zip(existing.threads, rings).map { planned, ring in
+            ThreadParts(planned: planned, ring: ring, stages: planned.stages.map { stages[$0]! })
+        }
+    }
+
+    /// The plan without what is not there: in a cluster one replicate stage serves all partition groups.
+    private static func existing(_ plan: PlacementPlan, isCluster: Bool) -> PlacementPlan {
+        var plan = plan
+        guard isCluster else { return plan }
+        for thread in plan.threads.indices {
+            plan.threads[thread].stages.removeAll { if case .replicate(let group) = $0 { group > 0 } else { false } }
+        }
+        return plan
+    }
+
+    /// Counters for all stages, which others find by what the directory's lock says.
+    private static func makeBoard(
+        _ configuration: BrokerConfiguration, _ plan: PlacementPlan, _ backend: RingBackend, _ port: UInt16, _ lock: Int32
+    ) throws -> MeterBoard {
+        let advertised = "\(configuration.advertisedHost ?? configuration.listenHost):\(configuration.advertisedPort ?? port)"
+        let board = try MeterBoard(
+            BoardDescription(
+                version: Program.version, brokerId: Int(configuration.nodeId), listen: "\(configuration.listenHost):\(port)", advertised: advertised,
+                dataDirectory: configuration.directory, backend: backend.rawValue, flushMethod: configuration.flushMethod.rawValue,
+                isCluster: configuration.cluster != nil, plan: plan))
+        let text = Array(board.address.utf8)
+        guard ftruncate(lock, 0) == 0, pwrite(lock, text, text.count, 0) == text.count else {
+            throw BrokerError("\(configuration.dataDirectory)/lock can't be written to: \(describe(errno: errno)).")
+        }
+        return board
     }
 
     /// The settings with what the host has made of those that say `auto`.
@@ -132,10 +179,10 @@ public final class Broker {
     public func start(isCancelled: () -> Bool = { false }) throws {
         for line in plan.lines { logger.info("\(line)") }
         for group in groups { group.journal.cache.populate() }
-        for thread in threads {
+        for (number, thread) in threads.enumerated() {
             let executor = Executor(
                 name: thread.planned.name, cpu: thread.planned.cpu, stages: thread.stages, source: thread.ring,
-                spins: plan.spins, slice: Broker.slice)
+                spins: plan.spins, slice: Broker.slice, meter: watching.meter(ofThread: number))
             controls.append(executor.control)
             let result = executor.start()
             guard result == 0 else { throw BrokerError("a thread can't be started: \(describe(errno: -result))") }

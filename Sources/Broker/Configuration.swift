@@ -8,6 +8,7 @@ import IO
 import Intake
 import Journal
 import Metadata
+import Meters
 import Replication
 
 /// All that a broker is made from.
@@ -44,6 +45,8 @@ public struct BrokerConfiguration: Sendable {
     public var cluster: ClusterConfiguration?
     /// The settings as clients are told of them.
     public var settings: [DescribedSetting] = []
+    /// Kinds of stages that stop working, for tests of what watches a broker.
+    public var wedges: [StageKind: Wedge] = [:]
 
     public init(
         dataDirectory: String, listenHost: String, listenPort: UInt16, advertisedHost: String?, advertisedPort: UInt16?,

@@ -8,6 +8,7 @@ import Journal
 import Metadata
 import Responses
 import Sequencer
+import Synchronization
 
 /// The channels between the stages that work on one partition group's journal: made anew each time that it is opened.
 struct GroupChannels {
@@ -61,6 +62,14 @@ struct Wiring {
     let queries: [Channel<Unmanaged<ProducerQuery>>]
     let reports: [Channel<Unmanaged<ProducerReport>>]
     let readNews: [Channel<Unmanaged<ReadGroupNews>>]
+    /// Of each partition group the channel from its loader to its write stage, as they were made last; for whoever watches.
+    let segmentsAhead: [SegmentsAhead]
+
+    final class SegmentsAhead: Sendable {
+        private let channel = Mutex<Channel<LoadedSegment>?>(nil)
+
+        func withLock<Result>(_ body: (inout sending Channel<LoadedSegment>?) -> sending Result) -> sending Result { channel.withLock(body) }
+    }
 
     /// - Parameters:
     ///   - wakers: of the plan's threads.
@@ -106,6 +115,7 @@ struct Wiring {
         writeOrders = groups.map { channel(Wiring.orderCapacity, .replicate(isCluster ? 0 : $0), .write($0)) }
         queries = groups.map { channel(64, .control, .write($0)) }
         reports = groups.map { channel(64, .write($0), .control) }
+        segmentsAhead = groups.map { _ in SegmentsAhead() }
         let steward = Waker {}
         readNews = groups.map { _ in
             Channel(capacity: 4, from: steward, to: wakers[plan.thread(of: .read)])

@@ -27,11 +27,13 @@ public final class Connection {
 
     /// Sends a request and waits for its answer.
     ///
-    /// - Parameter patienceMs: how long the broker may itself wait before it answers, in milliseconds.
+    /// - Parameters:
+    ///   - patienceMs: how long the broker may itself wait before it answers, in milliseconds.
+    ///   - wantsReceipt: asks for a ``Receipt``.
     /// - Throws: ``ClientError`` or ``WireError``. The connection must not be used after either.
-    public func call<R: Request>(_ request: R, patienceMs: Int = 0) throws -> R.Response {
+    public func call<R: Request>(_ request: R, patienceMs: Int = 0, wantsReceipt: Bool = false) throws -> R.Response {
         let version = try version(of: R.api)
-        try send(request, version: version)
+        try send(request, version: version, wantsReceipt: wantsReceipt)
         return try receive(R.self, version: version, patienceMs: patienceMs)
     }
 
@@ -54,10 +56,11 @@ public final class Connection {
         return version
     }
 
-    private func send<R: Request>(_ request: R, version: Int16) throws {
+    private func send<R: Request>(_ request: R, version: Int16, wantsReceipt: Bool = false) throws {
         lastCorrelationId &+= 1
         try socket.write(
-            RequestFrame.encode(request, version: version, correlationId: lastCorrelationId, clientId: clientId))
+            RequestFrame.encode(
+                request, version: version, correlationId: lastCorrelationId, clientId: clientId, wantsReceipt: wantsReceipt))
     }
 
     private func receive<R: Request>(_ type: R.Type, version: Int16, patienceMs: Int = 0) throws -> R.Response {

@@ -16,6 +16,13 @@ extension KafkaClient {
         return groups.sorted { $0.groupId < $1.groupId }
     }
 
+    /// The groups that the first broker which can be reached coordinates.
+    public func ownConsumerGroups() throws -> [ListGroupsResponse.Group] {
+        let response = try callAny(ListGroupsRequest())
+        try Self.check(response.errorCode, "groups")
+        return response.groups.sorted { $0.groupId < $1.groupId }
+    }
+
     /// A group's state and members. One that there is not is in the state Dead.
     public func describe(group id: String) throws -> DescribeGroupsResponse.Group {
         var request = DescribeGroupsRequest()

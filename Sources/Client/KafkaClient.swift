@@ -33,7 +33,7 @@ public final class KafkaClient {
     private let bootstrap: [Address]
     private let connect: (Address) throws -> Connection
     private var connections: [Address: Connection] = [:]
-    private var leaders: [TopicPartition: Address] = [:]
+    var leaders: [TopicPartition: Address] = [:]
     /// As metadata told them last.
     private(set) var topicIds: [String: Uuid] = [:]
 
@@ -123,11 +123,12 @@ public final class KafkaClient {
 
     /// Appends one record batch. Answers the offset of its first record; -1 with acks 0.
     ///
-    /// - Parameter resend: whether the batch may be sent again after an error that leaves open whether it arrived: it may
-    ///   if the producer is idempotent.
+    /// - Parameters:
+    ///   - resend: whether the batch may be sent again after an error that leaves open whether it arrived: it may if the producer is idempotent.
+    ///   - receipt: called with what the broker says of what became of the batch, where it is to be asked; nil: it did not say.
     @discardableResult
     public func produce(
-        _ batch: [UInt8], to target: TopicPartition, acks: Int16, resend: Bool = false
+        _ batch: [UInt8], to target: TopicPartition, acks: Int16, resend: Bool = false, receipt: ((Receipt?) -> Void)? = nil
     ) throws -> Int64 {
         var request = ProduceRequest()
         request.acks = acks
@@ -139,10 +140,11 @@ public final class KafkaClient {
                 try self.use(leader) { try $0.send(request) }
                 return -1
             }
-            let response = try self.use(leader) { try $0.call(request, patienceMs: self.timeoutMs) }
+            let response = try self.use(leader) { try $0.call(request, patienceMs: self.timeoutMs, wantsReceipt: receipt != nil) }
             guard let answer = response.topics.first?.partitions.first else {
                 throw ClientError.protocolMismatch("The broker left \(target) out of its answer.")
             }
+            defer { if answer.errorCode == .none { receipt?(response.receipt) } }
             // The batch arrived with an earlier try, whose answer was lost.
             if answer.errorCode == .duplicateSequenceNumber { return answer.baseOffset }
             if answer.errorCode == .requestTimedOut, !resend {

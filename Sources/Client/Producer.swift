@@ -3,7 +3,7 @@ import Wire
 
 /// Gathers records into batches, one per partition, and sends them one after the other.
 public final class Producer {
-    public struct Options: Sendable {
+    public struct Options {
         public var compression = CompressionType.none
         /// 0, 1 or -1 (all).
         public var acks: Int16 = -1
@@ -12,6 +12,9 @@ public final class Producer {
         public var partition: Int32?
         /// Bytes of keys and values after which a batch is sent.
         public var batchBytes = 256 << 10
+        /// Called for each batch that was acknowledged: where it went, the offset of its first record, the number of records, and what the broker says of what
+        /// became of it (nil: nothing). Nil: the broker is not asked.
+        public var receipt: ((KafkaClient.TopicPartition, Int64, Int, Receipt?) -> Void)?
 
         public init() {}
     }
@@ -60,8 +63,11 @@ public final class Producer {
         let batch = try RecordBatch.build(
             records, compression: options.compression, producerId: producer.id, producerEpoch: producer.epoch,
             baseSequence: options.idempotent ? sequence : RecordBatch.noSequence)
-        try client.produce(
-            batch, to: .init(topic, partition), acks: options.idempotent ? -1 : options.acks, resend: options.idempotent)
+        var receipt: Receipt?
+        let offset = try client.produce(
+            batch, to: .init(topic, partition), acks: options.idempotent ? -1 : options.acks, resend: options.idempotent,
+            receipt: options.receipt == nil ? nil : { receipt = $0 })
+        options.receipt?(.init(topic, partition), offset, records.count, receipt)
         // Sequence numbers go round from the greatest to 0.
         sequences[partition] = Int32(truncatingIfNeeded: (Int(sequence) + records.count) & Int(Int32.max))
         if partition == keylessPartition { keylessPartition = (partition + 1) % partitionCount }

@@ -49,12 +49,8 @@ extension GroupShard {
         guard let entry = entries[id] else { return .failure(GroupRefusal(.groupIdNotFound)) }
         // That its last member has left may still be on its way into the log: what takes the group back comes behind it.
         guard entry.group.isUnattended else { return .failure(GroupRefusal(.nonEmptyGroup)) }
-        var records: [GroupRecord] = []
-        for (topic, partitions) in entry.offsets.topics.sorted(by: { $0.key < $1.key }) {
-            for partition in partitions.keys.sorted() { records.append(.offset(group: id, topic: topic, partition: partition, nil)) }
-        }
-        records.append(.group(id, nil))
-        return .success(records)
+        let offsets = partitions(of: id).map { GroupRecord.offset(group: id, topic: $0.topic, partition: $0.partition, nil) }
+        return .success(offsets + [.group(id, nil)])
     }
 }
 

@@ -82,7 +82,7 @@ extension GroupShard {
                 partition.partitionIndex = asked.partitionIndex
                 if isSubscribed {
                     partition.errorCode = .groupSubscribedToTopic
-                } else if entry.offsets[topic.name, asked.partitionIndex] != nil {
+                } else if entry.offsets[topic.name, asked.partitionIndex] != nil || isUnderWay(request.groupId, topic.name, asked.partitionIndex) {
                     records.append(.offset(group: request.groupId, topic: topic.name, partition: asked.partitionIndex, nil))
                 }
                 return partition
@@ -112,15 +112,15 @@ extension GroupShard {
             var left = 0
             for (topic, partitions) in entry.offsets.topics.sorted(by: { $0.key < $1.key }) {
                 for (partition, offset) in partitions.sorted(by: { $0.key < $1.key }) {
-                    if let since = entry.group.keepsSince(topic, offset), since <= wall - retention {
+                    if !isUnderWay(id, topic, partition), let since = entry.group.keepsSince(topic, offset), since <= wall - retention {
                         records.append(.offset(group: id, topic: topic, partition: partition, nil))
                     } else {
                         left += 1
                     }
                 }
             }
-            let isForgotten = entry.group.isIdle && entry.group.generation > 0 && entry.group.stateSince <= wall - retention
-            if left == 0, isForgotten { records.append(.group(id, nil)) }
+            // As in Kafka, a group of which nothing is left but its name is not kept for that.
+            if left == 0, underWay[id] == nil, entry.group.isIdle, entry.group.generation > 0 { records.append(.group(id, nil)) }
         }
         return records
     }

@@ -20,7 +20,16 @@ public struct GroupShard: Sendable {
         }
     }
 
+    /// A partition's offset on its way into the log.
+    struct UnderWay: Sendable {
+        var count = 0
+        /// The topic's, when it was sent.
+        var topicId: Uuid?
+    }
+
     private let limits: GroupLimits
+    /// What was committed and is not known to be stored, by group: what takes offsets back reckons with it, because it will stand before that in the log.
+    private(set) var underWay: [String: [PartitionName: UnderWay]] = [:]
     public private(set) var entries: [String: Entry] = [:]
     /// All records before this offset are in it.
     public private(set) var nextOffset: Int64 = 0
@@ -43,6 +52,40 @@ public struct GroupShard: Sendable {
     public mutating func forgetIfEmpty(_ id: String) {
         guard let entry = entries[id], entry.group.isIdle, entry.group.generation == 0, entry.offsets.isEmpty else { return }
         entries[id] = nil
+    }
+
+    // MARK: What is on its way into the log
+
+    /// Records are sent to the log.
+    /// - Parameter topicId: of a topic as it is now.
+    public mutating func begin(_ records: [GroupRecord], topicId: (String) -> Uuid?) {
+        for case .offset(let group, let topic, let partition, .some) in records {
+            underWay[group, default: [:]][PartitionName(topic, partition), default: UnderWay()].count += 1
+            underWay[group]![PartitionName(topic, partition)]!.topicId = topicId(topic)
+        }
+    }
+
+    /// What has become of them is known. What they say is taken in by `apply`.
+    /// - Returns: what takes back offsets of topics that have gone meanwhile.
+    public mutating func end(_ records: [GroupRecord], topicId: (String) -> Uuid?) -> [GroupRecord] {
+        var orphans: [GroupRecord] = []
+        for case .offset(let group, let topic, let partition, .some) in records {
+            let name = PartitionName(topic, partition)
+            guard let sent = underWay[group]?[name] else { continue }
+            if sent.topicId != topicId(topic) { orphans.append(.offset(group: group, topic: topic, partition: partition, nil)) }
+            underWay[group]![name]!.count -= 1
+            if sent.count == 1 { underWay[group]![name] = nil }
+            if underWay[group]!.isEmpty { underWay[group] = nil }
+        }
+        return orphans
+    }
+
+    func isUnderWay(_ group: String, _ topic: String, _ partition: Int32) -> Bool { underWay[group]?[PartitionName(topic, partition)] != nil }
+
+    /// The partitions of which a group has an offset, or one on its way; in order.
+    func partitions(of group: String) -> [PartitionName] {
+        let stored = entries[group]?.offsets.topics.flatMap { topic, partitions in partitions.keys.map { PartitionName(topic, $0) } } ?? []
+        return Set(stored).union(underWay[group]?.keys.map { $0 } ?? []).sorted()
     }
 
     // MARK: The log
@@ -79,4 +122,17 @@ public struct GroupShard: Sendable {
 
     /// The log has been taken in up to there.
     public mutating func advance(to offset: Int64) { nextOffset = max(nextOffset, offset) }
+}
+
+/// A partition of a topic, in the order of names.
+struct PartitionName: Hashable, Comparable, Sendable {
+    var topic: String
+    var partition: Int32
+
+    init(_ topic: String, _ partition: Int32) {
+        self.topic = topic
+        self.partition = partition
+    }
+
+    static func < (a: PartitionName, b: PartitionName) -> Bool { (a.topic, a.partition) < (b.topic, b.partition) }
 }

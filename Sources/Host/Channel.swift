@@ -62,6 +62,10 @@ public final class Channel<Element: BitwiseCopyable>: @unchecked Sendable {
 
     fileprivate func giveBack(_ end: Int) { taken.bitwiseAnd(~end, ordering: .releasing) }
 
+    /// How many elements have been published, and how many given back, since the beginning: for whoever watches.
+    public var published: Int { tail.value.load(ordering: .relaxed) }
+    public var consumed: Int { head.value.load(ordering: .relaxed) }
+
     /// How many elements it has room for.
     public var capacity: Int { mask + 1 }
 

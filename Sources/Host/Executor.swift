@@ -50,19 +50,24 @@ public final class Executor {
     private let source: any EventSource
     private let spins: Int
     private let slice: UInt64?
+    private let meter: ThreadMeter?
     public let control: ExecutorControl
 
     /// - Parameters:
     ///   - cpu: the processor to bind the thread to; nil: none.
     ///   - spins: how often to look in vain before sleeping. Above zero only where each thread has its own processor.
     ///   - slice: for how many nanoseconds at a time the thread wants the processor, where the kernel asks for that; nil: as others.
-    public init(name: String, cpu: Int?, stages: [AnyStage], source: any EventSource, spins: Int, slice: UInt64? = nil) {
+    ///   - meter: is told what the thread does; its stages are these, in this order.
+    public init(
+        name: String, cpu: Int?, stages: [AnyStage], source: any EventSource, spins: Int, slice: UInt64? = nil, meter: ThreadMeter? = nil
+    ) {
         self.name = name
         self.cpu = cpu
         self.stages = stages
         self.source = source
         self.spins = spins
         self.slice = slice
+        self.meter = meter
         control = ExecutorControl(waker: source.waker)
     }
 
@@ -106,7 +111,18 @@ public final class Executor {
     private func turn() -> Int {
         var progress = source.poll()
         let now = Moment.now()
-        for stage in stages { progress += stage.step(now) }
+        guard let meter else {
+            for stage in stages { progress += stage.step(now) }
+            return progress
+        }
+        meter.turns(now.monotonic)
+        for (number, stage) in stages.enumerated() {
+            meter.steps(number)
+            let done = stage.step(now)
+            if done > 0 { meter.worked(number, done, now.monotonic) }
+            progress += done
+        }
+        meter.turned()
         return progress
     }
 
@@ -116,13 +132,15 @@ public final class Executor {
         // What came between the last look and the announcement rang no bell.
         guard turn() == 0 else { return }
         if control.stopping.load(ordering: .acquiring) { return }
-        var deadline = UInt64.max
+        var deadline = meter?.deadline ?? .max
         for stage in stages { deadline = min(deadline, stage.deadline) }
         let now = hutong_monotonic_ns()
         if control.draining.load(ordering: .acquiring) {
             control.quiet.store(stages.allSatisfy { $0.isDrained }, ordering: .releasing)
         }
         defer { control.quiet.store(false, ordering: .releasing) }
+        meter?.sleeps(true)
         source.wait(nanoseconds: deadline == .max ? .max : (deadline > now ? deadline - now : 0))
+        meter?.sleeps(false)
     }
 }

@@ -97,6 +97,8 @@ public final class RingPort: SocketPort, FilePort {
     private let base: UInt64
     private var completions = Deque<Completion>(minimumCapacity: 64)
     private var underWay = 0
+    /// How many completions have come.
+    public private(set) var delivered = 0
     private var opened: Set<Int32> = []
 
     fileprivate init(ring: Ring, number: UInt64) {
@@ -107,9 +109,13 @@ public final class RingPort: SocketPort, FilePort {
     fileprivate func deliver(_ completion: Completion) {
         if !completion.more { underWay -= 1 }
         completions.append(completion)
+        delivered += 1
     }
 
     public func next() -> Completion? { completions.popFirst() }
+
+    /// How many of them nobody has taken yet.
+    public var waiting: Int { completions.count }
 
     public var isIdle: Bool { underWay == 0 && completions.isEmpty }
 

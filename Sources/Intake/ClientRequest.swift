@@ -36,6 +36,8 @@ public struct ClientRequest: BitwiseCopyable, @unchecked Sendable {
     public var groups: UInt64
     /// Whether the client waits for an answer.
     public var wantsAnswer: Bool
+    /// Whether it also wants to be told what became of it, and when.
+    public var wantsReceipt = false
     /// When it was read, by the monotonic clock.
     public var arrival: UInt64
 

@@ -43,6 +43,13 @@ public struct IntakeStage: Stage, ~Copyable {
         static let cancel: UInt64 = 1 << 41
     }
 
+    private enum Count {
+        static let open = StageMeter.Counter.first
+        static let accepted = StageMeter.Counter.second
+        static let refused = StageMeter.Counter.third
+        static let bytes = StageMeter.Counter.fourth
+    }
+
     private let sockets: any SocketPort
     private let listener: Int32
     private let limits: IntakeLimits
@@ -70,15 +77,21 @@ public struct IntakeStage: Stage, ~Copyable {
     private let draining: DrainSwitch
     private let number: Int
     private let hosts: ClientHosts?
+    private let meter: StageMeter
+    private let requests: SharedCounters
 
     /// - Parameters:
     ///   - number: among the io stages.
     ///   - counts: of the connections of all io stages; nil: there is no other.
     ///   - hosts: of those who join consumer groups; nil: nobody asks.
+    ///   - requests: counts them by API key.
     public init(
         sockets: any SocketPort, listener: Int32, limits: IntakeLimits, links: consuming IntakeLinks, table: TopicTable,
-        draining: DrainSwitch, number: Int = 0, counts: ConnectionCounts? = nil, hosts: ClientHosts? = nil, logger: Logger
+        draining: DrainSwitch, number: Int = 0, counts: ConnectionCounts? = nil, hosts: ClientHosts? = nil, meter: StageMeter = .unwatched,
+        requests: SharedCounters = .unwatched, logger: Logger
     ) {
+        self.meter = meter
+        self.requests = requests
         self.number = number
         self.hosts = hosts
         self.sockets = sockets
@@ -199,6 +212,7 @@ public struct IntakeStage: Stage, ~Copyable {
             return completion.result == 0 ? end(slot, .finished) : abort(slot)
         }
         connections[slot].received += Int(completion.result)
+        meter.add(Count.bytes, UInt64(completion.result))
         connections[slot].activity.note(received: Int(completion.result), now.monotonic)
         takeFrames(slot)
     }
@@ -217,6 +231,7 @@ public struct IntakeStage: Stage, ~Copyable {
         let address = sockets.peerAddress(socket)
         if let reason = refusal(address) {
             log.note(.warning, "\(sockets.peerName(socket)): refused: \(reason)", now.monotonic)
+            meter.add(Count.refused, 1)
             return sockets.close(socket)
         }
         guard let buffer = takeBuffer() else {
@@ -235,6 +250,8 @@ public struct IntakeStage: Stage, ~Copyable {
             state: .open, generation: generation, socket: socket, address: address, buffer: buffer,
             activity: ConnectionActivity(opened: now.monotonic))
         openCount += 1
+        meter.add(Count.accepted, 1)
+        meter.set(Count.open, UInt64(openCount))
         let opened = links.toRespond.push(ConnectionEvent(.opened, id(slot), socket: socket))
         precondition(opened, "there was room")
         watch.look(at: slot, by: now.monotonic + min(limits.timeouts.firstByte, limits.timeouts.idle))
@@ -293,6 +310,7 @@ public struct IntakeStage: Stage, ~Copyable {
         connections[slot].state = .free
         freeSlots.append(UInt32(slot))
         openCount -= 1
+        meter.set(Count.open, UInt64(openCount))
         counts.leave(connections[slot].address)
         watch.forget(slot)
     }
@@ -501,6 +519,7 @@ public struct IntakeStage: Stage, ~Copyable {
             bytes: UnsafeRawPointer(frame), count: UInt32(count), bodyOffset: UInt32(header.bodyOffset),
             key: header.apiKey, version: header.apiVersion, correlation: header.correlationId, groups: 1,
             wantsAnswer: true, arrival: now.monotonic)
+        request.wantsReceipt = header.wantsReceipt
         if spec.key == .fetch && connections[slot].fetchAnswers.count >= limits.fetchesUnanswered { return false }
         let isLarge = spec.key != .produce && spec.key != .fetch
         if isLarge && connections[slot].largeAnswers.count >= limits.largeUnanswered { return false }
@@ -521,6 +540,7 @@ public struct IntakeStage: Stage, ~Copyable {
             stall(slot)
             return false
         }
+        requests.add(Int(request.key))
         connections[slot].parsed += 4 + count
         connections[slot].frames.add(end: connections[slot].parsed, holders: request.parts)
         if isLarge { connections[slot].largeAnswers.append(request.answer) }
@@ -538,7 +558,8 @@ public struct IntakeStage: Stage, ~Copyable {
         var at = UnsafeRawPointer(connection.pointee.front)
         var left = connection.pointee.unread
         var answer = connection.pointee.answers
-        var number = connection.pointee.frames.next
+        let begin = connection.pointee.frames.next
+        var number = begin
         var end = connection.pointee.parsed
         let last = number &+ UInt32(limits.inFlight - connection.pointee.frames.count)
         let lastAnswer = connection.pointee.answersSent &+ UInt32(limits.unanswered)
@@ -559,6 +580,7 @@ public struct IntakeStage: Stage, ~Copyable {
             number &+= 1
             connection.pointee.frames.add(end: end, holders: 1)
         }
+        if number != begin { requests.add(Int(APIKey.produce.rawValue), UInt64(number &- begin)) }
         connection.pointee.answers = answer
         connection.pointee.parsed = end
     }

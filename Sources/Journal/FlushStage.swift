@@ -17,6 +17,11 @@ public struct FlushStage: Stage, ~Copyable {
         static let sync: UInt64 = 2
     }
 
+    private enum Count {
+        static let writes = StageMeter.Counter.first
+        static let bytes = StageMeter.Counter.second
+    }
+
     private static let shortWritesLimit = 16
 
     private let files: any FilePort
@@ -35,6 +40,10 @@ public struct FlushStage: Stage, ~Copyable {
     /// Writes in a row that were not whole.
     private var shortWrites = 0
     private var failed = false
+    private let meter: StageMeter
+    /// When this step began, and when the write under way was submitted first, by the monotonic clock.
+    private var now: UInt64 = 0
+    private var submittedAt: UInt64 = 0
 
     /// - Parameters:
     ///   - segments: the segments in the order in which they are written to.
@@ -43,8 +52,9 @@ public struct FlushStage: Stage, ~Copyable {
     public init(
         files: any FilePort, cache: JournalCache, positions: JournalPositions, method: FlushMethod, group: Int,
         segments: consuming Receiver<LoadedSegment>, done: consuming Sender<LoadedSegment>, writeLimit: Int = 4 << 20,
-        trace: EventTrace? = nil
+        trace: EventTrace? = nil, meter: StageMeter = .unwatched
     ) {
+        self.meter = meter
         self.files = files
         self.cache = cache
         self.positions = positions
@@ -59,6 +69,7 @@ public struct FlushStage: Stage, ~Copyable {
 
     public mutating func step(_ now: Moment) -> Int {
         var progress = 0
+        self.now = now.monotonic
         while let completion = files.next() {
             progress += 1
             handle(completion)
@@ -86,6 +97,7 @@ public struct FlushStage: Stage, ~Copyable {
         }
         let segmentEnd = (current!.number + 1) * UInt64(cache.segmentBytes)
         let from = alignedDown(flushed)
+        submittedAt = now
         submit(from: from, end: min(appended, segmentEnd, from + writeLimit))
         return true
     }
@@ -139,6 +151,9 @@ public struct FlushStage: Stage, ~Copyable {
     }
 
     private mutating func advance(to end: UInt64) {
+        meter.record(latency: now - submittedAt)
+        meter.add(Count.writes, 1)
+        meter.add(Count.bytes, end - flushed)
         flushed = end
         phase = .idle
         trace?.line("sync-done group=\(group) flushed=\(end)")

@@ -22,6 +22,9 @@ public final class JournalPositions: Sendable {
     /// 1 from when an answer waits for `inSync`; by the write stage.
     public let awaitsInSync = Position(0)
 
+    /// The end of the last answer that has left; by the respond stages, and for watchers only.
+    public let answered = Atomic<UInt64>(0)
+
     /// Where recovery begins should the newest checkpoint be damaged; by the archive stage. What lies in earlier segments may be
     /// freed.
     public let recoverable: Position
@@ -54,10 +57,10 @@ public final class JournalPositions: Sendable {
 
     /// - Parameter start: what recovery found to be there.
     public init(start: UInt64) {
-        appended = Position(start)
-        flushed = Position(start)
-        replicated = Position(start)
-        committed = Position(start)
+        appended = Position(start, keepsTimes: true)
+        flushed = Position(start, keepsTimes: true)
+        replicated = Position(start, keepsTimes: true)
+        committed = Position(start, keepsTimes: true)
         inSync = Position(start)
         recoverable = Position(start)
     }

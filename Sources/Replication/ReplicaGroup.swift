@@ -72,10 +72,14 @@ final class ReplicaGroup {
     /// Messages for others, in order.
     var outgoing: [(ReplicaMessage, ReplicaID)] = []
 
+    private let meter: StageMeter
+    private var probe = LatencyProbe()
+
     init(
         number: Int, nodeId: Int32, positions: JournalPositions, cache: JournalCache, files: any FilePort, host: any ReplicaHost,
-        orders: consuming Sender<WriteOrder>, seed: UInt64, times: ReplicaTimes, logger: Logger
+        orders: consuming Sender<WriteOrder>, seed: UInt64, times: ReplicaTimes, meter: StageMeter, logger: Logger
     ) {
+        self.meter = meter
         self.number = number
         self.nodeId = nodeId
         self.positions = positions
@@ -443,7 +447,11 @@ final class ReplicaGroup {
             core!.moved(appended: end, flushed: min(flushed, end), now: now)
             progress += 1
         }
-        if advanceCommitted() { progress += 1 }
+        if isLeading { probe.begin(flushed, now) } else { probe.forget() }
+        if advanceCommitted() {
+            if let took = probe.reached(positions.committed.load(), now) { meter.record(latency: took) }
+            progress += 1
+        }
         let replicated = min(max(core!.replicated, positions.committed.load()), appended)
         if replicated > positions.replicated.load() { positions.replicated.advance(to: replicated) }
         setInSync()

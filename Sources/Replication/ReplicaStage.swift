@@ -73,7 +73,7 @@ public struct ReplicaStage: Stage, ~Copyable {
     ///   - host: kept by the stage.
     public init(
         nodeId: Int32, sockets: any SocketPort, files: any FilePort, listener: Int32, inbox: Inbox<ReplicaNews>, host: any ReplicaHost,
-        groups: consuming OwnedArray<Group>, times: ReplicaTimes, logger: Logger
+        groups: consuming OwnedArray<Group>, times: ReplicaTimes, meter: StageMeter = .unwatched, logger: Logger
     ) {
         self.nodeId = nodeId
         self.sockets = sockets
@@ -94,7 +94,7 @@ public struct ReplicaStage: Stage, ~Copyable {
             made.append(
                 ReplicaGroup(
                     number: rest.count, nodeId: nodeId, positions: group.positions, cache: group.cache, files: files, host: host,
-                    orders: group.orders, seed: group.seed, times: times, logger: logger))
+                    orders: group.orders, seed: group.seed, times: times, meter: meter, logger: logger))
         }
         self.groups = made.reversed()
         self.paths = paths.reversed()

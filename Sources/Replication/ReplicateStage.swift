@@ -35,9 +35,12 @@ public struct ReplicateStage: Stage, ~Copyable {
     private let positions: JournalPositions
     private var followers: [Follower]
     private var sorted: [UInt64] = []
+    private let meter: StageMeter
+    private var probe = LatencyProbe()
 
     /// - Parameter followers: the ways to the other replicas.
-    public init(positions: JournalPositions, followers: [any FollowerLink] = []) {
+    public init(positions: JournalPositions, followers: [any FollowerLink] = [], meter: StageMeter = .unwatched) {
+        self.meter = meter
         self.positions = positions
         let start = positions.committed.load()
         self.followers = followers.map { Follower(link: $0, sent: start, received: start, persisted: start) }
@@ -66,6 +69,7 @@ public struct ReplicateStage: Stage, ~Copyable {
                 progress += 1
             }
         }
+        probe.begin(flushed, now.monotonic)
         let replicated = majority(own: appended) { max($0.received, $0.persisted) }
         if replicated > positions.replicated.load() {
             positions.replicated.advance(to: replicated)
@@ -74,6 +78,7 @@ public struct ReplicateStage: Stage, ~Copyable {
         let committed = majority(own: flushed) { $0.persisted }
         if committed > positions.committed.load() {
             positions.committed.advance(to: committed)
+            if let took = probe.reached(committed, now.monotonic) { meter.record(latency: took) }
             progress += 1
         }
         if !followers.isEmpty { setInSync(reached: followers.reduce(min(committed, flushed)) { min($0, $1.persisted) }) }

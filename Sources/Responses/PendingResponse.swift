@@ -21,6 +21,8 @@ public struct PendingResponse: BitwiseCopyable, Sendable {
     public var position: UInt64
     /// When, by the monotonic clock, it leaves as REQUEST_TIMED_OUT instead.
     public var deadline: UInt64
+    /// When the request was read, by the same clock.
+    public var arrival: UInt64
     public var connection: ConnectionID
     public var answer: UInt32
     public var correlation: Int32
@@ -32,6 +34,8 @@ public struct PendingResponse: BitwiseCopyable, Sendable {
     public var kind: Kind
     /// How many replicas must be in sync when the position is reached. It counts for `QualityOfService.inSync` only.
     public var replicas: UInt8
+    /// The answer is to say what became of the request, and when.
+    public var wantsReceipt: Bool
     @usableFromInline var isAnswered: Bool
 
     /// - Parameter kind: `whole` only where the request is one group's.
@@ -41,6 +45,7 @@ public struct PendingResponse: BitwiseCopyable, Sendable {
     ) {
         self.position = position
         self.deadline = deadline
+        arrival = request.arrival
         connection = request.connection
         answer = request.answer
         correlation = request.correlation
@@ -50,6 +55,7 @@ public struct PendingResponse: BitwiseCopyable, Sendable {
         parts = kind == .whole ? 1 : request.parts
         self.kind = kind
         self.replicas = replicas
+        wantsReceipt = request.wantsReceipt
         isAnswered = false
     }
 

@@ -1,3 +1,4 @@
+import CHost
 import DequeModule
 import Glibc
 import Host
@@ -6,6 +7,7 @@ import Intake
 import Journal
 import Logging
 import Metadata
+import Synchronization
 import Wire
 
 /// What the respond stage is given: one end of each of its channels.
@@ -35,9 +37,17 @@ public struct RespondStage: Stage, ~Copyable {
     private static let timerInterval: UInt64 = 50_000_000
     private static let batch = 8192
 
+    private enum Count {
+        static let answers = StageMeter.Counter.first
+        static let bytes = StageMeter.Counter.second
+        static let timedOut = StageMeter.Counter.third
+    }
+
     private let sockets: any SocketPort
     private let positions: [JournalPositions]
     private let trace: EventTrace?
+    private let meter: StageMeter
+    private let errors: SharedCounters
     private let queueCapacity: Int
     private var links: RespondLinks
     private var connections: OwnedArray<ResponderConnection>
@@ -62,10 +72,13 @@ public struct RespondStage: Stage, ~Copyable {
     ///   - connections: how many there may be at once.
     ///   - queueCapacity: of each queue of pending responses, in cells.
     ///   - sendTimeout: after how many nanoseconds in which a client took no byte it is given up.
+    ///   - errors: counts produce requests that failed by error code.
     public init(
         sockets: any SocketPort, positions: [JournalPositions], links: consuming RespondLinks, connections: Int, queueCapacity: Int,
-        sendTimeout: UInt64, logger: Logger, trace: EventTrace? = nil
+        sendTimeout: UInt64, meter: StageMeter = .unwatched, errors: SharedCounters = .unwatched, logger: Logger, trace: EventTrace? = nil
     ) {
+        self.meter = meter
+        self.errors = errors
         precondition(links.pending.count == PendingSender.queueCount * positions.count, "a queue for each quality of service")
         self.sockets = sockets
         self.positions = positions
@@ -230,6 +243,8 @@ public struct RespondStage: Stage, ~Copyable {
         let voided = links.pending[queue].voided
         let hasFailed = group.failure != nil && quality != .received
         var count = 0
+        var end: UInt64 = 0
+        var oldest = now
         while count < RespondStage.batch, links.pending[queue].next < links.pending[queue].end {
             let number = links.pending[queue].next
             let response = PendingCell.response(links.pending[queue].element(number))
@@ -239,6 +254,8 @@ public struct RespondStage: Stage, ~Copyable {
                 } else if response.pointee.position <= passed, response.pointee.replicas > replicas {
                     answer(response, queue: queue, number: number, error: .notEnoughReplicasAfterAppend)
                 } else if response.pointee.position <= passed {
+                    end = max(end, response.pointee.position)
+                    oldest = min(oldest, response.pointee.arrival)
                     if !answerInTurn(response, queue, number) { answer(response, queue: queue, number: number, error: nil) }
                 } else if hasFailed {
                     answer(response, queue: queue, number: number, error: .kafkaStorageError)
@@ -253,9 +270,17 @@ public struct RespondStage: Stage, ~Copyable {
             links.pending[queue].skip(response.pointee.cells)
             count += 1
         }
+        if count > 0 { note(count, from: oldest, to: end, group) }
         links.pending[queue].release()
         unconsidered[queue] = max(unconsidered[queue], links.pending[queue].next)
         return count
+    }
+
+    /// So many have been answered, the first of which came at `oldest`, the last of which ended at `end`.
+    private func note(_ count: Int, from oldest: UInt64, to end: UInt64, _ group: JournalPositions) {
+        meter.add(Count.answers, UInt64(count))
+        if oldest < now { meter.record(latency: now - oldest) }
+        if end > group.answered.load(ordering: .relaxed) { group.answered.max(end, ordering: .relaxed) }
     }
 
     /// Puts out an answer as is done with most: a whole one, whose turn it is, behind which none is parked. False, and nothing
@@ -263,7 +288,7 @@ public struct RespondStage: Stage, ~Copyable {
     @inline(__always)
     private mutating func answerInTurn(_ response: UnsafeMutablePointer<PendingResponse>, _ queue: Int, _ number: Int) -> Bool {
         let slot = Int(response.pointee.connection.slot)
-        guard response.pointee.kind == .whole, trace == nil, slot < connections.count,
+        guard response.pointee.kind == .whole, trace == nil, !response.pointee.wantsReceipt, slot < connections.count,
             connections[slot].takes(response.pointee.answer, of: response.pointee.connection.generation)
         else { return false }
         putWhole(response, queue, number, slot)
@@ -305,6 +330,7 @@ public struct RespondStage: Stage, ~Copyable {
             let head = links.pending[queue].next
             let number = head + (timer % queueCapacity - head % queueCapacity + queueCapacity) % queueCapacity
             let response = PendingCell.response(links.pending[queue].element(number))
+            meter.add(Count.timedOut, 1)
             answer(response, queue: queue, number: number, error: .requestTimedOut)
             response.pointee.isAnswered = true
         }
@@ -355,8 +381,15 @@ public struct RespondStage: Stage, ~Copyable {
         guard let slot = slot(of: response.connection) else { return }
         if response.kind == .closing { return finish(slot, before: response.answer) }
         guard connections[slot].isOwed(response.answer) else { return }
-        if error == nil {
+        if let error { errors.add(Int(error.rawValue)) } else {
             trace?.line("answer group=\(queue / PendingSender.queueCount) qos=\(quality(queue).rawValue) position=\(response.position)")
+        }
+        if response.wantsReceipt, response.kind == .whole, response.version >= 9, error == nil {
+            var frame = encoded(response, queue, number)
+            receipt(response, positions(queue)).add(to: &frame)
+            let id = ConnectionID(slot: UInt32(slot), generation: connections[slot].generation)
+            connections[slot].parked[response.answer] = .answer(Answer(id, number: response.answer, bytes: frame))
+            return putParked(slot)
         }
         if response.kind == .whole && error == nil && response.answer == connections[slot].nextAnswer {
             putWhole(pending, queue, number, slot)
@@ -364,6 +397,21 @@ public struct RespondStage: Stage, ~Copyable {
             return
         }
         join(response, queue: queue, number: number, error: error, slot: slot)
+    }
+
+    /// When each position passed what the response answers.
+    private func receipt(_ response: PendingResponse, _ positions: JournalPositions) -> Receipt {
+        var receipt = Receipt()
+        func since(_ time: UInt64?) -> Int64 { time.map { Int64(clamping: $0) - Int64(clamping: response.arrival) } ?? -1 }
+        if response.position > 0 {
+            receipt.position = Int64(clamping: response.position)
+            receipt.journaled = since(positions.appended.passed(response.position))
+            receipt.flushed = since(positions.flushed.passed(response.position))
+            receipt.replicated = since(positions.replicated.passed(response.position))
+            receipt.committed = since(positions.committed.passed(response.position))
+        }
+        receipt.answered = since(hutong_monotonic_ns())
+        return receipt
     }
 
     /// What was encoded of a response.
@@ -506,6 +554,7 @@ public struct RespondStage: Stage, ~Copyable {
             if case .finishing(_, let told) = connections[slot].state { return drop(slot, told: told, tells: false) }
             return drop(slot, told: false)
         }
+        meter.add(Count.bytes, UInt64(completion.result))
         let isWhole: Bool
         switch first {
         case .chunk(let chunk):

@@ -61,10 +61,17 @@ public enum SequencerRole: Sendable {
 public struct SequencerStage: Stage, ~Copyable {
     private static let batch = 1024
 
+    private enum Count {
+        static let requests = StageMeter.Counter.first
+        static let batches = StageMeter.Counter.second
+    }
+
     private let group: UInt16
     let positions: JournalPositions
     private let logger: Logger
     private let producerExpiration: Int64
+    private let meter: StageMeter
+    private let errors: SharedCounters
     var links: SequencerLinks
     var journal: JournalWriter
     var state: SequencerState
@@ -95,10 +102,14 @@ public struct SequencerStage: Stage, ~Copyable {
     /// - Parameters:
     ///   - nodeId: the broker's, for the frames of epochs that it is told to begin.
     ///   - producerExpiration: after how many milliseconds of silence a producer is forgotten.
+    ///   - errors: counts what is refused by error code.
     public init(
         group: UInt16, journal: consuming JournalWriter, positions: JournalPositions, state: SequencerState,
-        links: consuming SequencerLinks, table: TopicTable, role: SequencerRole, nodeId: Int32, producerExpiration: Int64, logger: Logger
+        links: consuming SequencerLinks, table: TopicTable, role: SequencerRole, nodeId: Int32, producerExpiration: Int64, meter: StageMeter = .unwatched,
+        errors: SharedCounters = .unwatched, logger: Logger
     ) {
+        self.meter = meter
+        self.errors = errors
         self.group = group
         self.journal = journal
         self.positions = positions
@@ -246,14 +257,24 @@ public struct SequencerStage: Stage, ~Copyable {
     // MARK: Requests
 
     private mutating func take(_ count: Int, _ now: Moment) -> Int {
+        guard count > 0 else { return 0 }
         let isInside = source == links.requests.count - 1
+        let oldest = links.requests[source].element(links.requests[source].next).pointee.arrival
+        meter.record(latency: now.monotonic > oldest ? now.monotonic - oldest : 0)
+        let before = appended
+        defer { meter.add(Count.batches, UInt64(appended - before)) }
         for done in 0..<count {
             job.begin(links.requests[source].element(links.requests[source].next), group: group, table: table, isInside: isInside)
             links.requests[source].skip(1)
             hasJob = true
-            guard resume(now) else { return done + 1 }
+            guard resume(now) else { return counted(done + 1) }
         }
-        return count
+        return counted(count)
+    }
+
+    private func counted(_ requests: Int) -> Int {
+        meter.add(Count.requests, UInt64(requests))
+        return requests
     }
 
     /// Goes on with the request under way; false where it must wait: for a segment, or for room in a queue.
@@ -285,6 +306,7 @@ public struct SequencerStage: Stage, ~Copyable {
         }
         // What failed altogether waits for no position.
         let quality = job.position > 0 ? job.quality : .received
+        if job.position == 0 { countErrors() }
         // Before the position is shown: it is moved for that.
         if quality == .inSync, positions.awaitsInSync.load() == 0 { positions.awaitsInSync.advance(to: 1) }
         let deadline = job.request.arrival + UInt64(max(job.timeoutMs, 0)) * 1_000_000
@@ -300,6 +322,11 @@ public struct SequencerStage: Stage, ~Copyable {
             position: job.position, deadline: deadline, request: job.request, bytes: encoded.bytes.count,
             topicCount: encoded.topics, kind: .topics, replicas: job.replicas)
         return finish(quality, response, encoded.bytes)
+    }
+
+    @inline(never)
+    private func countErrors() {
+        for number in 0..<job.items.count where job.items[number].error != .none { errors.add(Int(job.items[number].error.rawValue)) }
     }
 
     /// Instead of an answer, the connection is closed.

@@ -108,6 +108,14 @@ extension Kind where Value == HostPort {
     }
 }
 
+extension Kind where Value == WedgedStages {
+    static var wedge: Kind {
+        Kind(
+            expected: "one of \(WedgedStages.kinds.joined(separator: ", ")), perhaps with seconds and the word hang behind it, e.g. flush:5 or flush:5:hang",
+            read: { WedgedStages($0) }, write: { $0.description })
+    }
+}
+
 extension Kind where Value: RawRepresentable<String> & CaseIterable {
     static func choice() -> Kind {
         Kind(

@@ -91,6 +91,14 @@ public struct Settings: Sendable, Equatable {
 
     public internal(set) var logLevel = LogLevel.info
 
+    /// Nil: nothing is served by HTTP.
+    public internal(set) var httpListen: HostPort? = HostPort(host: "127.0.0.1", port: 9644)
+    /// Nil: as it should be, none.
+    public internal(set) var debugWedgeStage: WedgedStages?
+
+    /// What is to be told of how the settings were read, in sentences.
+    public internal(set) var notes: [String] = []
+
     /// The defaults.
     public init() {}
 
@@ -129,6 +137,27 @@ public enum IOBackend: String, Sendable, CaseIterable {
     case auto
     case ioUring = "io_uring"
     case epoll
+}
+
+/// Which kind of stage stops working, after how many seconds, and how: `flush`, `flush:5`, `flush:5:hang`.
+public struct WedgedStages: Sendable, Equatable, CustomStringConvertible {
+    public static let kinds = ["io", "write", "flush", "replicate", "respond", "loader"]
+
+    public var kind: String
+    public var seconds: Int
+    /// Its thread does not come back from it.
+    public var hangs: Bool
+
+    init?(_ text: String) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        guard (1...3).contains(parts.count), WedgedStages.kinds.contains(parts[0]), parts.count < 3 || parts[2] == "hang" else { return nil }
+        guard let seconds = parts.count > 1 ? Int(parts[1]) : 0, (0...86_400).contains(seconds) else { return nil }
+        self.kind = parts[0]
+        self.seconds = seconds
+        hangs = parts.count == 3
+    }
+
+    public var description: String { "\(kind):\(seconds)" + (hangs ? ":hang" : "") }
 }
 
 /// The levels of swift-log.

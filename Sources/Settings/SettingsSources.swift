@@ -19,7 +19,7 @@ extension Settings {
     ///
     /// - Parameters:
     ///   - file: the path of a YAML file of settings, keys with dots or nested; nil for none.
-    ///   - environment: of which the variables that begin with `HUTONG_` are settings.
+    ///   - environment: of which the variables that begin with `HUTONG_` are settings, and those that begin with `KAFKA_` where they are settings of ours too.
     ///   - flags: keys and values, in the order in which they were given; the last of a key counts.
     public static func load(
         file: String?, environment: [String: String], flags: [(key: String, value: String)]
@@ -44,6 +44,29 @@ extension Settings {
         if reader.problems.isEmpty { reader.problems = reader.settings.conflicts() }
         guard reader.problems.isEmpty else { throw SettingsError(problems: reader.problems) }
         return reader.settings
+    }
+
+    /// A configuration file that changes nothing: every setting with what it means and what it may be, its default commented out.
+    /// - Parameter given: keys and values that are set, for a file that is installed.
+    public static func sample(given: [String: String] = [:]) -> String {
+        var lines = [
+            "# Settings of hutong serve. What is commented out is the default; a variable of the environment (HUTONG_NUM_PARTITIONS for", "# num.partitions) overrides what stands here, a flag overrides both. `hutong config check FILE` says what is wrong with it.",
+        ]
+        for setting in all {
+            lines.append("")
+            lines += wrapped(setting.doc + " It must be \(setting.expected).", width: 118).map { "# " + $0 }
+            if let value = given[setting.key] { lines.append("\(setting.key): \(value)") } else { lines.append("# \(setting.key): \(setting.defaultText)") }
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func wrapped(_ text: String, width: Int) -> [String] {
+        var lines = [""]
+        for word in text.split(separator: " ") {
+            if !lines[lines.count - 1].isEmpty, lines[lines.count - 1].count + word.count >= width { lines.append("") }
+            lines[lines.count - 1] += (lines[lines.count - 1].isEmpty ? "" : " ") + word
+        }
+        return lines
     }
 
     /// All settings with their defaults, for the documentation: a table in Markdown.
@@ -106,7 +129,19 @@ private struct SettingsReader {
         }
     }
 
+    /// What Kafka's images take; our own variables count more.
+    private mutating func readKafkas(_ environment: [String: String]) {
+        let taken = KafkaEnvironment.take(environment, keys: Set(Self.byKey.keys))
+        settings.notes += taken.ignored
+        problems += taken.problems
+        for (variable, key, value) in taken.settings {
+            guard let setting = Self.byKey[key] else { continue }
+            set(setting, value, named: variable, place: "The environment")
+        }
+    }
+
     mutating func read(environment: [String: String]) {
+        readKafkas(environment)
         let byVariable = Dictionary(uniqueKeysWithValues: Self.byKey.map { (Setting.variable($0), $1) })
         var seen: Set<String> = []
         for (variable, value) in environment.sorted(by: { $0.key < $1.key }) {

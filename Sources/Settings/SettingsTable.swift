@@ -16,6 +16,13 @@ extension Settings {
             "The address that clients are told to connect to. By default the one of listen, which has to be an address that "
                 + "they can reach."),
         Setting("log.level", \.logLevel, .choice(), "How much is logged."),
+        Setting(
+            "http.listen", \.httpListen, .optional(.address, none: "none"),
+            "The address of the status page, of /metrics for Prometheus, /healthz and /readyz; none: nothing is served by HTTP. It is read-only, but shows messages, and "
+                + "asks nobody who they are: it must be reachable for those alone who may read everything. Where the port is taken, the broker starts without, and says so."),
+        Setting(
+            "debug.wedge.stage", \.debugWedgeStage, .optional(.wedge, none: "none"),
+            "For tests of what watches a broker: stages of that kind stop working so many seconds after the start; with hang, their threads do not come back from them."),
     ]
 
     private static let cluster: [Setting] = [

@@ -24,8 +24,9 @@ public enum ResponseFrame {
 /// Whole requests as they go over a connection: length, header, body.
 public enum RequestFrame {
     /// The frame of a request. Throws if the version is not declared, or lacks what the request says.
+    /// - Parameter wantsReceipt: asks for a ``Receipt``, in flexible versions.
     public static func encode<R: Request>(
-        _ message: R, version: Int16, correlationId: Int32, clientId: String?
+        _ message: R, version: Int16, correlationId: Int32, clientId: String?, wantsReceipt: Bool = false
     ) throws(WireError) -> [UInt8] {
         let client = clientId.map { Array($0.utf8) }
         guard let clientLength = Int16(exactly: client?.count ?? -1) else {
@@ -38,7 +39,11 @@ public enum RequestFrame {
             Frame.append(correlationId, to: &bytes)
             Frame.append(clientLength, to: &bytes)
             if let client { bytes.append(contentsOf: client) }
-            if try R.isFlexible(version) { bytes.append(0) }
+            if try R.isFlexible(version) {
+                var tags = Wire(writing: version, isFlexible: true)
+                try tags.tags(wantsReceipt ? [ReceiptTag.number] : []) { _, _ in true }
+                bytes += tags.output
+            }
             try message.append(to: &bytes, version: version)
         }
         return bytes

@@ -10,6 +10,8 @@ public struct RequestHeader: Sendable, Equatable {
     public var clientId: Range<Int>?
     /// Where the body begins, in bytes from the start of the header.
     public var bodyOffset: Int
+    /// Whether the client wants to know what became of its request, and when (``ReceiptTag``).
+    public var wantsReceipt = false
 
     /// Reads the header of a request, without the frame's length prefix. Allocates nothing unless it throws.
     ///
@@ -32,7 +34,10 @@ public struct RequestHeader: Sendable, Equatable {
         guard let spec = APIs.spec(header.apiKey), spec.isFlexible(header.apiVersion) else { return header }
         let rest = UnsafeRawBufferPointer(rebasing: bytes[wire.position...])
         var tags = Wire(reading: rest, version: header.apiVersion, isFlexible: true)
-        try tags.tags()
+        try tags.tags([]) { _, tag in
+            if tag == ReceiptTag.number { header.wantsReceipt = true }
+            return false
+        }
         header.bodyOffset += tags.position
         return header
     }

@@ -65,8 +65,9 @@ struct GroupDescribe: ParsableCommand {
                 Member(id: member.memberId, instance: member.groupInstanceId, client: member.clientId, host: member.clientHost, partitions: mine.count))
         }
         let targets = Set(committed.keys).union(readers.keys).sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
-        let led = try partitionsWithLeader(of: Set(targets.map(\.topic)), client)
-        let partitions = try targets.map { try describe($0, isLed: led.contains($0), committed[$0], readers[$0], client) }
+        let starts = try client.offsets(of: targets, at: ListOffsetsRequest.Timestamp.earliest)
+        let ends = try client.offsets(of: targets, at: ListOffsetsRequest.Timestamp.latest)
+        let partitions = targets.map { describe($0, starts[$0], ends[$0], committed[$0], readers[$0]) }
         return Group(
             group: id, state: group.groupState, assignor: group.protocolData, members: members, partitions: partitions,
             lag: partitions.compactMap(\.lag).reduce(0, +))
@@ -78,20 +79,10 @@ struct GroupDescribe: ParsableCommand {
         return assignment.assignedPartitions.flatMap { topic in topic.partitions.map { .init(topic.topic, $0) } }
     }
 
-    private func partitionsWithLeader(of topics: Set<String>, _ client: KafkaClient) throws -> Set<KafkaClient.TopicPartition> {
-        guard !topics.isEmpty else { return [] }
-        let found = try client.metadata(topics: topics.sorted()).topics.flatMap { topic in
-            topic.partitions.filter { $0.leaderId >= 0 }.map { KafkaClient.TopicPartition(topic.name ?? "", $0.partitionIndex) }
-        }
-        return Set(found)
-    }
-
     private func describe(
-        _ target: KafkaClient.TopicPartition, isLed: Bool, _ committed: Int64?, _ reader: DescribeGroupsResponse.Member?, _ client: KafkaClient
-    ) throws -> Partition {
-        let start = isLed ? try client.offset(of: target, at: .start) : nil
-        let end = isLed ? try client.offset(of: target, at: .end) : nil
-        return Partition(
+        _ target: KafkaClient.TopicPartition, _ start: Int64?, _ end: Int64?, _ committed: Int64?, _ reader: DescribeGroupsResponse.Member?
+    ) -> Partition {
+        Partition(
             topic: target.topic, partition: target.partition, committed: committed, start: start, end: end,
             lag: end.flatMap { end in committed.map { max(end - $0, 0) } }, member: reader?.memberId, client: reader?.clientId)
     }

@@ -25,6 +25,8 @@ struct ProduceCommand: ParsableCommand {
     var acks: Acks?
     @Flag(name: .long, help: "Number the records, so that none is stored twice however often it is sent. Implies --acks all.")
     var idempotent = false
+    @Flag(name: .long, help: "Print for each batch what each stage of the broker took for it. Only Hutong tells; needs an answer (--acks 1 or all).")
+    var receipt = false
     @OptionGroup var server: ServerOption
 
     enum Acks: Int16, ExpressibleByArgument {
@@ -41,6 +43,7 @@ struct ProduceCommand: ParsableCommand {
 
     func validate() throws {
         if idempotent, let acks, acks != .all { throw ValidationError("--idempotent needs --acks all.") }
+        if receipt, acks == Acks.none { throw ValidationError("--receipt needs --acks 1 or all: without an answer there is none.") }
         if key != nil, keyDelimiter != nil { throw ValidationError("--key and --key-delimiter both say what the key is.") }
         if keyDelimiter?.isEmpty == true { throw ValidationError("--key-delimiter must not be empty.") }
     }
@@ -51,6 +54,7 @@ struct ProduceCommand: ParsableCommand {
         options.acks = (acks ?? .all).rawValue
         options.idempotent = idempotent
         options.partition = partition
+        if receipt { options.receipt = ReceiptLine.show }
         let producer = try Producer(try server.client(), topic: topic, options: options)
         var lines = LineReader()
         var progress = ProgressLine()
@@ -76,6 +80,26 @@ struct ProduceCommand: ParsableCommand {
         }
         return Record(
             timestamp: timestamp, key: key, value: tombstone && value.isEmpty ? nil : Array(value), headers: header.map(\.header))
+    }
+}
+
+/// What a receipt says, in a line.
+enum ReceiptLine {
+    @Sendable static func show(_ target: KafkaClient.TopicPartition, offset: Int64, count: Int, receipt: Receipt?) {
+        _ = Output.write(Array((text(target, offset: offset, count: count, receipt: receipt) + "\n").utf8))
+    }
+
+    /// Times since the broker read the request.
+    static func text(_ target: KafkaClient.TopicPartition, offset: Int64, count: Int, receipt: Receipt?) -> String {
+        var line = "\(target.topic) partition=\(target.partition) offset=\(offset) records=\(count)"
+        guard let receipt else { return line + " no receipt: the broker does not give any" }
+        line += " position=\(receipt.position)"
+        let steps = [
+            ("journaled", receipt.journaled), ("flushed", receipt.flushed), ("replicated", receipt.replicated), ("committed", receipt.committed),
+            ("answered", receipt.answered),
+        ]
+        for (name, time) in steps { line += " \(name)=" + (time < 0 ? "-" : Durations.text(UInt64(time))) }
+        return line
     }
 }
 

@@ -12,6 +12,8 @@ import Intake
 import Journal
 import Logging
 import Metadata
+import Meters
+import Monitoring
 import Replication
 import Settings
 import Wire
@@ -50,12 +52,18 @@ struct ServeCommand: ParsableCommand {
             return handler
         }
         let signals = blockSignals()
+        let logger = Logger(label: "hutong")
+        for note in settings.notes { logger.notice("\(note)") }
+        let notices = ServiceNotices(environment: ProcessInfo.processInfo.environment)
         do {
-            let broker = try Broker(
-                try BrokerConfiguration(settings), logger: Logger(label: "hutong"), onFailure: ServeCommand.storageFailed)
+            let broker = try Broker(try BrokerConfiguration(settings), logger: logger, onFailure: ServeCommand.storageFailed)
+            let monitoring = MonitoringServer(board: broker.board, host: ownHost(settings), port: broker.port, logger: logger)
+            let http = listen(monitoring, settings, logger)
             try broker.start(isCancelled: { ServeCommand.isTold(signals) })
-            _ = Output.write(Array((readyLine(broker, settings) + "\n").utf8))
-            wait(signals, broker)
+            monitoring.setServing(true)
+            _ = Output.write(Array((readyLine(broker, settings, http) + "\n").utf8))
+            notices.ready()
+            wait(signals, broker, monitoring, notices)
         } catch {
             fail("\(error)")
         }
@@ -66,11 +74,7 @@ struct ServeCommand: ParsableCommand {
         if let dataDir { flags.append(("data.dir", dataDir)) }
         if let listen { flags.append(("listen", listen)) }
         if let advertise { flags.append(("advertise", advertise)) }
-        for each in set {
-            let parts = each.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard parts.count == 2 else { throw ValidationError("--set is '\(each)', but must be key=value.") }
-            flags.append((String(parts[0]), String(parts[1])))
-        }
+        flags += try settingArguments(set)
         let environment = ProcessInfo.processInfo.environment
         return try Settings.load(
             file: config ?? environment[Settings.fileVariable], environment: environment, flags: flags)
@@ -79,6 +83,25 @@ struct ServeCommand: ParsableCommand {
     private func fail(_ sentence: String) -> Never {
         Output.say(sentence)
         Glibc.exit(1)
+    }
+
+    // MARK: HTTP
+
+    /// Where the broker reaches itself.
+    private func ownHost(_ settings: Settings) -> String {
+        settings.listen.isWildcard ? (settings.listen.host == "::" ? "::1" : "127.0.0.1") : settings.listen.host
+    }
+
+    /// Without it clients are served all the same. Returns the address that is listened on; nil: there is none.
+    private func listen(_ monitoring: MonitoringServer, _ settings: Settings, _ logger: Logger) -> HostPort? {
+        guard var address = settings.httpListen else { return nil }
+        do {
+            address.port = try monitoring.start(host: address.host, port: address.port)
+            return address
+        } catch {
+            logger.warning("\(address) can't be listened on, so there are no metrics and no status page: \(error). Choose another address with http.listen, or none.")
+            return nil
+        }
     }
 
     // MARK: Signals
@@ -107,21 +130,32 @@ struct ServeCommand: ParsableCommand {
         kill(getpid(), SIGUSR1)
     }
 
-    private func wait(_ signals: sigset_t, _ broker: Broker) -> Never {
+    private func wait(_ signals: sigset_t, _ broker: Broker, _ monitoring: MonitoringServer, _ notices: ServiceNotices) -> Never {
         var signals = signals
-        var signal: Int32 = 0
-        while sigwait(&signals, &signal) != 0 {}
+        var signal: Int32 = -1
+        while signal < 0 {
+            guard let interval = notices.watchdogInterval else {
+                signal = sigwaitinfo(&signals, nil)
+                continue
+            }
+            var time = timespec(tv_sec: Int(interval / 1_000_000_000), tv_nsec: Int(interval % 1_000_000_000))
+            signal = sigtimedwait(&signals, nil, &time)
+            // A broker that does not go on by itself is to be started again, which loses nothing that was promised.
+            if signal < 0 { if let problem = monitoring.stuck { notices.isStuck(problem) } else { notices.isWell() } }
+        }
         if signal == SIGUSR1 { Glibc.exit(2) }
+        notices.stopping()
+        monitoring.setServing(false)
         let isClean = broker.stop()
         Output.say(isClean ? "stopped" : "stopped before everything was finished")
         Glibc.exit(0)
     }
 
     /// One line for scripts and people that wait for it.
-    private func readyLine(_ broker: Broker, _ settings: Settings) -> String {
+    private func readyLine(_ broker: Broker, _ settings: Settings, _ http: HostPort?) -> String {
         let listen = HostPort(host: settings.listen.host, port: broker.port)
         return "hutong ready listen=\(listen) data=\(settings.dataDir) io=\(broker.backend.rawValue)"
-            + " flush=\(settings.journalFlushMethod.rawValue) layout=\(broker.plan.layout.rawValue)"
+            + " http=\(http.map(\.description) ?? "none") flush=\(settings.journalFlushMethod.rawValue) layout=\(broker.plan.layout.rawValue)"
             + " threads=\(broker.plan.threads.count) partition.groups=\(broker.plan.partitionGroups)"
             + " acks=0:oneWay(no answer) acks=1:\(meaning(settings.qosLeader.rawValue))"
             + " acks=-1:\(meaning(settings.qosAll.rawValue))"
@@ -166,6 +200,9 @@ extension BrokerConfiguration {
             producerLimit: settings.producerStateMax, producerExpiration: Int64(settings.producerIdExpirationMs),
             traceFile: settings.ioTrace)
         groups = GroupSettings(settings)
+        if let wedge = settings.debugWedgeStage, let kind = StageKind(rawValue: wedge.kind) {
+            wedges = [kind: Wedge(delay: UInt64(wedge.seconds) * 1_000_000_000, hangs: wedge.hangs)]
+        }
         self.settings = settings.described
         cluster = try ClusterConfiguration(settings)
     }

@@ -36,8 +36,13 @@ struct TopicDescribe: ParsableCommand {
             guard topic.errorCode == .none else {
                 throw ClientError.refused(what: "topic \(name)", code: topic.errorCode, message: nil)
             }
-            let partitions = try topic.partitions.sorted { $0.partitionIndex < $1.partitionIndex }
-                .map { try describe($0, of: name, client) }
+            let targets = topic.partitions.map { KafkaClient.TopicPartition(name, $0.partitionIndex) }
+            let starts = try client.offsets(of: targets, at: ListOffsetsRequest.Timestamp.earliest)
+            let ends = try client.offsets(of: targets, at: ListOffsetsRequest.Timestamp.latest)
+            let partitions = topic.partitions.sorted { $0.partitionIndex < $1.partitionIndex }.map { partition in
+                let target = KafkaClient.TopicPartition(name, partition.partitionIndex)
+                return describe(partition, start: starts[target], end: ends[target])
+            }
             topics.append(Topic(name: name, id: topic.topicId.description, partitions: partitions))
         }
         topics.sort { $0.name < $1.name }
@@ -45,19 +50,11 @@ struct TopicDescribe: ParsableCommand {
         for topic in topics { show(topic) }
     }
 
-    private func describe(
-        _ partition: MetadataResponse.Partition, of topic: String, _ client: KafkaClient
-    ) throws -> Partition {
-        let target = KafkaClient.TopicPartition(topic, partition.partitionIndex)
-        let hasLeader = partition.errorCode == .none && partition.leaderId >= 0
-        func offset(_ place: Int64) throws -> Int64? {
-            hasLeader ? try client.offset(of: target, at: place) : nil
-        }
-        return Partition(
+    private func describe(_ partition: MetadataResponse.Partition, start: Int64?, end: Int64?) -> Partition {
+        Partition(
             partition: partition.partitionIndex, leader: partition.leaderId, leaderEpoch: partition.leaderEpoch,
             replicas: partition.replicaNodes, inSync: partition.isrNodes,
-            startOffset: try offset(ListOffsetsRequest.Timestamp.earliest),
-            endOffset: try offset(ListOffsetsRequest.Timestamp.latest),
+            startOffset: start, endOffset: end,
             error: partition.errorCode == .none ? nil : partition.errorCode.name)
     }
 

@@ -43,6 +43,9 @@ int hutong_lock_memory(void *memory, size_t length);
 /// 1 where the kernel offers NUMA memory policy, else 0.
 int hutong_numa_available(void);
 
+/// A file of `length` zeros in memory (memfd_create(2)), closed by exec. Its descriptor, or a negative errno.
+int hutong_memory_file(const char *name, size_t length);
+
 /// Starts a thread with `body(context)`; it is detached. 0, or a negative errno.
 int hutong_start_thread(void (*body)(void *), void *context);
 
@@ -58,3 +61,14 @@ static inline void hutong_pause(void) {
     __asm__ volatile("yield");
 #endif
 }
+
+// Counters in memory that another process may read: each has one writer, or is added to by several.
+
+/// Reads a counter, in no order with other memory.
+static inline uint64_t hutong_load(const uint64_t *counter) { return __atomic_load_n(counter, __ATOMIC_RELAXED); }
+
+/// Sets a counter, in no order with other memory.
+static inline void hutong_store(uint64_t *counter, uint64_t value) { __atomic_store_n(counter, value, __ATOMIC_RELAXED); }
+
+/// Adds to a counter that several threads add to.
+static inline void hutong_add(uint64_t *counter, uint64_t value) { (void)__atomic_fetch_add(counter, value, __ATOMIC_RELAXED); }

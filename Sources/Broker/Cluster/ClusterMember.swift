@@ -3,6 +3,7 @@ import Coordination
 import Glibc
 import Host
 import IO
+import Journal
 import Logging
 import Metadata
 import Replication
@@ -47,6 +48,9 @@ final class ClusterMember {
     }
 
     var stages: [StageID: AnyStage] { made.stages }
+
+    /// Of each partition group that there can be.
+    var positions: [JournalPositions] { made.rooms.map(\.positions) }
 
     /// Joins the cluster: returns when the store has told what there is, and tells others of this broker.
     func start(isCancelled: () -> Bool) throws {

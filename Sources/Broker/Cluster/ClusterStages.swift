@@ -102,7 +102,8 @@ final class ClusterStages {
             "replicate",
             ReplicaStage(
                 nodeId: configuration.nodeId, sockets: assembly.sockets(.replicate(0)), files: assembly.files(.replicate(0)),
-                listener: ground.listener, inbox: inbox, host: steward, groups: groups, times: wanted.times, logger: logger))
+                listener: ground.listener, inbox: inbox, host: steward, groups: groups, times: wanted.times, meter: assembly.meter(.replicate(0)),
+                logger: logger))
         made[.replicate(0)] = replicate
         assembly.addCommonStages(
             &made, groups: rooms.map(\.closed), areOpen: false, directory: cluster, store: ClusterMetadata(cluster: cluster, waker: control))

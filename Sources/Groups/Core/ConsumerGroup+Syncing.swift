@@ -7,10 +7,13 @@ extension ConsumerGroup {
         if let flaw = flaw(of: request) { return effects.append(.synced(token, ConsumerGroup.refusal(flaw))) }
         let id = request.memberId
         members[id]!.owesSync = false
-        touch(id, now)
-        guard state == .completingRebalance else { return effects.append(.synced(token, syncAnswer(id))) }
+        guard state == .completingRebalance else {
+            touch(id, now)
+            return effects.append(.synced(token, syncAnswer(id)))
+        }
         if let before = members[id]!.syncing { effects.append(.synced(before, ConsumerGroup.refusal(.unknownMemberId))) }
         members[id]!.syncing = token
+        touch(id, now)
         let isStoring = storing.values.contains { if case .assignments = $0.1 { $0.0 == generation } else { false } }
         guard id == leader, !isStoring else { return }
         var assignments: [String: [UInt8]] = [:]
@@ -95,7 +98,8 @@ extension ConsumerGroup {
     /// Whether offsets may be committed by who says to be that member; nil: they may. Who is no member may where there are none.
     public mutating func commitFlaw(member: String, instance: String?, generation: Int32, now: Moments) -> ErrorCode? {
         guard state != .dead else { return .coordinatorNotAvailable }
-        if generation < 0, member.isEmpty, instance == nil, members.isEmpty { return nil }
+        // As Kafka: where there are no members it does not matter who says to be one.
+        if generation < 0, state == .empty { return nil }
         if let flaw = flaw(of: member, instance: instance, generation: generation) { return flaw }
         // It has not been told yet what it has, so it can't have read any of it.
         guard state != .completingRebalance else { return .rebalanceInProgress }

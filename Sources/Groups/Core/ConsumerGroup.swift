@@ -153,10 +153,10 @@ public struct ConsumerGroup: Sendable {
         }
     }
 
-    /// The member was heard of.
+    /// The member was heard of. Who waits for an answer to a JoinGroup or a SyncGroup is not expected to say more: the rebalance's own time-outs bound that.
     mutating func touch(_ id: String, _ now: Moments) {
         guard let member = members[id], member.joining == nil else { return }
-        members[id]!.expiresAt = now.monotonic + member.sessionTimeout
+        members[id]!.expiresAt = member.syncing == nil ? now.monotonic + member.sessionTimeout : .max
     }
 
     /// Who says to be that member, in that generation; nil: it is so.

@@ -33,6 +33,17 @@ final class DeletedGroups {
     }
 }
 
+/// What is done once records are stored that may lie in several batches.
+final class PartedStore {
+    let completion: StoreCompletion
+    /// How many batches' outcomes are not known yet.
+    var missing = 0
+    /// The first reason why some of them are not stored.
+    var error = ErrorCode.none
+
+    init(_ completion: StoreCompletion) { self.completion = completion }
+}
+
 /// Records that go into the log together.
 struct StoredBatch {
     /// The shard's, when they were made.
@@ -40,7 +51,7 @@ struct StoredBatch {
     var records: [GroupRecord] = []
     var encoded: [Record] = []
     var bytes = 0
-    var completions: [StoreCompletion] = []
+    var completions: [PartedStore] = []
 }
 
 /// One partition of `__consumer_offsets`, as its broker sees it.
@@ -53,8 +64,10 @@ struct CoordinatedShard {
         case serving
     }
 
-    /// So many bytes of records go into a batch at most, unless one alone is longer.
-    static let batchBytes = 512 << 10
+    /// So many bytes of records go into a batch at most, unless one alone is longer, or the topic takes less.
+    private static let batchBytes = 512 << 10
+    /// So much may be added to the records' bytes by their batch.
+    private static let batchOverhead = 256
 
     let partition: Int32
     let place: PartitionPlace
@@ -114,22 +127,30 @@ struct CoordinatedShard {
     /// When it wants to be looked at, if nothing comes.
     var deadline: UInt64 { state == .loading && fetch == nil && !awaitsSnapshot ? loadsFrom : .max }
 
-    /// Records for the log, together, and what follows.
-    mutating func store(_ records: [GroupRecord], _ completion: StoreCompletion, wall: Int64) throws(WireError) {
-        var encoded: [Record] = []
-        var bytes = 0
+    /// Records for the log, and what follows once all of them are stored. They go together with others; those that are too many for a batch go into several.
+    /// - Parameters:
+    ///   - maxBytes: the most bytes of a batch that the topic takes.
+    ///   - topicId: of a topic as it is now.
+    mutating func store(
+        _ records: [GroupRecord], _ completion: StoreCompletion, maxBytes: Int, wall: Int64, topicId: (String) -> Uuid?
+    ) throws(WireError) {
+        var encoded: [(record: Record, bytes: Int)] = []
         for record in records {
             let next = try record.encode(timestamp: wall)
-            bytes += (next.key?.count ?? 0) + (next.value?.count ?? 0) + 32
-            encoded.append(next)
+            encoded.append((next, (next.key?.count ?? 0) + (next.value?.count ?? 0) + 32))
         }
-        if outgoing.last.map({ $0.life != life || $0.bytes + bytes > CoordinatedShard.batchBytes && $0.bytes > 0 }) ?? true {
-            outgoing.append(StoredBatch(life: life))
+        shard.begin(records, topicId: topicId)
+        let limit = min(CoordinatedShard.batchBytes, maxBytes - CoordinatedShard.batchOverhead)
+        let parts = PartedStore(completion)
+        for (record, (encoded, bytes)) in zip(records, encoded) {
+            if outgoing.last.map({ $0.life != life || $0.bytes + bytes > limit && $0.bytes > 0 }) ?? true { outgoing.append(StoredBatch(life: life)) }
+            let last = outgoing.count - 1
+            outgoing[last].records.append(record)
+            outgoing[last].encoded.append(encoded)
+            outgoing[last].bytes += bytes
+            guard outgoing[last].completions.last !== parts else { continue }
+            outgoing[last].completions.append(parts)
+            parts.missing += 1
         }
-        let last = outgoing.count - 1
-        outgoing[last].records += records
-        outgoing[last].encoded += encoded
-        outgoing[last].bytes += bytes
-        outgoing[last].completions.append(completion)
     }
 }

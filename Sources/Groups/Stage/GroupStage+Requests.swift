@@ -177,7 +177,7 @@ extension GroupStage {
     private mutating func describe(_ message: DescribeGroupsRequest, _ caller: Caller) {
         var response = DescribeGroupsResponse()
         response.groups = message.groups.map { id in
-            switch coordinatedMembership(id) {
+            switch coordinated(id) {
             case .success(let partition): return shards[partition].shard.describe(id)
             case .failure(let refusal):
                 var group = DescribeGroupsResponse.Group()
@@ -203,7 +203,7 @@ extension GroupStage {
         // One for this loop, so that it is not answered before its end.
         job.open = 1
         for (index, id) in message.groupsNames.enumerated() {
-            let outcome = coordinatedMembership(id).flatMap { partition in shards[partition].shard.delete(id).map { (partition, $0) } }
+            let outcome = coordinated(id).flatMap { partition in shards[partition].shard.delete(id).map { (partition, $0) } }
             switch outcome {
             case .failure(let refusal): job.response.results[index].errorCode = refusal.code
             case .success(let (partition, records)):

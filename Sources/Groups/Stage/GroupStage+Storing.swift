@@ -163,8 +163,29 @@ extension GroupStage {
     mutating func store(_ records: [GroupRecord], _ completion: StoreCompletion, _ partition: Int) {
         unstored += 1
         busy.insert(partition)
-        do { try shards[partition].store(records, completion, wall: now.wall) } catch {
+        let table = table
+        let maxBytes = table.topic(named: TopicName.consumerOffsets)?.settings.maxMessageBytes ?? 1 << 20
+        do {
+            try shards[partition].store(records, completion, maxBytes: maxBytes, wall: now.wall) { table.topic(named: $0)?.id }
+        } catch {
             complete(completion, .unknownServerError, partition, life: shards[partition].life)
+        }
+    }
+
+    /// What has become of records that were on their way is known. Offsets of topics that have gone meanwhile are taken back.
+    mutating func end(_ records: [GroupRecord], isOwn: Bool, _ partition: Int) {
+        guard isOwn else { return }
+        let table = table
+        let orphans = shards[partition].shard.end(records) { table.topic(named: $0)?.id }
+        if !orphans.isEmpty, shards[partition].state == .serving { store(orphans, .nothing, partition) }
+    }
+
+    /// Each part of what was asked for together is known to be stored, or not.
+    mutating func complete(_ batch: StoredBatch, _ error: ErrorCode, _ partition: Int) {
+        for part in batch.completions {
+            part.missing -= 1
+            if part.error == .none { part.error = error }
+            if part.missing == 0 { complete(part.completion, part.error, partition, life: batch.life) }
         }
     }
 
@@ -205,10 +226,13 @@ extension GroupStage {
                 for record in batch.records { shards[partition].shard.apply(record, keepsMembers: true, wall: now.wall) }
                 shards[partition].shard.advance(to: first + Int64(batch.records.count))
                 noteChanges(batch.records.count, partition)
+                end(batch.records, isOwn: true, partition)
             }
-        case .refused(let code), .unknown(let code): error = GroupStage.told(code)
+        case .refused(let code), .unknown(let code):
+            error = GroupStage.told(code)
+            end(batch.records, isOwn: isOwn, partition)
         }
-        for completion in batch.completions { complete(completion, error, partition, life: batch.life) }
+        complete(batch, error, partition)
         // It may be in the log or not: that is read again.
         if case .unknown = outcome, isOwn, followed[Int(shards[partition].place.group)] > 0 {
             giveUp(partition, .notCoordinator)
@@ -227,7 +251,7 @@ extension GroupStage {
     }
 
     /// - Parameter life: of the shard that asked.
-    mutating func complete(_ completion: StoreCompletion, _ error: ErrorCode, _ partition: Int, life: UInt64) {
+    private mutating func complete(_ completion: StoreCompletion, _ error: ErrorCode, _ partition: Int, life: UInt64) {
         unstored -= 1
         switch completion {
         case .commit(let caller, var response):
@@ -242,7 +266,8 @@ extension GroupStage {
         case .group(let id, let number):
             guard life == shards[partition].life else { return }
             change(partition, id) { $0.stored(number, error, now: $1) }
-        case .nothing: break
+        case .nothing:
+            if error != .none { logger.warning("\(name(partition)): what takes offsets back that nobody needs any more can't be stored: \(error.name); it is tried again later") }
         }
     }
 

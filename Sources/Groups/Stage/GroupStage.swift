@@ -276,7 +276,8 @@ public struct GroupStage: Stage, ~Copyable {
 
     /// Nothing comes of what was to be stored.
     private mutating func refuse(_ batch: StoredBatch, _ error: ErrorCode, _ partition: Int) {
-        for completion in batch.completions { complete(completion, error, partition, life: batch.life) }
+        end(batch.records, isOwn: batch.life == shards[partition].life, partition)
+        complete(batch, error, partition)
     }
 
     /// Nothing is known of the partition's groups any more; who waits is told, but for those whose outcome is open.

@@ -142,6 +142,8 @@ public struct ProduceResponse: Response {
     public var throttleTimeMs: Int32 = 0
     /// The addresses of the leaders that the partitions name (KIP-951).
     public var nodeEndpoints: [NodeEndpoint] = []
+    /// Where it was asked for, of a request with one partition.
+    public var receipt: Receipt?
 
     public init() {}
 
@@ -149,9 +151,12 @@ public struct ProduceResponse: Response {
         try wire.array(&topics)
         try wire.int32(&throttleTimeMs, 1...)
         let writesEndpoints = !nodeEndpoints.isEmpty && wire.version >= 10
-        try wire.tags(writesEndpoints ? [0] : []) { wire, tag throws(WireError) in
-            guard tag == 0, wire.version >= 10 else { return false }
-            try wire.array(&nodeEndpoints)
+        try wire.tags((writesEndpoints ? [0] : []) + (receipt == nil ? [] : [ReceiptTag.number])) { wire, tag throws(WireError) in
+            switch tag {
+            case 0 where wire.version >= 10: try wire.array(&nodeEndpoints)
+            case ReceiptTag.number: try wire.tagged(&receipt)
+            default: return false
+            }
             return true
         }
     }
