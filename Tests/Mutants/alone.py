@@ -239,8 +239,8 @@ ALONE = [
         "index-misplaced",
         "the index has a wrong position for one batch in a thousand",
         "Sources/Sequencer/SequencerStage.swift",
-        "            baseOffset: baseOffset, position: position, maxTimestamp: batch.maxTimestamp,",
-        "            baseOffset: baseOffset, position: position / 8 % 1000 == 7 ? position - 8 : position, maxTimestamp: batch.maxTimestamp,",
+        "            baseOffset: baseOffset, position: position, maxTimestamp: maxTimestamp,",
+        "            baseOffset: baseOffset, position: position / 8 % 1000 == 7 ? position - 8 : position, maxTimestamp: maxTimestamp,",
     ),
     Mutant(
         "producers-not-restored",
