@@ -317,8 +317,8 @@ ALONE = [
         "deletes-one-more",
         "DeleteRecords deletes one record more than was asked for",
         "Sources/Fetching/DeleteRecordsJob.swift",
-        "                        LogStartRequest(partition: place.number, offset: target))",
-        "                        LogStartRequest(partition: place.number, offset: target + 1))",
+        "links.logStarts[group].send(LogStartRequest(partition: place.number, offset: target))",
+        "links.logStarts[group].send(LogStartRequest(partition: place.number, offset: target + 1))",
     ),
     # Groups
     Mutant(
