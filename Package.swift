@@ -84,6 +84,7 @@ let package = Package(
             ]),
         module("Client", ["Wire", "Codecs"]),
         module("Bench", ["CHost", "Client", "Codecs", "Host", "IO", "Wire", .product(name: "Histogram", package: "hdrhistogram-swift")]),
+        module("Doctor", ["CHost", "CIO", "Host", "IO"]),
         .target(
             name: "Monitoring",
             dependencies: [
@@ -94,7 +95,7 @@ let package = Package(
         .executableTarget(
             name: "hutong",
             dependencies: [
-                "Bench", "Broker", "Client", "Codecs", "Control", "Coordination", "Fetching", "Groups", "Host", "IO", "Intake", "Journal", "Metadata", "Meters",
+                "Bench", "Broker", "Client", "Codecs", "Control", "Coordination", "Doctor", "Fetching", "Groups", "Host", "IO", "Intake", "Journal", "Metadata", "Meters",
                 "Monitoring", "Replication", "Settings", "Simulator", "Wire", arguments, log,
             ],
             path: "Sources/hutong"),
@@ -123,6 +124,9 @@ let package = Package(
         tests("Client", ["Client", "Wire", "Codecs"]),
         tests("Groups", ["Groups", "Host", "IO", "Wire"]),
         tests("Settings", ["Settings"]),
+        tests("Meters", ["Host", "Meters"]),
+        tests("Doctor", ["Doctor", "Host"]),
+        tests("Monitoring", ["Host", "Meters", "Monitoring"]),
         tests("Journal", ["CHost", "Codecs", "Host", "IO", "Journal", "Sequencer", "Wire", log]),
         tests(
             "Simulator",

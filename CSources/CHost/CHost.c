@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -106,6 +107,13 @@ static void *begin(void *argument) {
     free(argument);
     start.body(start.context);
     return NULL;
+}
+
+int hutong_clock_is_synchronized(void) {
+    struct timex state;
+    memset(&state, 0, sizeof state);
+    if (adjtimex(&state) < 0) return -errno;
+    return (state.status & STA_UNSYNC) == 0;
 }
 
 int hutong_memory_file(const char *name, size_t length) {

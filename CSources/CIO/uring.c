@@ -250,3 +250,19 @@ const hutong_backend hutong_uring_backend = {
     .wait = uring_wait,
     .reap = uring_reap,
 };
+
+int hutong_uring_probe(struct hutong_uring_abilities *abilities) {
+    struct io_uring ring;
+    struct io_uring_params parameters;
+    memset(&parameters, 0, sizeof parameters);
+    int result = io_uring_queue_init_params(2, &ring, &parameters);
+    if (result < 0) return result;
+    abilities->features = parameters.features;
+    io_uring_queue_exit(&ring);
+    memset(&parameters, 0, sizeof parameters);
+    parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+    result = io_uring_queue_init_params(2, &ring, &parameters);
+    abilities->deferred = result == 0;
+    if (result == 0) io_uring_queue_exit(&ring);
+    return 0;
+}

@@ -31,7 +31,7 @@ public struct MeterSnapshot: Sendable {
     public let description: BoardDescription
     public let processId: Int32
     /// By the monotonic clock.
-    public let startedAt: UInt64
+    public var startedAt: UInt64
     public let takenAt: UInt64
     public var threads: [Thread]
     public var stages: [Stage]

@@ -10,6 +10,6 @@ struct Hutong: ParsableCommand {
         subcommands: [
             ServeCommand.self, PlacementCommand.self, ConfigCommand.self, TopicCommand.self, GroupCommand.self, ProduceCommand.self,
             ConsumeCommand.self, BenchCommand.self, JournalCommand.self, SimCommand.self, ClusterCommand.self,
-            HealthCommand.self, TopCommand.self, GenerateCommand.self,
+            HealthCommand.self, DoctorCommand.self, TuneCommand.self, TopCommand.self, GenerateCommand.self,
         ])
 }

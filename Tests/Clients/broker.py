@@ -76,7 +76,7 @@ class Broker:
         self.data = self.directory / "data"
         self.log_path = self.directory / "broker.log"
         # Many tests write records of long ago.
-        self.settings = {"num.partitions": 12, "log.retention.ms": -1, **(settings or {})}
+        self.settings = {"num.partitions": 12, "log.retention.ms": -1, "http.listen": "none", **(settings or {})}
         self.port = port
         self.host = host
         self.prefix = (REFUSE_IO_URING if io == "epoll" else []) + list(prefix)

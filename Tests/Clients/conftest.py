@@ -3,11 +3,13 @@
 import collections
 import itertools
 import os
+import pathlib
 import shutil
+import subprocess
 
 import pytest
 
-from broker import BACKENDS, VARIANTS, Broker, binary
+from broker import BACKENDS, ROOT, VARIANTS, Broker, binary
 from cluster import Cluster
 from rawclient import Connection
 
@@ -19,16 +21,17 @@ topic_numbers = itertools.count()
 
 
 def pytest_addoption(parser):
+    parser.addoption("--image-build", action="store_true", default=bool(os.environ.get("HUTONG_TEST_IMAGE_BUILD")),
+                     help="compile within the image's build, too: a quarter of an hour")
     parser.addoption("--full", action="store_true", default=bool(os.environ.get("HUTONG_TEST_FULL")),
                      help="100,000 records per client and codec, 20 kills")
-
-
     parser.addoption("--soak", action="store_true", default=bool(os.environ.get("HUTONG_TEST_SOAK")),
                      help="only the long runs of test_soak.py")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "soak: runs for minutes, only with --soak")
+    config.addinivalue_line("markers", "image_build: compiles everything, only with --image-build")
     if config.option.soak:
         config.option.timeout = config.option.timeout or 7200
     if config.option.full:
@@ -57,7 +60,8 @@ def pytest_generate_tests(metafunc):
 
 def pytest_collection_modifyitems(config, items):
     """Shortens a short run, unless epoll is all that was asked for; long runs are apart from all others."""
-    apart = [item for item in items if bool(item.get_closest_marker("soak")) != config.option.soak]
+    apart = [item for item in items if bool(item.get_closest_marker("soak")) != config.option.soak
+             or item.get_closest_marker("image_build") and not config.option.image_build]
     config.hook.pytest_deselected(items=apart)
     items[:] = [item for item in items if item not in apart]
     if config.option.full or len(backends()) == 1:
@@ -90,6 +94,20 @@ def program():
     path = binary()[0]
     if not os.access(path, os.X_OK):
         pytest.exit(f"{path} is not there: build it (swift build -c release) or set HUTONG_BIN", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def static_program(tmp_path_factory):
+    """The program under test as it is given to users, with the Swift libraries inside, alone in a folder."""
+    program = pathlib.Path(binary()[0])
+    alone = tmp_path_factory.mktemp("program") / "hutong"
+    needed = subprocess.run(["readelf", "-d", program], check=True, capture_output=True, text=True).stdout
+    if "libswiftCore" in needed:
+        # .build-tests of .build-tests/release/hutong
+        subprocess.run([ROOT / "scripts" / "link-static", "--build", program.parents[1], alone], check=True)
+    else:
+        subprocess.run(["strip", "-o", alone, program], check=True)
+    return alone
 
 
 @pytest.fixture(scope="module")

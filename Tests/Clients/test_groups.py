@@ -224,44 +224,63 @@ def test_mixed_clients_share(make_broker, topic):
     one.close()
 
 
-def test_no_commit_goes_back(make_broker, topic):
-    """The broker is killed while offsets are committed: what was answered is there, and no less."""
-    broker = start(make_broker, topic)
-    consumer = confluent_kafka.Consumer({
-        "bootstrap.servers": servers(broker), "group.id": "g", "enable.auto.commit": False, "reconnect.backoff.max.ms": 200})
-    acknowledged, ends = [-1], []
+class Committer(threading.Thread):
+    """Commits one offset after the other for a group of its own, and remembers what was answered."""
 
-    def commit():
+    def __init__(self, broker, topic, group):
+        super().__init__(daemon=True)
+        options = {"bootstrap.servers": servers(broker), "group.id": group, "enable.auto.commit": False, "reconnect.backoff.max.ms": 200}
+        self.topic, self.acknowledged, self.ends = topic, -1, False
+        self.consumer, self.other = confluent_kafka.Consumer(options), confluent_kafka.Consumer(options)
+        self.start()
+
+    def run(self):
         number = 0
-        while not ends:
+        while not self.ends:
             with contextlib.suppress(confluent_kafka.KafkaException):
-                consumer.commit(
-                    offsets=[confluent_kafka.TopicPartition(topic, 0, number)], asynchronous=False)
-                acknowledged[0] = number
+                self.consumer.commit(offsets=[confluent_kafka.TopicPartition(self.topic, 0, number)], asynchronous=False)
+                self.acknowledged = number
             number += 1
 
-    def committed():
+    def committed(self):
         deadline = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(confluent_kafka.KafkaException):
-                return other.committed([confluent_kafka.TopicPartition(topic, 0)], timeout=PATIENCE)[0].offset
+                return self.other.committed([confluent_kafka.TopicPartition(self.topic, 0)], timeout=PATIENCE)[0].offset
             assert time.monotonic() < deadline
 
-    other = confluent_kafka.Consumer({"bootstrap.servers": servers(broker), "group.id": "g", "reconnect.backoff.max.ms": 200})
-    thread = threading.Thread(target=commit, daemon=True)
-    thread.start()
-    for _ in range(5):
-        before = acknowledged[0]
-        await_that(lambda: acknowledged[0] > before + 10)
+    def finish(self):
+        self.ends = True
+        self.join(2 * PATIENCE)
+        assert self.committed() == self.acknowledged
+        self.consumer.close()
+        self.other.close()
+
+
+def commits_through_kills(make_broker, topic, groups, kills):
+    broker = start(make_broker, topic)
+    committers = [Committer(broker, topic, f"g{number}") for number in range(groups)]
+    for _ in range(kills):
+        before = [committer.acknowledged for committer in committers]
+        await_that(lambda: all(committer.acknowledged > count + 10 for committer, count in zip(committers, before)))
         broker.kill()
-        told = acknowledged[0]
+        told = [committer.acknowledged for committer in committers]
         broker.start()
-        assert committed() >= told, "a committed offset is gone"
-    ends.append(True)
-    thread.join(2 * PATIENCE)
-    assert committed() == acknowledged[0]
-    consumer.close()
-    other.close()
+        for committer, number in zip(committers, told):
+            assert committer.committed() >= number, "a committed offset is gone"
+    print(f"{groups} groups, {kills} kills, {sum(committer.acknowledged + 1 for committer in committers)} commits at most")
+    for committer in committers:
+        committer.finish()
+
+
+def test_no_commit_goes_back(make_broker, topic):
+    """The broker is killed while offsets are committed: what was answered is there, and no less."""
+    commits_through_kills(make_broker, topic, 2, 5)
+
+
+@pytest.mark.soak
+def test_no_commit_goes_back_for_long(make_broker, topic):
+    commits_through_kills(make_broker, topic, 8, 100)
 
 
 def test_administration(make_broker, topic):

@@ -169,6 +169,27 @@ import Wire
         #expect(harness.joined[again]?.leader == ids[1])
     }
 
+    @Test func whoWaitsForItsAssignmentNeedNotBeHeardOf() throws {
+        let harness = GroupHarness()
+        let tokens = [harness.join(session: 12_000, rebalance: 120_000), harness.join(session: 12_000, rebalance: 120_000)]
+        harness.pass(seconds: 10)
+        let ids = try tokens.map { try #require(harness.joined[$0]).memberId }
+        let other = harness.sync(ids[1], generation: 1)
+        for _ in 0..<5 {
+            harness.pass(seconds: 8)
+            #expect(harness.heartbeat(ids[0], generation: 1) == .none)
+        }
+        #expect(harness.synced[other] == nil && harness.group.members[ids[1]] != nil)
+        let leader = harness.sync(ids[0], generation: 1, [(ids[0], "a"), (ids[1], "b")])
+        harness.store()
+        #expect(harness.synced[leader]?.assignment == Array("a".utf8) && harness.synced[other]?.assignment == Array("b".utf8))
+        // From then on it has to be heard of again.
+        harness.pass(seconds: 10)
+        #expect(harness.heartbeat(ids[0], generation: 1) == .none)
+        harness.pass(seconds: 4)
+        #expect(harness.group.members[ids[1]] == nil && harness.group.members[ids[0]] != nil)
+    }
+
     @Test func anUnchangedMemberThatJoinsAgainIsTold() throws {
         let harness = GroupHarness()
         let ids = try harness.settle(2)

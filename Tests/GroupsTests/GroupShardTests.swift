@@ -132,4 +132,43 @@ import Wire
         store(records, &shard)
         #expect(shard["lone"] == nil)
     }
+
+    @Test func whatIsOnItsWayIntoTheLogIsReckonedWith() throws {
+        var shard = GroupShard(limits: GroupLimits())
+        let id = Uuid(high: 1, low: 2)
+        store(commit(&shard, offset: 5).records, &shard)
+        let later = commit(&shard, offset: 6).records + commit(&shard, partition: 1, offset: 7).records
+        shard.begin(later) { _ in id }
+        // Its offset is older than it may be; but a newer one is on its way.
+        #expect(shard.expired(retention: 1000, wall: now.wall + 1000).isEmpty)
+        #expect(try shard.delete("g").get().count == 3, "both partitions, and the group")
+        var request = OffsetDeleteRequest()
+        request.groupId = "g"
+        var topic = OffsetDeleteRequest.Topic()
+        topic.name = "t"
+        topic.partitions = ([1, 2] as [Int32]).map { number in
+            var partition = OffsetDeleteRequest.Partition()
+            partition.partitionIndex = number
+            return partition
+        }
+        request.topics = [topic]
+        #expect(shard.deleteOffsets(request).records.count == 1)
+        store(later, &shard)
+        #expect(shard.end(later) { _ in id }.isEmpty)
+        #expect(shard.expired(retention: 1000, wall: now.wall + 1000).count == 2)
+    }
+
+    @Test func offsetsOfATopicThatHasGoneMeanwhileAreTakenBack() {
+        var shard = GroupShard(limits: GroupLimits())
+        let records = commit(&shard, offset: 5).records
+        shard.begin(records) { _ in Uuid(high: 1, low: 2) }
+        store(records, &shard)
+        store(shard.end(records) { _ in nil }, &shard)
+        #expect(shard["g"] == nil)
+        // Also where another is called so now.
+        shard.begin(records) { _ in Uuid(high: 1, low: 2) }
+        store(records, &shard)
+        store(shard.end(records) { _ in Uuid(high: 3, low: 4) }, &shard)
+        #expect(shard["g"] == nil)
+    }
 }

@@ -150,6 +150,56 @@ import Testing
         #expect(text.hasSuffix(Settings.describe()), "run: hutong config describe")
     }
 
+    // MARK: Kafka's variables
+
+    @Test func whatKafkasImagesTakeIsTaken() throws {
+        let settings = try Settings.load(
+            yaml: "num.partitions: 2",
+            environment: [
+                "KAFKA_NUM_PARTITIONS": "3", "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false", "KAFKA_NODE_ID": "4", "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
+                "KAFKA_ADVERTISED_LISTENERS": "PLAINTEXT://localhost:29092", "KAFKA_PROCESS_ROLES": "broker,controller", "KAFKA_HEAP_OPTS": "-Xmx1g", "KAFKA_LOG_DIRS": "/data",
+                "HUTONG_DATA_DIR": "/ours",
+            ])
+        #expect(settings.numPartitions == 3 && !settings.autoCreateTopicsEnable && settings.brokerId == 4)
+        #expect(settings.listen == HostPort(host: "0.0.0.0", port: 9092) && settings.advertised == HostPort(host: "localhost", port: 29092))
+        #expect(settings.dataDir == "/ours", "our own variables count more")
+        #expect(settings.notes.count == 1 && settings.notes[0].contains("KAFKA_PROCESS_ROLES"))
+    }
+
+    @Test(arguments: [
+        ("PLAINTEXT://a:1,EXTERNAL://b:2", "2 listeners"), ("SASL_SSL://a:1", "SASL_SSL"), ("localhost:9092", "NAME://HOST:PORT"), ("PLAINTEXT://nowhere", "host:port"),
+    ]) func listenersThatThereAreNotAreRefused(value: String, says: String) {
+        let found = problems(environment: ["KAFKA_ADVERTISED_LISTENERS": value])
+        #expect(found.count == 1 && found[0].contains(says), "\(found)")
+    }
+
+    @Test func listenersAreHeldToTheirProtocols() {
+        let environment = ["KAFKA_LISTENERS": "INSIDE://0.0.0.0:9092", "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "INSIDE:SSL, OUTSIDE:PLAINTEXT", "HUTONG_ADVERTISE": "h:1"]
+        #expect(problems(environment: environment).first?.contains("SSL") == true)
+        #expect(problems(environment: environment.merging(["KAFKA_LISTENERS": "OUTSIDE://0.0.0.0:9092"]) { $1 }).isEmpty)
+    }
+
+    @Test func theSampleChangesNothing() throws {
+        let text = Settings.sample()
+        #expect(try Settings.load(yaml: text) == Settings())
+        for setting in Settings.all { #expect(text.contains("\n# \(setting.key): ")) }
+        #expect(try Settings.load(yaml: Settings.sample(given: ["data.dir": "/d", "num.partitions": "7"])).numPartitions == 7)
+        // With all that is commented out put in force it says the same.
+        let all = text.split(separator: "\n").compactMap { line in
+            line.firstMatch(of: /^# ([a-z.]+: .*)$/).flatMap { match in Settings.all.contains { match.1.hasPrefix("\($0.key): ") } ? String(match.1) : nil }
+        }
+        #expect(all.count == Settings.all.count)
+        #expect(try Settings.load(yaml: all.joined(separator: "\n")) == Settings())
+    }
+
+    @Test(arguments: [("flush", "flush:0"), ("io:5", "io:5"), ("respond:1:hang", "respond:1:hang")]) func stagesToWedge(text: String, meant: String) throws {
+        #expect(try Settings.load(yaml: nil, flags: [("debug.wedge.stage", text)]).debugWedgeStage?.description == meant)
+    }
+
+    @Test(arguments: ["read", "flush:x", "flush:1:2", "flush:1:hang:2", "", "flush:-1"]) func stagesThatCantBeWedged(text: String) {
+        #expect(problems(flags: [("debug.wedge.stage", text)]).count == 1)
+    }
+
     @Test func distances() {
         #expect(editDistance("kitten", "sitting") == 3 && editDistance("", "abc") == 3 && editDistance("a", "a") == 0)
     }

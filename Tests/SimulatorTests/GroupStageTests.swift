@@ -176,4 +176,33 @@ import Wire
         let answer = try #require(client.answers().first { $0.correlation == joining })
         #expect(try client.decode(JoinGroupRequest.self, answer.frame, version: 2).errorCode == .notCoordinator)
     }
+
+    /// A batch of the log takes 2 KiB here, and a hundred offsets take more.
+    @Test func whatIsTooMuchForABatchIsTakenBackInSeveral() throws {
+        let disk = SimulatedDisk()
+        func start() throws -> (SimulatedBroker, TestClient) {
+            var configuration = SimulatedBroker.configuration()
+            configuration.topics.settings.maxMessageBytes = 2048
+            let broker = try SimulatedBroker(disk: disk, network: SimulatedNetwork(), configuration: configuration)
+            broker.settle()
+            return (broker, TestClient(broker))
+        }
+        var (broker, client) = try start()
+        var find = FindCoordinatorRequest()
+        find.key = "g"
+        _ = try client.ask(find, version: 2)
+        broker.settle()
+        try client.createTopic("t", partitions: 100)
+        var request = commit(5)
+        request.topics = [.init(name: "t", partitions: (0..<100).map { .init(partitionIndex: $0, committedOffset: 5) })]
+        #expect(try client.ask(request, version: 7).topics[0].partitions.allSatisfy { $0.errorCode == .none })
+        #expect(try committed(client) == 5)
+        var delete = DeleteGroupsRequest()
+        delete.groupsNames = ["g"]
+        #expect(try client.ask(delete, version: 1).results[0].errorCode == .none)
+        #expect(try committed(client) == -1)
+        _ = try broker.stop()
+        (broker, client) = try start()
+        #expect(try committed(client) == -1 && state(client) == "Dead")
+    }
 }

@@ -53,6 +53,9 @@ int hutong_start_thread(void (*body)(void *), void *context);
 uint64_t hutong_monotonic_ns(void);
 int64_t hutong_wall_ms(void);
 
+/// 1 where something keeps the wall clock right (adjtimex(2)), 0 where nothing does, or a negative errno.
+int hutong_clock_is_synchronized(void);
+
 /// Tells the processor that this is a spin loop.
 static inline void hutong_pause(void) {
 #if defined(__x86_64__)

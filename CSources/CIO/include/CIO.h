@@ -110,3 +110,11 @@ int64_t hutong_file_size(int file);
 int hutong_lock_file(int file);
 /// fdatasync on the calling thread.
 int hutong_sync_now(int file);
+
+/// What io_uring offers on this kernel: its feature bits (IORING_FEAT_*, io_uring_setup(2)), and whether a ring with one submitter and deferred
+/// task work can be made (Linux 6.1). 0, or a negative errno where it is refused. On epoll-only hosts nothing else is touched.
+struct hutong_uring_abilities {
+    uint32_t features;
+    int32_t deferred;
+};
+int hutong_uring_probe(struct hutong_uring_abilities *abilities);
