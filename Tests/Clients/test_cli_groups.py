@@ -260,7 +260,7 @@ def test_a_group_goes_on_where_it_was(broker, filled):
 @pytest.mark.parametrize("place, read", [("start", ["0 0", "0 1"]), ("-1", ["0 1"]), ("end", [])])
 def test_a_group_that_is_ahead_of_the_log(broker, topic, place, read):
     """As of a topic that was made again: it begins as if it had committed nothing, and says so."""
-    topic_command(broker, "create", topic)
+    topic_command(broker, "create", topic, "--partitions", "1")
     consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.server, "group.id": "ahead-" + topic})
     consumer.commit(offsets=[confluent_kafka.TopicPartition(topic, 0, 500)], asynchronous=False)
     consumer.close()
