@@ -22,7 +22,7 @@ public final class Consumer {
     public init(_ client: KafkaClient, topic: String, partitions: [Int32]?, start: LogPlace) throws {
         self.client = client
         self.topic = topic
-        for partition in try partitions ?? Array(0..<client.partitionCount(of: topic)) {
+        for partition in try client.partitions(of: topic, named: partitions ?? []) {
             let target = KafkaClient.TopicPartition(topic, partition)
             let offset = try client.offset(of: target, at: start)
             if case .offset = start { try checkRange(target, offset) }
