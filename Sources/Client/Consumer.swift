@@ -18,7 +18,7 @@ public final class Consumer {
     private static let maxWaitMs: Int32 = 500
     private static let maxBytes: Int32 = 8 << 20
 
-    /// - Parameter partitions: nil for all.
+    /// - Parameter partitions: nil, or none, for all.
     public init(_ client: KafkaClient, topic: String, partitions: [Int32]?, start: LogPlace) throws {
         self.client = client
         self.topic = topic
