@@ -44,7 +44,7 @@ public final class MonitoringServer: Sendable {
     /// - Returns: the port.
     public func start(host: String, port: UInt16) throws -> UInt16 {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let router = Router()
+        let router = Router(options: [.autoGenerateHeadEndpoints])
         addRoutes(router)
         let started = Mutex<Result<Int, any Error>?>(nil)
         let isUp = DispatchSemaphore(value: 0)
@@ -88,11 +88,11 @@ public final class MonitoringServer: Sendable {
         router.get("/api/brokers") { [self] _, _ in try await asked { try ClusterView.brokers($0) } }
         router.get("/api/topics") { [self] _, _ in try await asked { try ClusterView.topics($0) } }
         router.get("/api/topics/{topic}") { [self] _, context in
-            let topic = try context.parameters.require("topic")
+            let topic = try Self.name("topic", context)
             return try await asked { try ClusterView.topic(topic, $0) }
         }
         router.get("/api/topics/{topic}/messages") { [self] request, context in
-            let topic = try context.parameters.require("topic")
+            let topic = try Self.name("topic", context)
             let query = request.uri.queryParameters
             let partition = query["partition"].flatMap { Int32($0) } ?? 0
             let offset = query["offset"].flatMap { Int64($0) }
@@ -101,9 +101,16 @@ public final class MonitoringServer: Sendable {
         }
         router.get("/api/groups") { [self] _, _ in try await asked { try ClusterView.groups($0) } }
         router.get("/api/groups/{group}") { [self] _, context in
-            let group = try context.parameters.require("group")
+            let group = try Self.name("group", context)
             return try await asked { try ClusterView.group(group, $0) }
         }
+    }
+
+    /// A part of the path, which may have any characters in it.
+    private static func name(_ part: String, _ context: BasicRequestContext) throws -> String {
+        let text = try context.parameters.require(part)
+        guard let name = text.removingPercentEncoding else { throw HTTPError(.badRequest, message: "\(text) is not UTF-8 with percent signs") }
+        return name
     }
 
     /// What the broker's own client finds; 404 where there is nothing, 503 where it does not answer.
