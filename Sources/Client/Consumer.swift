@@ -18,11 +18,11 @@ public final class Consumer {
     private static let maxWaitMs: Int32 = 500
     private static let maxBytes: Int32 = 8 << 20
 
-    /// - Parameter partitions: nil for all.
+    /// - Parameter partitions: nil, or none, for all.
     public init(_ client: KafkaClient, topic: String, partitions: [Int32]?, start: LogPlace) throws {
         self.client = client
         self.topic = topic
-        for partition in try partitions ?? Array(0..<client.partitionCount(of: topic)) {
+        for partition in try client.partitions(of: topic, named: partitions ?? []) {
             let target = KafkaClient.TopicPartition(topic, partition)
             let offset = try client.offset(of: target, at: start)
             if case .offset = start { try checkRange(target, offset) }

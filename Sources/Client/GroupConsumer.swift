@@ -169,7 +169,9 @@ public final class GroupConsumer {
             let target = KafkaClient.TopicPartition(topic, partition)
             if let offset = before[target], offset >= 0 {
                 // What was to come next may have been deleted meanwhile.
-                positions[partition] = max(offset, try client.offset(of: target, at: .start))
+                let first = try client.offset(of: target, at: .start)
+                if offset < first { notice("\(target) has no offset \(offset) any more, which the group was to read next: it goes on at \(first).") }
+                positions[partition] = max(offset, first)
                 committed[partition] = offset
             } else {
                 positions[partition] = try client.offset(of: target, at: start)

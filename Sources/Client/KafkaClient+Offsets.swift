@@ -1,6 +1,15 @@
 import Wire
 
 extension KafkaClient {
+    /// The partitions of a topic that are meant: all where none is named, else those that are, each once, if it has them all.
+    public func partitions(of topic: String, named: [Int32]) throws -> [Int32] {
+        let count = try partitionCount(of: topic)
+        if let missing = named.first(where: { !(0..<count).contains($0) }) {
+            throw ClientError.nowhere("\(TopicPartition(topic, missing)) does not exist: the topic has \(count) partition\(count == 1 ? "" : "s").")
+        }
+        return named.isEmpty ? Array(0..<count) : Set(named).sorted()
+    }
+
     /// The offsets for a timestamp, or for one of ``ListOffsetsRequest/Timestamp``, of many partitions with one call to each leader. Partitions that nobody
     /// leads, or whose leader does not answer for them, are left out.
     public func offsets(of targets: [TopicPartition], at timestamp: Int64) throws -> [TopicPartition: Int64] {

@@ -70,9 +70,10 @@ public struct Examination: Sendable {
             "A later kernel makes io_uring cheaper; before 5.19 the broker runs on epoll.")
         if facts.ioUring.isAllowed {
             found("io_uring", "allowed", "allowed", .ok, nil)
+            let missing = ["nodrop", "fast_poll"].filter { !facts.ioUring.features.contains($0) } + (facts.ioUring.hasDeferredWork ? [] : ["deferred task work"])
             found(
-                "io_uring features", facts.ioUring.features.joined(separator: ", "), "nodrop, fast_poll, deferred task work",
-                facts.ioUring.hasDeferredWork && facts.ioUring.features.contains("nodrop") ? .ok : .note, "They come with Linux 6.1.")
+                "io_uring features", missing.isEmpty ? "all that are used" : "without \(missing.joined(separator: ", "))", "nodrop, fast_poll, deferred task work",
+                missing.isEmpty ? .ok : .note, "They come with Linux 6.1.")
         } else {
             found(
                 "io_uring", "refused", "allowed", .warning,
@@ -175,9 +176,11 @@ public struct Examination: Sendable {
 
     private static func drive(_ data: HostFacts.DataDirectory, _ found: Report) {
         if let drive = data.drive {
+            // Virtual drives call themselves rotating too: what was measured tells.
+            let isSlow = drive.isRotational && data.durability?.medianMicroseconds ?? .infinity > 2000
             found(
-                "drive", "\(drive.name), \(drive.isRotational ? "rotating" : "solid state"), scheduler \(drive.scheduler ?? "unknown")", "solid state", drive.isRotational ? .note : .ok,
-                "Each durable write waits for the disk to turn: expect a hundred a second.")
+                "drive", "\(drive.name), \(drive.isRotational ? "rotating or virtual" : "solid state"), scheduler \(drive.scheduler ?? "unknown")", "solid state", isSlow ? .note : .ok,
+                "Where it is a rotating disk each durable write waits for it to turn: expect a hundred a second.")
             found(
                 "drive write cache", drive.writeCache ?? "unknown", "write through, or flushed when told", drive.writeCache == nil ? .note : .ok,
                 "The kernel does not say whether the drive keeps writes in a cache of its own.")

@@ -55,7 +55,7 @@ public final class ThreadMeter {
     /// Whatever else is to be copied when queues are looked at.
     private let copies: [() -> Void]
     private var sampledAt: UInt64 = 0
-    /// Something was done since the last look.
+    /// It has come round since the last look.
     private var isStale = true
 
     /// - Parameters:
@@ -70,13 +70,13 @@ public final class ThreadMeter {
     func turns(_ now: UInt64) {
         hutong_store(base + Word.turnedAt.rawValue, now)
         hutong_store(base + Word.turns.rawValue, hutong_load(base + Word.turns.rawValue) &+ 1)
-        if now &- sampledAt >= ThreadMeter.interval { sample(now) }
+        // What comes while it sleeps wakes it: after any round it looks once more before it sleeps for long.
+        if now &- sampledAt >= ThreadMeter.interval { sample(now) } else { isStale = true }
     }
 
     func steps(_ stage: Int) { hutong_store(base + Word.stage.rawValue, UInt64(stage + 1)) }
 
     func worked(_ stage: Int, _ count: Int, _ now: UInt64) {
-        isStale = true
         stages[stage].meter.worked(count, now)
     }
 

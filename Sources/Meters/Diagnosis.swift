@@ -26,6 +26,12 @@ public struct Diagnosis: Sendable, Equatable {
         }
     }
 
+    /// Whether only this process can be the reason. Stages that count majorities and that wait for them may wait for other brokers.
+    public func isOwn(_ description: BoardDescription) -> Bool {
+        if case .hangs = finding { return true }
+        return isStuck && ![.replicate, .respond].contains(description.stages[stage].kind)
+    }
+
     /// The order in which stages that stand are blamed: each may be the reason for those behind it, never the other way round. What is not flushed keeps
     /// the loader from freeing segments, without which the writer has no room, for which the io stage waits; and answers wait for flush and replicate.
     private static let causes: [StageKind] = [.flush, .replicate, .loader, .write, .respond, .read, .control, .groups, .io, .archive]
@@ -53,7 +59,9 @@ public struct Diagnosis: Sendable, Equatable {
             for (index, stage) in now.stages.enumerated() where now.description.stages[index].kind == kind {
                 let idle = now.takenAt > stage.workedAt ? now.takenAt - max(stage.workedAt, now.startedAt) : 0
                 let waiting = min(idle, stage.oldest)
-                if stage.depth > 0, waiting > patience { return Diagnosis(stage: index, finding: .stands(waiting)) }
+                // What can't be made because the disk is full is refused to producers: everything else goes on.
+                let lacksSpace = kind == .loader && now.groups[now.description.stages[index].number][.hasSpace] == 0
+                if stage.depth > 0, waiting > patience, !lacksSpace { return Diagnosis(stage: index, finding: .stands(waiting)) }
             }
         }
         return nil

@@ -44,6 +44,13 @@ public struct MeterSnapshot: Sendable {
         let words: [UInt64]
 
         public subscript(_ word: MeterBoard.GroupWord) -> UInt64 { words[word.rawValue] }
+
+        /// The same with another value.
+        public func with(_ word: MeterBoard.GroupWord, _ value: UInt64) -> Group {
+            var words = words
+            words[word.rawValue] = value
+            return Group(words: words)
+        }
     }
 
     init(
@@ -63,7 +70,7 @@ public struct MeterSnapshot: Sendable {
                 turnedAt: words[ThreadMeter.Word.turnedAt.rawValue], stage: (1...max(stages.count, 1)).contains(stage) ? stages[stage - 1] : nil,
                 sleeps: words[ThreadMeter.Word.sleeps.rawValue] != 0, turns: words[ThreadMeter.Word.turns.rawValue])
         }
-        stages = description.stages.indices.map { Stage(words(layout.stages + StageMeter.words * $0, StageMeter.words)) }
+        stages = description.stages.indices.map { Stage(words(layout.stages + StageMeter.words * $0, StageMeter.words), takenAt: takenAt) }
         groups = (0..<description.partitionGroups).map {
             Group(words: words(layout.groups + MeterBoard.groupWords * $0, MeterBoard.groupWords))
         }
@@ -73,11 +80,14 @@ public struct MeterSnapshot: Sendable {
 }
 
 extension MeterSnapshot.Stage {
-    fileprivate init(_ words: [UInt64]) {
+    /// What waited when its thread looked last has waited since: it looks again before it sleeps for long.
+    fileprivate init(_ words: [UInt64], takenAt: UInt64) {
+        let sampledAt = words[StageMeter.Word.sampledAt.rawValue]
+        let since = words[StageMeter.Word.depth.rawValue] > 0 && takenAt > sampledAt ? takenAt - sampledAt : 0
         func word(_ word: StageMeter.Word) -> UInt64 { words[word.rawValue] }
         self.init(
             rounds: word(.rounds), work: word(.work), workedAt: word(.workedAt), depth: word(.depth), capacity: word(.capacity),
-            oldest: word(.oldest), sampledAt: word(.sampledAt), counters: StageMeter.Counter.allCases.map { words[$0.rawValue] },
+            oldest: word(.oldest) + since, sampledAt: sampledAt, counters: StageMeter.Counter.allCases.map { words[$0.rawValue] },
             batches: Buckets(Array(words[StageMeter.batchRange])), latencies: Buckets(Array(words[StageMeter.latencyRange])),
             latencySum: words[StageMeter.latencySumWord])
     }

@@ -12,6 +12,7 @@ public enum Dashboard {
     }
 
     private static let rate = "[$__rate_interval]"
+    private static let quantiles = [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")]
 
     private static let rows: [(title: String, panels: [Panel])] = [
         (
@@ -30,7 +31,7 @@ public enum Dashboard {
                 Panel(title: "Requests by API", unit: "reqps", targets: [("sum by (api) (rate(hutong_requests_total\(rate)))", "{{api}}")]),
                 Panel(
                     title: "Produce, from arrival to answer", unit: "s",
-                    targets: [0.5, 0.99, 0.999].map { ("histogram_quantile(\($0), sum by (le) (rate(hutong_produce_seconds_bucket\(rate))))", "p\($0 * 100)") },
+                    targets: quantiles.map { ("histogram_quantile(\($0.0), sum by (le) (rate(hutong_produce_seconds_bucket\(rate))))", $0.1) },
                     description: "Of the oldest request of each batch of answers."),
                 Panel(title: "Produce errors", unit: "reqps", targets: [("sum by (error) (rate(hutong_produce_errors_total\(rate)))", "{{error}}")]),
             ]
@@ -48,13 +49,13 @@ public enum Dashboard {
                 Panel(title: "Bottleneck", unit: "short", targets: [("hutong_stage_bottleneck == 1", "{{instance}} {{stage}}")], description: "For which things wait longest, or which is stuck."),
                 Panel(
                     title: "Wait for the write stage", unit: "s",
-                    targets: [0.5, 0.99].map { ("histogram_quantile(\($0), sum by (le) (rate(hutong_write_wait_seconds_bucket\(rate))))", "p\($0 * 100)") }),
+                    targets: quantiles.prefix(2).map { ("histogram_quantile(\($0.0), sum by (le) (rate(hutong_write_wait_seconds_bucket\(rate))))", $0.1) }),
                 Panel(
                     title: "Durable write", unit: "s",
-                    targets: [0.5, 0.99].map { ("histogram_quantile(\($0), sum by (le) (rate(hutong_flush_seconds_bucket\(rate))))", "p\($0 * 100)") }),
+                    targets: quantiles.prefix(2).map { ("histogram_quantile(\($0.0), sum by (le) (rate(hutong_flush_seconds_bucket\(rate))))", $0.1) }),
                 Panel(
                     title: "From here durable to committed", unit: "s",
-                    targets: [0.5, 0.99].map { ("histogram_quantile(\($0), sum by (le) (rate(hutong_commit_seconds_bucket\(rate))))", "p\($0 * 100)") }),
+                    targets: quantiles.prefix(2).map { ("histogram_quantile(\($0.0), sum by (le) (rate(hutong_commit_seconds_bucket\(rate))))", $0.1) }),
             ]
         ),
         (

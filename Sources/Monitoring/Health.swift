@@ -2,18 +2,20 @@ import Meters
 
 /// Whether a broker is well, as far as its counters tell.
 struct Health: Sendable {
-    /// In sentences; none: it is well.
-    var problems: [String] = []
-    /// A stage does not go on.
-    private(set) var isStuck = false
+    /// For which the process had better be started again, in sentences; none: it had not.
+    private(set) var faults: [String] = []
+    /// For which it does not do what clients want, those besides.
+    private(set) var problems: [String] = []
 
     init(_ now: MeterSnapshot) {
         for (number, group) in now.groups.enumerated() where group[.failure] != 0 {
-            problems.append("partition group \(number): storage has failed with errno \(group[.failure]); nothing is acknowledged any more")
+            faults.append("partition group \(number): storage has failed with errno \(group[.failure]); nothing is acknowledged any more")
         }
-        if let found = Diagnosis(now), found.isStuck {
-            isStuck = true
-            problems.append(BrokerView.Bottleneck(found, now.description).sentence)
-        }
+        guard let found = Diagnosis(now), found.isStuck else { return }
+        let sentence = BrokerView.Bottleneck(found, now.description).sentence
+        if found.isOwn(now.description) { faults.append(sentence) } else { problems.append(sentence) }
     }
+
+    /// Whether it is to be asked nothing that would wait for an answer.
+    var isStuck: Bool { !faults.isEmpty || !problems.isEmpty }
 }

@@ -37,11 +37,8 @@ public final class MonitoringServer: Sendable {
     /// Clients are served from now on, or not any more.
     public func setServing(_ isServing: Bool) { state.withLock { $0.isServing = isServing } }
 
-    /// What does not go on by itself, in a sentence; nil: all does.
-    public var stuck: String? {
-        let health = Health(board.snapshot())
-        return health.isStuck ? health.problems.last : nil
-    }
+    /// For what the process had better be started again, in a sentence; nil: it had not.
+    public var fault: String? { Health(board.snapshot()).faults.first }
 
     /// Listens on the address, and serves on a thread of its own. Throws where it can't be listened on.
     /// - Returns: the port.
@@ -81,11 +78,11 @@ public final class MonitoringServer: Sendable {
             let lags = await lags()
             return Self.respond(BrokerMetrics.text(board.snapshot(), lags: lags), type: "text/plain; version=0.0.4; charset=utf-8")
         }
-        router.get("/healthz") { [self] _, _ in health(Health(board.snapshot())) }
+        router.get("/healthz") { [self] _, _ in Self.health(Health(board.snapshot()).faults) }
         router.get("/readyz") { [self] _, _ in
-            var health = Health(board.snapshot())
-            if !state.withLock({ $0.isServing }) { health.problems.insert("clients are not served: the broker is starting or stopping", at: 0) }
-            return self.health(health)
+            let health = Health(board.snapshot())
+            let state = state.withLock { $0.isServing } ? [] : ["clients are not served: the broker is starting or stopping"]
+            return Self.health(state + health.faults + health.problems)
         }
         router.get("/api/broker") { [self] _, _ in try Self.json(view()) }
         router.get("/api/brokers") { [self] _, _ in try await asked { try ClusterView.brokers($0) } }
@@ -139,10 +136,10 @@ public final class MonitoringServer: Sendable {
         return lags
     }
 
-    private func health(_ health: Health) -> Response {
-        Self.respond(
-            health.problems.isEmpty ? "ok\n" : health.problems.joined(separator: "\n") + "\n", type: "text/plain; charset=utf-8",
-            status: health.problems.isEmpty ? .ok : .serviceUnavailable)
+    private static func health(_ problems: [String]) -> Response {
+        respond(
+            problems.isEmpty ? "ok\n" : problems.joined(separator: "\n") + "\n", type: "text/plain; charset=utf-8",
+            status: problems.isEmpty ? .ok : .serviceUnavailable)
     }
 
     // MARK: Responses

@@ -230,6 +230,7 @@ public struct ProduceResponseWriter {
                 if before == ErrorCode.none || before?.isTentative == true {
                     topics.storeBytes(of: error.rawValue.bigEndian, toByteOffset: errorAt, as: Int16.self)
                     topics.storeBytes(of: Int64(-1), toByteOffset: errorAt + 2, as: Int64.self)
+                    if version >= 2 { topics.storeBytes(of: Int64(-1), toByteOffset: errorAt + 10, as: Int64.self) }
                 }
             }
             cursor.skipTags(flexible)

@@ -34,13 +34,22 @@ struct ClusterConfig: ParsableCommand {
 
     func run() throws {
         let client = try server.client()
-        let changes = changes
-        if !changes.isEmpty { try client.alterConfigs(.broker, "", changes) }
+        guard changes.isEmpty else { return try alter(client) }
         let (id, configs) = try client.configs(ofBroker: broker)
-        let changed = Set(changes.map(\.name))
-        // Whoever changes something is shown what has come of it.
-        let rows = configs.map(SettingRow.init).filter { all || (changed.isEmpty ? $0.isAlterable : changed.contains($0.name)) }.sorted { $0.name < $1.name }
+        let rows = configs.map(SettingRow.init).filter { all || $0.isAlterable }.sorted { $0.name < $1.name }
         guard !json else { return print(try Output.json(Shown(broker: id, settings: rows)), terminator: "") }
         print(SettingRow.table(rows), terminator: "")
+    }
+
+    /// All of it or nothing.
+    private func alter(_ client: KafkaClient) throws {
+        try client.alterConfigs(.broker, "", changes)
+        var outcomes = Outcomes(json: json)
+        for change in changes {
+            outcomes.add(
+                Outcome(setting: change.name, value: change.value),
+                done: change.value.map { "\(change.name) is \($0) now" } ?? "\(change.name) is what brokers were given at their start")
+        }
+        try outcomes.finish()
     }
 }

@@ -54,11 +54,13 @@ struct DoctorCommand: ParsableCommand {
                 throw ToolError("\(facts) does not describe a host: \(error)")
             }
         }
-        return HostFacts.gather(dataDirectory: dataDir ?? settings.dataDir, measure: noMeasure ? nil : DoctorCommand.measure)
+        var measure: ((String) throws -> HostFacts.Durability)?
+        if !noMeasure { measure = { try DoctorCommand.measure($0) } }
+        return HostFacts.gather(dataDirectory: dataDir ?? settings.dataDir, measure: measure)
     }
 
     /// A second of durable writes.
-    @Sendable private static func measure(_ directory: String) throws -> HostFacts.Durability {
+    private static func measure(_ directory: String) throws -> HostFacts.Durability {
         let figure = try DriveCeiling(directory: directory, sizes: [4096], seconds: 1).figures[0]
         func microseconds(_ share: Double) -> Double { Double(figure.latencies.percentile(share)) / 1000 }
         return HostFacts.Durability(writes: figure.writes, medianMicroseconds: microseconds(50), p99Microseconds: microseconds(99))

@@ -39,11 +39,8 @@ struct GroupSeek: ParsableCommand {
     private func targets(_ before: [KafkaClient.TopicPartition: Int64], _ client: KafkaClient) throws -> [KafkaClient.TopicPartition] {
         var targets = before.keys.filter { topic.isEmpty || topic.contains($0.topic) }
         for name in topic {
-            let count = try client.partitionCount(of: name)
-            if let missing = partition.first(where: { !(0..<count).contains($0) }) {
-                throw ToolError("\(KafkaClient.TopicPartition(name, missing)) does not exist: the topic has \(count) partition\(count == 1 ? "" : "s").")
-            }
-            targets = targets.filter { $0.topic != name } + (partition.isEmpty ? Array(0..<count) : Array(Set(partition))).map { .init(name, $0) }
+            let numbers = try client.partitions(of: name, named: partition)
+            targets = targets.filter { $0.topic != name } + numbers.map { .init(name, $0) }
         }
         guard !targets.isEmpty else { throw ToolError("The group \(group) has committed nothing: name the topics, with --topic.") }
         return targets.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }

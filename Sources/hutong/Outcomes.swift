@@ -14,6 +14,9 @@ struct Outcome: Encodable {
     /// Where a group was to go on, nil where it had committed nothing; and where it goes on now.
     var before: Int64?
     var now: Int64?
+    var setting: String?
+    /// What a setting is now; nil: what it was without being given.
+    var value: String?
     /// Why it was not done; nil: it was.
     var error: String?
 }

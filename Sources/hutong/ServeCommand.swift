@@ -141,7 +141,7 @@ struct ServeCommand: ParsableCommand {
             var time = timespec(tv_sec: Int(interval / 1_000_000_000), tv_nsec: Int(interval % 1_000_000_000))
             signal = sigtimedwait(&signals, nil, &time)
             // A broker that does not go on by itself is to be started again, which loses nothing that was promised.
-            if signal < 0 { if let problem = monitoring.stuck { notices.isStuck(problem) } else { notices.isWell() } }
+            if signal < 0 { if let problem = monitoring.fault { notices.isStuck(problem) } else { notices.isWell() } }
         }
         if signal == SIGUSR1 { Glibc.exit(2) }
         notices.stopping()

@@ -13,9 +13,8 @@ struct TopicTrim: ParsableCommand {
 
     func run() throws {
         let client = try server.client()
-        let partitions = try partition.isEmpty ? Array(0..<client.partitionCount(of: topic)) : partition
         var outcomes = Outcomes(json: json)
-        for partition in partitions {
+        for partition in try client.partitions(of: topic, named: partition) {
             let target = KafkaClient.TopicPartition(topic, partition)
             try outcomes.attempt(Outcome(topic: topic, partition: partition)) { outcome in
                 let start = try client.deleteRecords(of: target, before: try client.offset(of: target, at: offset.place))

@@ -196,7 +196,9 @@ private final class FakeLog: Sendable {
         try produce(options, 0..<100)
         #expect(try values(from: .start) == (0..<100).map { "\($0)" })
         #expect(try values(from: .offset(42)) == (42..<100).map { "\($0)" })
-        #expect(try values(from: .end) == [])
+        #expect(try values(from: .end) == [] && values(from: .offset(100)) == [])
+        #expect(throws: ClientError.self) { try values(from: .offset(101)) }
+        #expect(throws: ClientError.self) { try Consumer(client(), topic: "t", partitions: [7], start: .start) }
         #expect(log.state.withLock { $0.batches.count } > 10)
     }
 

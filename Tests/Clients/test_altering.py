@@ -202,7 +202,8 @@ def test_clients_alter_a_lone_broker(make_broker):
     with Connection(broker.address) as connection:
         wanted = ConfigResource(ConfigResource.Type.BROKER, "0", incremental_configs=[
             ConfigEntry("log.retention.ms", "5000", incremental_operation=AlterConfigOpType.SET)])
-        AdminClient({"bootstrap.servers": broker.server}).incremental_alter_configs([wanted])[wanted].result(10)
+        confluent = AdminClient({"bootstrap.servers": broker.server})
+        confluent.incremental_alter_configs([wanted])[wanted].result(10)
         assert described(connection, BROKER, "0")["log.retention.ms"]["value"] == "5000"
         admin = KafkaAdminClient(bootstrap_servers=broker.server)
         admin.alter_configs([KafkaPythonResource(ConfigResourceType.BROKER, "0", {"log.retention.ms": "6000"})])

@@ -359,6 +359,7 @@ def test_short_options_are_joined_as_kcats(broker, topic):
 
 def test_consume_from_where_there_is_nothing(broker, topic):
     topic_command(broker, "create", topic, "--partitions", "1")
+    assert "the topic has 1 partition" in fails(*run("consume", topic, "-e", "-p", "9", "--server", broker.server)[::2])
     assert "has none, and 0 is the next" in fails(*run("consume", topic, "-e", "-o", "500", "--server", broker.server)[::2])
     with Connection(broker.address) as connection:
         assert connection.produce(topic, batch([b"a", b"b", b"c"]))["error"] == 0

@@ -54,13 +54,17 @@ def visit(page, shown, place, view):
     # Nothing sticks out to the side.
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{place} is wider than the window"
     assert page.title() == "Hutong"
-    return page.inner_text("main")
+    text = page.inner_text("main")
+    for slip in ["[object", "undefined", "NaN", "null"]:
+        assert slip not in text, f"{place} says {slip}"
+    return text
 
 
 def test_the_produce_path(page, shown):
     text = visit(page, shown, "produce", "produce")
     for stage in ["io-0", "write-0", "flush-0", "replicate-0", "respond-0", "loader-0"]:
         assert stage in text
+    assert text.count("oldest") >= 6 and text.count("waits") >= 6
     assert "Partition group 0" in text and "journaled" in text and "leads in epoch 1" in text
     assert f"at {shown.server}" in page.inner_text("#who")
     # It is drawn anew by itself.

@@ -19,7 +19,8 @@ import Testing
                 let error: ErrorCode = random.below(3) == 0 ? .messageTooLarge : .none
                 return ProduceOutcome(
                     partition: Int32(random.below(1000)), error: error,
-                    baseOffset: error == .none ? Int64(random.below(1 << 40)) : -1, logStartOffset: error == .none ? 0 : -1)
+                    baseOffset: error == .none ? Int64(random.below(1 << 40)) : -1, logStartOffset: error == .none ? 0 : -1,
+                    logAppendTime: error == .none && random.below(2) == 0 ? Int64(random.below(1 << 40)) : -1)
             }
             return Topic(name: name, outcomes: outcomes)
         }
@@ -69,6 +70,7 @@ import Testing
             let partitions = topic.outcomes.map { outcome in
                 var partition = ProduceResponse.Partition(
                     index: outcome.partition, errorCode: outcome.error, baseOffset: outcome.baseOffset)
+                if version >= 2 { partition.logAppendTimeMs = outcome.logAppendTime }
                 if version >= 5 { partition.logStartOffset = outcome.logStartOffset }
                 return partition
             }
@@ -116,6 +118,7 @@ import Testing
                 for index in topics[topic].outcomes.indices where topics[topic].outcomes[index].error == .none {
                     topics[topic].outcomes[index].error = .requestTimedOut
                     topics[topic].outcomes[index].baseOffset = -1
+                    topics[topic].outcomes[index].logAppendTime = -1
                 }
             }
             let response = try decoded(bytes, count: topics.count, version: version)

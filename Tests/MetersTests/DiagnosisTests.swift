@@ -17,6 +17,7 @@ import Testing
             snapshot.threads[thread].turnedAt = snapshot.takenAt
             snapshot.threads[thread].sleeps = true
         }
+        snapshot.groups[0] = snapshot.groups[0].with(.hasSpace, 1)
         // All have been at work just now.
         for stage in snapshot.stages.indices { snapshot.stages[stage].workedAt = snapshot.takenAt }
         return snapshot
@@ -50,6 +51,19 @@ import Testing
         let snapshot = try standing(kinds)
         let found = try #require(Diagnosis(snapshot))
         #expect(found.isStuck && snapshot.description.stages[found.stage].kind == cause)
+    }
+
+    @Test func whatCantBeMadeForLackOfSpaceStandsNot() throws {
+        var snapshot = try standing([.loader])
+        #expect(Diagnosis(snapshot)?.isStuck == true)
+        snapshot.groups[0] = snapshot.groups[0].with(.hasSpace, 0)
+        #expect(Diagnosis(snapshot)?.isStuck != true)
+    }
+
+    @Test func onlyThisProcessIsBlamedForWhatIsItsOwn() throws {
+        let (write, respond) = (try standing([.write]), try standing([.respond]))
+        #expect(try #require(Diagnosis(write)).isOwn(write.description))
+        #expect(try !#require(Diagnosis(respond)).isOwn(respond.description))
     }
 
     @Test func aThreadThatDoesNotComeBackIsBlamedFirst() throws {

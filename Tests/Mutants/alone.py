@@ -239,8 +239,8 @@ ALONE = [
         "index-misplaced",
         "the index has a wrong position for one batch in a thousand",
         "Sources/Sequencer/SequencerStage.swift",
-        "            baseOffset: baseOffset, position: position, maxTimestamp: batch.maxTimestamp,",
-        "            baseOffset: baseOffset, position: position / 8 % 1000 == 7 ? position - 8 : position, maxTimestamp: batch.maxTimestamp,",
+        "            baseOffset: baseOffset, position: position, maxTimestamp: maxTimestamp,",
+        "            baseOffset: baseOffset, position: position / 8 % 1000 == 7 ? position - 8 : position, maxTimestamp: maxTimestamp,",
     ),
     Mutant(
         "producers-not-restored",
@@ -317,8 +317,8 @@ ALONE = [
         "deletes-one-more",
         "DeleteRecords deletes one record more than was asked for",
         "Sources/Fetching/DeleteRecordsJob.swift",
-        "                        LogStartRequest(partition: place.number, offset: target))",
-        "                        LogStartRequest(partition: place.number, offset: target + 1))",
+        "links.logStarts[group].send(LogStartRequest(partition: place.number, offset: target))",
+        "links.logStarts[group].send(LogStartRequest(partition: place.number, offset: target + 1))",
     ),
     # Groups
     Mutant(

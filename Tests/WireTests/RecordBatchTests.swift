@@ -65,6 +65,19 @@ import Testing
         #expect(try RecordBatch.records(of: batch).allSatisfy { $0.timestamp == 99 })
     }
 
+    @Test(arguments: CompressionType.allCases) func aBatchIsStamped(compression: CompressionType) throws {
+        var batch = try RecordBatch.build(records, compression: compression)
+        let before = try header(batch)
+        batch.withUnsafeMutableBytes { RecordBatch.stamp($0, appendTime: 99) }
+        #expect(try RecordBatch.records(of: batch).map(\.value) == records.map(\.value), "its CRC holds")
+        #expect(try RecordBatch.records(of: batch).allSatisfy { $0.timestamp == 99 })
+        var wanted = before
+        wanted.attributes |= RecordBatch.Attributes.logAppendTime
+        wanted.maxTimestamp = 99
+        wanted.crc = try header(batch).crc
+        #expect(try header(batch) == wanted && wanted.crc != before.crc)
+    }
+
     @Test func anyDamageIsFound() throws {
         let batch = try RecordBatch.build(records, compression: .lz4)
         for place in batch.indices {
