@@ -176,8 +176,8 @@ import Wire
         let ids = try tokens.map { try #require(harness.joined[$0]).memberId }
         let other = harness.sync(ids[1], generation: 1)
         for _ in 0..<5 {
-            harness.pass(seconds: 8)
             #expect(harness.heartbeat(ids[0], generation: 1) == .none)
+            harness.pass(seconds: 8)
         }
         #expect(harness.synced[other] == nil && harness.group.members[ids[1]] != nil)
         let leader = harness.sync(ids[0], generation: 1, [(ids[0], "a"), (ids[1], "b")])
