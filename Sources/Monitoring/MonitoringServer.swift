@@ -62,7 +62,7 @@ public final class MonitoringServer: Sendable {
             configuration: .init(address: .hostname(host, port: Int(port)), serverName: "hutong"),
             onServerRunning: { channel in note(.success(channel.localAddress?.port ?? Int(port))) }, eventLoopGroupProvider: .shared(group), logger: quiet)
         task.withLock { task in
-            task = Task {
+            task = Task(priority: .medium) {
                 do { try await app.runService(gracefulShutdownSignals: []) } catch { note(.failure(error)) }
             }
         }

@@ -7,7 +7,7 @@ import Settings
 struct HealthCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "health", abstract: "Ask a broker whether it serves clients: exits with 0 if it does.",
-        discussion: "Without --server it asks the one that the environment's settings describe (HUTONG_LISTEN), as in a container.")
+        discussion: "Without --server it asks the one that the settings of the environment describe (HUTONG_LISTEN, HUTONG_CONFIG, KAFKA_LISTENERS), as in a container.")
 
     @Option(name: .long, help: ArgumentHelp("The broker.", valueName: "host:port")) var server: String?
     @Option(name: .long, help: ArgumentHelp("How long it may take.", valueName: "seconds")) var timeout = 5
