@@ -10,6 +10,7 @@ from kafka import KafkaAdminClient
 from kafka.structs import TopicPartition as KafkaPythonPartition
 
 from broker import Broker, run, used
+from monitoring import get, metrics
 
 # Little segments and a little journal: the archives have their part in each test.
 SMALL = {
@@ -206,7 +207,7 @@ def test_damage_is_refused_and_the_rest_served(small):
 
 def test_at_the_reserve_producers_are_refused(tmp_path):
     """So much is to stay free that nothing new can be made: what stands ready is used, then producers are refused, readers not."""
-    broker = Broker(tmp_path, {**SMALL, "disk.reserve.bytes": str(1 << 50)}).start()
+    broker = Broker(tmp_path, {**SMALL, "disk.reserve.bytes": str(1 << 50), "http.listen": "127.0.0.1:0"}).start()
     try:
         create(broker, "t")
         produce(broker, "t", 50)
@@ -216,5 +217,9 @@ def test_at_the_reserve_producers_are_refused(tmp_path):
         assert (low, high) != (0, 5050)
         assert consume(broker, "t")[:50] == list(range(50))
         assert "disk.reserve.bytes" in broker.log()
+        # It is no reason to start the broker again, which would change nothing.
+        time.sleep(3)
+        assert get(broker, "/healthz") == (200, "ok\n") and get(broker, "/readyz")[0] == 200
+        assert metrics(broker)['hutong_group_has_space{group="0"}'] == 0
     finally:
         broker.end()

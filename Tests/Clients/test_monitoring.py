@@ -8,34 +8,17 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 
 import confluent_kafka
 import pytest
 
 from broker import Broker, binary, die_with_the_tests, run
+from monitoring import get, metrics
 from rawclient import Connection
 
 HTTP = {"http.listen": "127.0.0.1:0"}
 PATIENCE = 30
-
-
-def get(broker, path, timeout=10):
-    """Status and body."""
-    try:
-        with urllib.request.urlopen(f"http://{broker.ready['http']}{path}", timeout=timeout) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-def metrics(broker):
-    """By name with labels."""
-    status, text = get(broker, "/metrics")
-    assert status == 200
-    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line and not line.startswith("#")}
 
 
 def top(broker):
