@@ -88,7 +88,7 @@ let package = Package(
         .target(
             name: "Monitoring",
             dependencies: [
-                "CHost", "Client", "Codecs", "Host", "Meters", "Wire", .product(name: "Hummingbird", package: "hummingbird"),
+                "CHost", "Client", "Codecs", "Host", "Meters", "Wire", .product(name: "Hummingbird", package: "hummingbird"), .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"), log,
             ],
             path: "Sources/Monitoring", resources: [.embedInCode("Page/page.html"), .embedInCode("Page/page.css"), .embedInCode("Page/page.js")]),

@@ -1,6 +1,7 @@
 #include "CHost.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <numa.h>
 #include <pthread.h>
 #include <sched.h>
@@ -117,13 +118,15 @@ int hutong_clock_is_synchronized(void) {
 }
 
 int hutong_memory_file(const char *name, size_t length) {
-    int file = memfd_create(name, MFD_CLOEXEC);
+    int file = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (file < 0) return -errno;
     if (ftruncate(file, (off_t)length) != 0) {
         int code = errno;
         close(file);
         return -code;
     }
+    // Who has mapped it is not to find a part gone. Where that can't be had it is as good without.
+    (void)fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     return file;
 }
 

@@ -22,11 +22,14 @@ struct Watching {
         let stages = plan.threads[number].stages
         var copies: [() -> Void] = []
         for stage in stages {
-            // Of each partition group by two threads: one of them may be the one that hangs.
-            switch stage {
-            case .write(let group), .flush(let group): copies.append { [board, positions] in Watching.copy(positions[group], group, to: board) }
-            default: break
+            // Of each partition group by all threads that move it: each moves some positions while the others sleep, and one may hang.
+            let groups: [Int] = switch stage {
+            case .write(let group), .flush(let group): [group]
+            case .replicate(let group): isCluster ? Array(positions.indices) : [group]
+            case .respond: Array(positions.indices)
+            default: []
             }
+            for group in groups { copies.append { [board, positions] in Watching.copy(positions[group], group, to: board) } }
         }
         return board.meter(ofThread: number, queues: stages.map(queue), copies: copies)
     }
@@ -35,7 +38,7 @@ struct Watching {
         let words: [(MeterBoard.GroupWord, UInt64)] = [
             (.start, positions.start.load()), (.appended, positions.appended.load()), (.flushed, positions.flushed.load()),
             (.replicated, positions.replicated.load()), (.committed, positions.committed.load()), (.answered, positions.answered.load(ordering: .relaxed)),
-            (.recoverable, positions.recoverable.load()), (.servingEpoch, positions.serving.load()), (.inSyncReplicas, positions.inSyncReplicas.load()),
+            (.recoverable, positions.recoverable.load()), (.servingEpoch, positions.serving.load()), (.inSyncReplicas, positions.serving.load() == 0 ? 0 : positions.inSyncReplicas.load()),
             (.majority, positions.majority.load()), (.failure, positions.failed.load()), (.hasSpace, positions.space.load()),
         ]
         for (word, value) in words { board.set(group: group, word, value) }
@@ -49,9 +52,12 @@ struct Watching {
             StageQueue(
                 entered: { [positions] in positions[group].appended.load() }, left: { [positions] in positions[group].flushed.load() }, capacity: cacheBytes)
         case .replicate(let group): replicating(group)
-        case .respond(let io): waiting(in: wiring.pending[io].flatMap { $0 })
+        case .respond(let io):
+            waiting(in: wiring.pending[io].flatMap { $0 }) + waiting(in: [wiring.readAnswers[io], wiring.controlAnswers[io], wiring.groupAnswers[io]])
+                + waiting(in: [wiring.toRespond[io]])
         case .loader(let group): segmentsAhead(group)
-        case .read: waiting(in: wiring.batches) + waiting(in: wiring.readRequests)
+        // Entries wait for the commit, which is not the stage's to make.
+        case .read: waiting(in: wiring.readRequests)
         case .control: waiting(in: wiring.controlRequests)
         case .groups: waiting(in: wiring.groupRequests)
         case .archive: nil

@@ -95,7 +95,8 @@ public final class ThreadMeter {
             guard let queue = stages[index].queue else { continue }
             let left = queue.left()
             let entered = max(queue.entered(), left)
-            if left >= stages[index].mark {
+            // Of a journal that was cut less has come than had come before.
+            if left >= stages[index].mark || entered < stages[index].mark {
                 stages[index].mark = entered
                 stages[index].markedAt = now
             }

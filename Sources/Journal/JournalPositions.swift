@@ -79,6 +79,7 @@ public final class JournalPositions: Sendable {
         self.committed.advance(to: committed)
         inSync.advance(to: committed)
         self.recoverable.advance(to: recoverable)
+        answered.store(min(answered.load(ordering: .relaxed), end), ordering: .relaxed)
         hasSpace = true
     }
 

@@ -59,6 +59,15 @@ public struct BoardDescription: Codable, Sendable, Equatable {
     }
 }
 
+extension BoardDescription {
+    /// Whether all that it names is there, within bounds: what another process has written is not to trap this one.
+    var isSound: Bool {
+        (0...64).contains(partitionGroups) && threads.count <= 4096 && stages.count <= 4096
+            && threads.allSatisfy { $0.stages.allSatisfy(stages.indices.contains) }
+            && stages.allSatisfy { threads.indices.contains($0.thread) && (0..<max(partitionGroups, 64)).contains($0.number) && ($0.kind != .loader || $0.number < partitionGroups) }
+    }
+}
+
 /// The kinds of stages, in the order of the produce path, then the others.
 public enum StageKind: String, Codable, Sendable, CaseIterable {
     case io, write, flush, replicate, respond, loader
@@ -89,7 +98,7 @@ public enum StageKind: String, Codable, Sendable, CaseIterable {
         case .respond: "cells"
         case .loader: "segments"
         case .archive: ""
-        case .read: "entries"
+        case .read: "requests"
         }
     }
 

@@ -26,6 +26,13 @@ public struct Diagnosis: Sendable, Equatable {
         }
     }
 
+    /// For how long it has been so, in nanoseconds.
+    public var duration: UInt64 {
+        switch finding {
+        case .hangs(let time), .stands(let time), .slowest(let time): time
+        }
+    }
+
     /// Whether only this process can be the reason. Stages that count majorities and that wait for them may wait for other brokers.
     public func isOwn(_ description: BoardDescription) -> Bool {
         if case .hangs = finding { return true }

@@ -153,8 +153,8 @@ public final class MeterReader {
             throw BoardError("\(reason).")
         }
         let (whole, text0, count) = (Int(clamping: base[2]), Int(clamping: base[3]), Int(clamping: base[4]))
-        guard whole == words || whole < words, text0 >= 0, text0 < words, count <= (words - text0) * 8,
-            let description = try? JSONDecoder().decode(BoardDescription.self, from: Data(bytes: base + text0, count: count)),
+        guard whole <= words, text0 >= 0, text0 < words, count >= 0, count <= (words - text0) * 8,
+            let description = try? JSONDecoder().decode(BoardDescription.self, from: Data(bytes: base + text0, count: count)), description.isSound,
             MeterBoard.Layout(description, textBytes: count).words <= words
         else {
             munmap(memory, Int(status.st_size))

@@ -87,7 +87,7 @@ extension MeterSnapshot.Stage {
         func word(_ word: StageMeter.Word) -> UInt64 { words[word.rawValue] }
         self.init(
             rounds: word(.rounds), work: word(.work), workedAt: word(.workedAt), depth: word(.depth), capacity: word(.capacity),
-            oldest: word(.oldest) + since, sampledAt: sampledAt, counters: StageMeter.Counter.allCases.map { words[$0.rawValue] },
+            oldest: word(.oldest) &+ since, sampledAt: sampledAt, counters: StageMeter.Counter.allCases.map { words[$0.rawValue] },
             batches: Buckets(Array(words[StageMeter.batchRange])), latencies: Buckets(Array(words[StageMeter.latencyRange])),
             latencySum: words[StageMeter.latencySumWord])
     }

@@ -31,7 +31,7 @@ public enum Alerts {
             summary: "Partition group {{ $labels.group }} has no majority in sync.", remedy: "hutong cluster info; start the brokers that are away."),
         Rule(
             name: "HutongProduceErrors", expression: "sum by (error) (rate(hutong_produce_errors_total[5m])) > 1", duration: "5m", severity: "warning",
-            summary: "Producers are refused: {{ $labels.error }}.", remedy: "docs/OPERATING.md says what each error means."),
+            summary: "Producers are refused: {{ $labels.error }}.", remedy: "docs/OPERATING.md says what the most frequent ones mean."),
         Rule(
             name: "HutongSlowProduce", expression: "histogram_quantile(0.99, sum by (le) (rate(hutong_produce_seconds_bucket[5m]))) > 1", duration: "10m", severity: "warning",
             summary: "One of a hundred produce requests takes more than a second.", remedy: "hutong top shows which stage it waits for."),
@@ -42,7 +42,7 @@ public enum Alerts {
             name: "HutongConnectionsRefused", expression: "increase(hutong_connections_refused_total[5m]) > 0", duration: "5m", severity: "warning",
             summary: "Connections are refused.", remedy: "max.connections, max.connections.per.ip, and the limit of open files (the log says which)."),
         Rule(
-            name: "HutongConsumerLagGrows", expression: "sum by (consumer_group, topic) (hutong_consumer_group_lag) > 100000 and sum by (consumer_group, topic) (deriv(hutong_consumer_group_lag[15m])) > 0",
+            name: "HutongConsumerLagGrows", expression: "sum by (consumer_group, topic) (hutong_consumer_group_lag_records) > 100000 and sum by (consumer_group, topic) (deriv(hutong_consumer_group_lag_records[15m])) > 0",
             duration: "15m", severity: "warning", summary: "Consumer group {{ $labels.consumer_group }} falls behind in {{ $labels.topic }}.",
             remedy: "hutong group describe {{ $labels.consumer_group }}: are its members there, and do they commit?"),
     ]

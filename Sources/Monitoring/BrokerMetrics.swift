@@ -46,17 +46,18 @@ enum BrokerMetrics {
     }
 
     private static func stages(_ now: MeterSnapshot, _ text: inout PrometheusText) {
-        func each(_ name: String, _ kind: PrometheusText.Kind, _ help: String, _ value: (MeterSnapshot.Stage) -> Double?) {
+        func each(_ name: String, _ kind: PrometheusText.Kind, hasUnit: Bool = false, _ help: String, _ value: (MeterSnapshot.Stage) -> Double?) {
             text.begin(name, kind, help)
             for (index, stage) in now.stages.enumerated() {
-                if let value = value(stage) { text.sample(name, labels(index, now), value) }
+                let unit = hasUnit ? [("unit", now.description.stages[index].kind.unit)] : []
+                if let value = value(stage) { text.sample(name, labels(index, now) + unit, value) }
             }
         }
         func counted(_ index: @escaping (MeterSnapshot.Stage) -> UInt64) -> (MeterSnapshot.Stage) -> Double? { { $0.sampledAt == 0 ? nil : Double(index($0)) } }
         each("hutong_stage_rounds_total", .counter, "Rounds in which a stage had something to do.") { Double($0.rounds) }
         each("hutong_stage_work_total", .counter, "How much a stage has done, as it counts it itself.") { Double($0.work) }
-        each("hutong_stage_depth", .gauge, "What waits for a stage, in the unit of its kind.", counted(\.depth))
-        each("hutong_stage_capacity", .gauge, "How much may wait for a stage; 0: no limit.", counted(\.capacity))
+        each("hutong_stage_depth", .gauge, hasUnit: true, "What waits for a stage, in the unit of its kind.", counted(\.depth))
+        each("hutong_stage_capacity", .gauge, hasUnit: true, "How much may wait for a stage; 0: no limit.", counted(\.capacity))
         each("hutong_stage_oldest_seconds", .gauge, "How long the oldest of what waits for a stage has waited, at most.") {
             $0.sampledAt == 0 ? nil : Double($0.oldest) / 1e9
         }
@@ -139,8 +140,8 @@ enum BrokerMetrics {
     }
 
     private static func groups(_ lags: GroupLags, _ text: inout PrometheusText) {
-        text.begin("hutong_consumer_group_lag", .gauge, "Records that a consumer group has not committed yet, by topic.")
-        for lag in lags.lags { text.sample("hutong_consumer_group_lag", [("consumer_group", lag.group), ("topic", lag.topic)], Double(lag.records)) }
+        text.begin("hutong_consumer_group_lag_records", .gauge, "Records that a consumer group has not committed yet, by topic.")
+        for lag in lags.lags { text.sample("hutong_consumer_group_lag_records", [("consumer_group", lag.group), ("topic", lag.topic)], Double(lag.records)) }
         text.begin("hutong_consumer_group_members", .gauge, "Members of a consumer group.")
         for group in lags.groups { text.sample("hutong_consumer_group_members", [("consumer_group", group.id)], Double(group.members)) }
         text.single("hutong_consumer_groups_left_out", .gauge, "Consumer groups whose lag is not told because there are too many.", Double(lags.leftOut))

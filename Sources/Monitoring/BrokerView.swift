@@ -44,6 +44,8 @@ public struct BrokerView: Codable, Sendable {
         /// The epoch in which this broker leads it; 0: it does not.
         public var epoch: UInt64
         public var start: UInt64
+        /// Produce requests that were received and are not journaled yet.
+        public var receivedRequests: UInt64
         public var journaled: UInt64
         public var flushed: UInt64
         public var replicated: UInt64
@@ -129,7 +131,7 @@ extension BrokerView {
         }
         partitionGroups = now.groups.enumerated().map { number, group in
             PartitionGroup(
-                number: number, epoch: group[.servingEpoch], start: group[.start], journaled: group[.appended], flushed: group[.flushed],
+                number: number, epoch: group[.servingEpoch], start: group[.start], receivedRequests: now.depth(of: .write, number), journaled: group[.appended], flushed: group[.flushed],
                 replicated: group[.replicated], committed: group[.committed], answered: group[.answered], inSyncReplicas: group[.inSyncReplicas],
                 majority: group[.majority], failure: group[.failure] == 0 ? nil : group[.failure], hasSpace: group[.hasSpace] != 0,
                 bytesPerSecond: rate { $0.groups[number][.appended] })

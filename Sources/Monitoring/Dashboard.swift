@@ -71,7 +71,7 @@ public enum Dashboard {
                 Panel(title: "Replicas in sync", unit: "short", targets: [("hutong_group_in_sync_replicas and hutong_group_leading == 1", "group {{group}}")]),
             ]
         ),
-        ("Consumers", [Panel(title: "Lag", unit: "short", targets: [("sum by (consumer_group, topic) (hutong_consumer_group_lag)", "{{consumer_group}} {{topic}}")])]),
+        ("Consumers", [Panel(title: "Lag", unit: "short", targets: [("sum by (consumer_group, topic) (hutong_consumer_group_lag_records)", "{{consumer_group}} {{topic}}")])]),
     ]
 
     /// The dashboard as Grafana imports it (schema version 39).

@@ -1,6 +1,7 @@
 import Foundation
 import Host
 import Hummingbird
+import HummingbirdCore
 import Logging
 import Meters
 import NIOCore
@@ -11,7 +12,9 @@ import Synchronization
 public final class MonitoringServer: Sendable {
     private let board: MeterBoard
     private let client: OwnClient
+    private let lags: LagWatch
     private let logger: Logger
+    private let patience: UInt64
     private let state = Mutex(State())
     private let task = Mutex<Task<Void, Never>?>(nil)
 
@@ -19,18 +22,23 @@ public final class MonitoringServer: Sendable {
         var isServing = false
         /// Earlier looks, the newest last, so that rates are of the last seconds.
         var looks: [MeterSnapshot] = []
-        var lags: (taken: UInt64, GroupLags)?
     }
 
     /// Over so many nanoseconds rates are shown.
     private static let interval: UInt64 = 2_000_000_000
-    /// Lags are asked for anew after so many.
-    private static let lagsInterval: UInt64 = 10_000_000_000
+    /// So many connections there may be at once; one on which nothing happens is closed after a while. They take of the descriptors that are kept back for the journal.
+    private static let connections = 32
+    private static let idleTimeout = TimeAmount.seconds(15)
 
-    /// - Parameter port: of the broker, on `host`, to ask it what clients may ask.
-    public init(board: MeterBoard, host: String, port: UInt16, logger: Logger) {
+    /// - Parameters:
+    ///   - port: of the broker, on `host`, to ask it what clients may ask.
+    ///   - patience: for so many nanoseconds a stage may stand, or a thread hang, before the process had better be started again.
+    public init(board: MeterBoard, host: String, port: UInt16, patience: UInt64, logger: Logger) {
         self.board = board
+        self.patience = patience
         client = OwnClient(host: host, port: Int32(port))
+        // Of its own, so that many groups don't keep the page waiting.
+        lags = LagWatch(OwnClient(host: host, port: Int32(port)))
         self.logger = logger
     }
 
@@ -38,14 +46,17 @@ public final class MonitoringServer: Sendable {
     public func setServing(_ isServing: Bool) { state.withLock { $0.isServing = isServing } }
 
     /// For what the process had better be started again, in a sentence; nil: it had not.
-    public var fault: String? { Health(board.snapshot()).faults.first }
+    public var fault: String? { faults.first }
+
+    private var faults: [String] { Health(board.snapshot(), patience: patience).faults }
 
     /// Listens on the address, and serves on a thread of its own. Throws where it can't be listened on.
+    /// - Parameter names: of this host, under which browsers may ask for the page; besides its addresses.
     /// - Returns: the port.
-    public func start(host: String, port: UInt16) throws -> UInt16 {
+    public func start(host: String, port: UInt16, names: [String]) throws -> UInt16 {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let router = Router(options: [.autoGenerateHeadEndpoints])
-        addRoutes(router)
+        addRoutes(router, names: names + [host])
         let started = Mutex<Result<Int, any Error>?>(nil)
         let isUp = DispatchSemaphore(value: 0)
         let note: @Sendable (Result<Int, any Error>) -> Void = { result in
@@ -58,8 +69,10 @@ public final class MonitoringServer: Sendable {
         var quiet = logger
         quiet.logLevel = .error
         let app = Application(
-            responder: router.buildResponder(),
-            configuration: .init(address: .hostname(host, port: Int(port)), serverName: "hutong"),
+            responder: router.buildResponder(), server: .http1(configuration: .init(idleTimeout: Self.idleTimeout)),
+            configuration: .init(
+                address: .hostname(host, port: Int(port)), serverName: "hutong",
+                availableConnectionsDelegate: MaximumAvailableConnections(Self.connections)),
             onServerRunning: { channel in note(.success(channel.localAddress?.port ?? Int(port))) }, eventLoopGroupProvider: .shared(group), logger: quiet)
         task.withLock { task in
             task = Task(priority: .medium) {
@@ -72,18 +85,19 @@ public final class MonitoringServer: Sendable {
 
     // MARK: Routes
 
-    private func addRoutes(_ router: Router<BasicRequestContext>) {
-        router.get("/") { _, _ in MonitoringServer.page }
-        router.get("/metrics") { [self] _, _ in
-            let lags = await lags()
+    private func addRoutes(_ all: Router<BasicRequestContext>, names: [String]) {
+        all.get("/metrics") { [self] _, _ in
+            let lags = state.withLock { $0.isServing } ? lags.current() : nil
             return Self.respond(BrokerMetrics.text(board.snapshot(), lags: lags), type: "text/plain; version=0.0.4; charset=utf-8")
         }
-        router.get("/healthz") { [self] _, _ in Self.health(Health(board.snapshot()).faults) }
-        router.get("/readyz") { [self] _, _ in
+        all.get("/healthz") { [self] _, _ in Self.health(faults) }
+        all.get("/readyz") { [self] _, _ in
             let health = Health(board.snapshot())
             let state = state.withLock { $0.isServing } ? [] : ["clients are not served: the broker is starting or stopping"]
-            return Self.health(state + health.faults + health.problems)
+            return Self.health(state + health.problems)
         }
+        let router = all.group().add(middleware: OwnHosts(names: Set(names.map { $0.lowercased() })))
+        router.get("/") { _, _ in MonitoringServer.page }
         router.get("/api/broker") { [self] _, _ in try Self.json(view()) }
         router.get("/api/brokers") { [self] _, _ in try await asked { try ClusterView.brokers($0) } }
         router.get("/api/topics") { [self] _, _ in try await asked { try ClusterView.topics($0) } }
@@ -132,15 +146,6 @@ public final class MonitoringServer: Sendable {
             return before
         }
         return BrokerView(now, since: before)
-    }
-
-    /// Not asked for again within some seconds, however often metrics are.
-    private func lags() async -> GroupLags? {
-        let now = Moment.now().monotonic
-        if let known = state.withLock({ $0.lags }), now - known.taken < Self.lagsInterval { return known.1 }
-        guard state.withLock({ $0.isServing }), !Health(board.snapshot()).isStuck, let lags = try? await client.ask(GroupLags.ask) else { return nil }
-        state.withLock { $0.lags = (now, lags) }
-        return lags
     }
 
     private static func health(_ problems: [String]) -> Response {

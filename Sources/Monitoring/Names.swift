@@ -8,6 +8,11 @@ extension MeterSnapshot {
         return stages.indices.filter { description.stages[$0].kind == kind }.reduce(0) { $0 &+ stages[$1].counters[number] }
     }
 
+    /// What waits for a stage.
+    func depth(of kind: StageKind, _ number: Int) -> UInt64 {
+        description.stages.firstIndex { $0.kind == kind && $0.number == number }.map { stages[$0].depth } ?? 0
+    }
+
     /// Requests since the start, by the API's name; of those that have come.
     var requestsByName: [String: UInt64] {
         var found: [String: UInt64] = [:]

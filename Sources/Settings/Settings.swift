@@ -94,6 +94,7 @@ public struct Settings: Sendable, Equatable {
 
     /// Nil: nothing is served by HTTP.
     public internal(set) var httpListen: HostPort? = HostPort(host: "127.0.0.1", port: 9644)
+    public internal(set) var healthStuckMs = 30_000
     /// Nil: as it should be, none.
     public internal(set) var debugWedgeStage: WedgedStages?
 

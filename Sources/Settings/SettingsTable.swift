@@ -21,6 +21,10 @@ extension Settings {
             "The address of the status page, of /metrics for Prometheus, /healthz and /readyz; none: nothing is served by HTTP. It is read-only, but shows messages, and "
                 + "asks nobody who they are: it must be reachable for those alone who may read everything. Where the port is taken, the broker starts without, and says so."),
         Setting(
+            "health.stuck.ms", \.healthStuckMs, .integer(1000...3_600_000),
+            "After so many milliseconds in which a thread does not come back from a stage, or a stage does nothing though something waits for it, /healthz fails, and systemd's watchdog "
+                + "starts the broker again. Longer than a drive may stand still."),
+        Setting(
             "debug.wedge.stage", \.debugWedgeStage, .optional(.wedge, none: "none"),
             "For tests of what watches a broker: stages of that kind stop working so many seconds after the start; with hang, their threads do not come back from them."),
     ]

@@ -57,7 +57,7 @@ struct ServeCommand: ParsableCommand {
         let notices = ServiceNotices(environment: ProcessInfo.processInfo.environment)
         do {
             let broker = try Broker(try BrokerConfiguration(settings), logger: logger, onFailure: ServeCommand.storageFailed)
-            let monitoring = MonitoringServer(board: broker.board, host: ownHost(settings), port: broker.port, logger: logger)
+            let monitoring = MonitoringServer(board: broker.board, host: ownHost(settings), port: broker.port, patience: UInt64(settings.healthStuckMs) * 1_000_000, logger: logger)
             let http = listen(monitoring, settings, logger)
             try broker.start(isCancelled: { ServeCommand.isTold(signals) })
             monitoring.setServing(true)
@@ -96,7 +96,7 @@ struct ServeCommand: ParsableCommand {
     private func listen(_ monitoring: MonitoringServer, _ settings: Settings, _ logger: Logger) -> HostPort? {
         guard var address = settings.httpListen else { return nil }
         do {
-            address.port = try monitoring.start(host: address.host, port: address.port)
+            address.port = try monitoring.start(host: address.host, port: address.port, names: [settings.advertised.host, settings.listen.host])
             return address
         } catch {
             logger.warning("\(address) can't be listened on, so there are no metrics and no status page: \(error). Choose another address with http.listen, or none.")
@@ -133,6 +133,7 @@ struct ServeCommand: ParsableCommand {
     private func wait(_ signals: sigset_t, _ broker: Broker, _ monitoring: MonitoringServer, _ notices: ServiceNotices) -> Never {
         var signals = signals
         var signal: Int32 = -1
+        var wasStuck = false
         while signal < 0 {
             guard let interval = notices.watchdogInterval else {
                 signal = sigwaitinfo(&signals, nil)
@@ -141,7 +142,10 @@ struct ServeCommand: ParsableCommand {
             var time = timespec(tv_sec: Int(interval / 1_000_000_000), tv_nsec: Int(interval % 1_000_000_000))
             signal = sigtimedwait(&signals, nil, &time)
             // A broker that does not go on by itself is to be started again, which loses nothing that was promised.
-            if signal < 0 { if let problem = monitoring.fault { notices.isStuck(problem) } else { notices.isWell() } }
+            guard signal < 0 else { break }
+            let fault = monitoring.fault
+            if let fault { notices.isStuck(fault) } else { notices.isWell(again: wasStuck) }
+            wasStuck = fault != nil
         }
         if signal == SIGUSR1 { Glibc.exit(2) }
         notices.stopping()

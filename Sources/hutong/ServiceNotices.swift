@@ -16,7 +16,7 @@ struct ServiceNotices {
 
     func ready() { send("READY=1\nSTATUS=Clients are served.") }
     func stopping() { send("STOPPING=1\nSTATUS=Finishing what was taken.") }
-    func isWell() { send("WATCHDOG=1") }
+    func isWell(again: Bool) { send("WATCHDOG=1" + (again ? "\nSTATUS=Clients are served." : "")) }
     func isStuck(_ sentence: String) { send("STATUS=\(sentence)") }
 
     private func send(_ text: String) {

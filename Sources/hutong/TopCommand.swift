@@ -63,13 +63,13 @@ final class Screen {
 
     var size: (rows: Int, columns: Int) {
         var size = winsize()
-        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return (24, 80) }
-        return (Int(size.ws_row), Int(size.ws_col))
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 else { return (24, 80) }
+        return (size.ws_row > 0 ? Int(size.ws_row) : 24, size.ws_col > 0 ? Int(size.ws_col) : 80)
     }
 
     func show(_ lines: [String]) {
         let rows = size.rows
-        put("\u{1b}[H" + lines.prefix(rows - 1).map { $0 + "\u{1b}[K" }.joined(separator: "\r\n") + "\u{1b}[J")
+        put("\u{1b}[H" + lines.prefix(max(rows - 1, 1)).map { $0 + "\u{1b}[K" }.joined(separator: "\r\n") + "\u{1b}[J")
     }
 
     /// False: it is to end.
@@ -81,9 +81,11 @@ final class Screen {
             var asked = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
             let milliseconds = left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000
             guard poll(&asked, 1, Int32(clamping: milliseconds) + 1) > 0 else { continue }
-            var key: UInt8 = 0
-            guard read(STDIN_FILENO, &key, 1) == 1 else { return false }
-            if key == UInt8(ascii: "q") || key == 3 || key == 27 { return false }
+            // An arrow's key is several bytes, which mean nothing here.
+            var keys = [UInt8](repeating: 0, count: 64)
+            let count = read(STDIN_FILENO, &keys, keys.count)
+            guard count > 0 else { return false }
+            if count == 1, [UInt8(ascii: "q"), UInt8(ascii: "Q"), 27].contains(keys[0]) { return false }
         }
         return false
     }

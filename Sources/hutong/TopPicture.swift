@@ -75,7 +75,7 @@ struct TopPicture {
             let behind = group.journaled > position ? group.journaled - position : 0
             return "\(name) " + (behind == 0 ? "=" : "-\(Quantities.bytes(Double(behind)))")
         }
-        var line = "group \(group.number) (\(role))  \(Quantities.bytes(group.bytesPerSecond))/s  journaled \(group.journaled)"
+        var line = "group \(group.number) (\(role))  \(Quantities.bytes(group.bytesPerSecond))/s  received +\(group.receivedRequests) requests ▶ journaled \(group.journaled)"
         line += " ▶ \(behind("flushed", group.flushed)) ▶ \(behind("replicated", group.replicated)) ▶ \(behind("committed", group.committed))"
         if group.epoch > 0 { line += " ▶ \(behind("answered", group.answered))" }
         var lines = [line]

@@ -49,7 +49,7 @@ import Testing
         #expect(found["hutong_flush_seconds_count{stage=\"flush-0\"}"] == 3 && found["hutong_flush_seconds_bucket{stage=\"flush-0\",le=\"+Inf\"}"] == 3)
         #expect(found["hutong_flush_seconds_bucket{stage=\"flush-0\",le=\"0.000131072\"}"] == 2)
         #expect(abs((found["hutong_flush_seconds_sum{stage=\"flush-0\"}"] ?? 0) - 0.0052) < 1e-9)
-        #expect(found["hutong_consumer_group_lag{consumer_group=\"a\\\"b\\\\c\\nd\",topic=\"t\"}"] == 42)
+        #expect(found["hutong_consumer_group_lag_records{consumer_group=\"a\\\"b\\\\c\\nd\",topic=\"t\"}"] == 42)
     }
 
     @Test func bucketsOnlyGrow() throws {
@@ -80,10 +80,21 @@ import Testing
 
     @Test func aBrokerIsWellUnlessStorageFailsOrAStageStands() throws {
         let board = try board()
-        #expect(Health(board.snapshot()).faults.isEmpty && !Health(board.snapshot()).isStuck)
+        #expect(Health(board.snapshot()).faults.isEmpty && Health(board.snapshot()).problems.isEmpty)
+        var standing = board.snapshot()
+        let write = try #require(standing.description.stages.firstIndex { $0.kind == .write })
+        standing.startedAt = 1
+        standing.stages[write].depth = 1
+        standing.stages[write].oldest = 5_000_000_000
+        let (soon, later) = (Health(standing, patience: 4_000_000_000), Health(standing, patience: 6_000_000_000))
+        #expect(soon.faults.count == 1 && later.faults.isEmpty && later.problems.count == 1)
         board.set(group: 0, .failure, 5)
         #expect(Health(board.snapshot()).faults.count == 1)
     }
+
+    @Test(arguments: [
+        ("127.0.0.1:9644", true), ("localhost", true), ("[::1]:9644", true), ("Broker.Example:9644", true), ("evil.example:9644", false), ("", false), ("127.0.0.1.evil.example", false),
+    ]) func onlyOwnNamesAreAnswered(authority: String, isOwn: Bool) { #expect(OwnHosts(names: ["broker.example"]).isOwn(authority) == isOwn) }
 
     @Test func theDashboardAsksForWhatThereIs() throws {
         let board = try board()

@@ -75,10 +75,11 @@
 
   function journal(group) {
     const steps = [["journaled", group.journaled], ["flushed", group.flushed], ["replicated", group.replicated], ["committed", group.committed], ["answered", group.answered]];
-    const items = steps.map(([name, position], index) => {
+    const received = make("li", {}, make("span", {}, "received "), "+" + grouped(group.receivedRequests) + " requests");
+    const items = [received].concat(steps.map(([name, position], index) => {
       const behind = Math.max(0, group.journaled - position);
       return make("li", {}, make("span", {}, name + " "), index === 0 ? grouped(position) : behind === 0 ? "all" : "−" + bytes(behind));
-    });
+    }));
     const role = group.epoch > 0 ? "leads in epoch " + group.epoch + ", " + group.inSyncReplicas + " in sync" : "does not lead";
     const warnings = [];
     if (group.failure) warnings.push("Storage has failed (errno " + group.failure + "): nothing is acknowledged any more.");
