@@ -54,9 +54,11 @@ public struct Diagnosis: Sendable, Equatable {
     }
 
     private static func hanging(_ now: MeterSnapshot) -> Diagnosis? {
-        for thread in now.threads where !thread.sleeps && thread.turnedAt > 0 {
+        for (number, thread) in now.threads.enumerated() where !thread.sleeps && thread.turnedAt > 0 {
             let silent = now.takenAt > thread.turnedAt ? now.takenAt - thread.turnedAt : 0
-            if silent > patience, let stage = thread.stage { return Diagnosis(stage: stage, finding: .hangs(silent)) }
+            // Where it is in none of them the kernel has it: its first stage stands for all.
+            guard silent > patience, let stage = thread.stage ?? now.description.threads[number].stages.first else { continue }
+            return Diagnosis(stage: stage, finding: .hangs(silent))
         }
         return nil
     }

@@ -1,4 +1,3 @@
-import CHost
 import DequeModule
 import Glibc
 import Host
@@ -386,7 +385,7 @@ public struct RespondStage: Stage, ~Copyable {
         }
         if response.wantsReceipt, response.kind == .whole, response.version >= 9, error == nil {
             var frame = encoded(response, queue, number)
-            receipt(response, positions(queue)).add(to: &frame)
+            Receipt(response, positions(queue)).add(to: &frame)
             let id = ConnectionID(slot: UInt32(slot), generation: connections[slot].generation)
             connections[slot].parked[response.answer] = .answer(Answer(id, number: response.answer, bytes: frame))
             return putParked(slot)
@@ -397,21 +396,6 @@ public struct RespondStage: Stage, ~Copyable {
             return
         }
         join(response, queue: queue, number: number, error: error, slot: slot)
-    }
-
-    /// When each position passed what the response answers.
-    private func receipt(_ response: PendingResponse, _ positions: JournalPositions) -> Receipt {
-        var receipt = Receipt()
-        func since(_ time: UInt64?) -> Int64 { time.map { Int64(clamping: $0) - Int64(clamping: response.arrival) } ?? -1 }
-        if response.position > 0 {
-            receipt.position = Int64(clamping: response.position)
-            receipt.journaled = since(positions.appended.passed(response.position))
-            receipt.flushed = since(positions.flushed.passed(response.position))
-            receipt.replicated = since(positions.replicated.passed(response.position))
-            receipt.committed = since(positions.committed.passed(response.position))
-        }
-        receipt.answered = since(hutong_monotonic_ns())
-        return receipt
     }
 
     /// What was encoded of a response.

@@ -144,11 +144,11 @@ def test_bytes_that_are_no_request(shown):
 
 def test_many_connections_cost_clients_nothing(make_broker):
     """More connections than the process may open files: it takes some, and clients notice nothing."""
-    broker = make_broker(HTTP, prefix=["prlimit", "--nofile=1100:1100"])
+    broker = make_broker(HTTP, prefix=["prlimit", "--nofile=600:600"])
     host, port = broker.ready["http"].rsplit(":", 1)
     held = []
     try:
-        for _ in range(1200):
+        for _ in range(700):
             connection = socket.socket()
             connection.settimeout(0.05)
             held.append(connection)
