@@ -200,6 +200,7 @@ class Cluster:
                 if broker.process:
                     broker.process.send_signal(signal.SIGCONT)
             broker.end()
+            shutil.rmtree(broker.data, ignore_errors=True)
         for member in self.members:
             member.end()
         self.network.end()

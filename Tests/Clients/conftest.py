@@ -130,6 +130,8 @@ def make_broker(tmp_path, io):
     yield make
     for broker in made:
         broker.end()
+        # Hundreds of megabytes each, and pytest keeps them all to the end of its session.
+        shutil.rmtree(broker.data, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
