@@ -55,7 +55,7 @@ public final class ThreadMeter {
     /// Whatever else is to be copied when queues are looked at.
     private let copies: [() -> Void]
     private var sampledAt: UInt64 = 0
-    /// It has come round since the last look.
+    /// Something was done, or has woken it, since the last look.
     private var isStale = true
 
     /// - Parameters:
@@ -70,20 +70,24 @@ public final class ThreadMeter {
     func turns(_ now: UInt64) {
         hutong_store(base + Word.turnedAt.rawValue, now)
         hutong_store(base + Word.turns.rawValue, hutong_load(base + Word.turns.rawValue) &+ 1)
-        // What comes while it sleeps wakes it: after any round it looks once more before it sleeps for long.
-        if now &- sampledAt >= ThreadMeter.interval { sample(now) } else { isStale = true }
+        if now &- sampledAt >= ThreadMeter.interval { sample(now) }
     }
 
     func steps(_ stage: Int) { hutong_store(base + Word.stage.rawValue, UInt64(stage + 1)) }
 
     func worked(_ stage: Int, _ count: Int, _ now: UInt64) {
+        isStale = true
         stages[stage].meter.worked(count, now)
     }
 
     /// The round is over.
     func turned() { hutong_store(base + Word.stage.rawValue, 0) }
 
-    func sleeps(_ does: Bool) { hutong_store(base + Word.sleeps.rawValue, does ? 1 : 0) }
+    /// What wakes it may be for a stage that does nothing with it: so it looks once more before it sleeps for long.
+    func sleeps(_ does: Bool) {
+        if !does { isStale = true }
+        hutong_store(base + Word.sleeps.rawValue, does ? 1 : 0)
+    }
 
     /// When the thread wants to look once more before it sleeps for long; nil: all that there was has been seen.
     var deadline: UInt64? { isStale ? sampledAt &+ ThreadMeter.interval : nil }
