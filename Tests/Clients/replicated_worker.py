@@ -4,7 +4,7 @@
     python replicated_worker.py consume HOST:PORT,.. TOPIC PARTITIONS FILE
 
 A process of its own, as crash_worker.py is. It appends to FILE a line per event, with the seconds of the monotonic clock:
-`ack TIME PARTITION OFFSET RECORD` or `unknown TIME PARTITION RECORD REASON` for what was sent; `renewed TIME REASON` where an idempotent
+`ack TIME PARTITION OFFSET RECORD`, `placeless TIME PARTITION RECORD` or `unknown TIME PARTITION RECORD REASON` for what was sent; `renewed TIME REASON` where an idempotent
 producer could not go on, as it can't when what it was told is acknowledged is gone, and the next one took its place; and
 `read TIME PARTITION OFFSET RECORD`. RECORD is PRODUCER:NUMBER.
 """
@@ -33,7 +33,10 @@ class Life:
         record = f"{self.name}:{number}"
 
         def delivered(error, message):
-            if error is None:
+            if error is None and message.offset() is None:
+                # A batch that was sent again though it was there long since: librdkafka is not told where.
+                self.journal.settle(f"placeless {time.monotonic():.6f} {partition} {record}")
+            elif error is None:
                 self.journal.settle(f"ack {time.monotonic():.6f} {partition} {message.offset()} {record}")
             else:
                 self.journal.settle(f"unknown {time.monotonic():.6f} {partition} {record} {error.name()}")

@@ -186,6 +186,13 @@ def check_gave_up(producer, kills, lost):
     assert not unknown, f"gave up on {len(unknown)} records: {unknown[:3]}"
 
 
+def check_placeless(producer, kills, found):
+    """What is acknowledged without its offset is there, too, or was lost as others were."""
+    for when, partition, record in producer.of("placeless"):
+        at_stake = any(kill.settled < float(when) < kill.restarted for kill in kills)
+        assert at_stake or record in found[int(partition)], f"{record} is missing"
+
+
 def print_figures(faults, told, lost):
     ages = [1000 * (kill.killed - min(one.time for one in each)) for kill, each in zip(faults.kills, lost) if each]
     print(f"{len(told)} acknowledged, {sum(map(len, lost))} of them lost by {len(ages)} of {len(faults.kills)} kills of a majority: "
@@ -223,6 +230,7 @@ def test_only_the_last_moments_before_a_majority_failed_are_lost(cluster, topic,
     print_figures(faults, told, lost)
     check_reads(consumer.reads, found)
     check_gave_up(producer, faults.kills, lost)
+    check_placeless(producer, faults.kills, found)
     # Where all brokers end before a flush has begun, what they had in memory is gone: else this would not have tried anything.
     assert not DELAY or not faults.kills or any(lost), "nothing was ever at stake"
 
